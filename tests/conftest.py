@@ -1,0 +1,65 @@
+"""What every room's tests share: real parts of the machine, and the rule about their absence.
+
+A test that needs a program this machine lacks is skipped, and says which program. Where
+DATAFLOW_REQUIRE_REAL=1 (as in .ci/run) such a skip is a failure, so that no test is lost unseen.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+REQUIRE_REAL = os.environ.get("DATAFLOW_REQUIRE_REAL") == "1"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# What a skip's reason must not speak of where real parts are required.
+REAL_PARTS = re.compile(
+    r"redis|valkey|chrom|browser|playwright|moto|duckdb|s3fs|aiohttp|could not import", re.I
+)
+
+
+@pytest.fixture(scope="session")
+def redis_server_program() -> str:
+    """Path of the machine's own Redis server."""
+    return program("redis-server")
+
+
+@pytest.fixture(scope="session")
+def chromium_program() -> str:
+    """Path of a Chromium browser."""
+    return program(*BROWSERS)
+
+
+def program(*names: str) -> str:
+    """Return the path of the first program there is, or skip the test."""
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip(f"needs {names[0]}: install it to run this test")
+    return found
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    """Judge the skips of tests."""
+    report = yield
+    return required(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Iterator[None]:
+    """Judge the skips of whole modules."""
+    report = yield
+    return required(report)
+
+
+def required(report):
+    """Turn a skip for want of a real part into a failure, where real parts are required."""
+    if REQUIRE_REAL and report.skipped and not hasattr(report, "wasxfail"):
+        reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        if REAL_PARTS.search(reason):
+            report.outcome = "failed"
+            report.longrepr = f"{reason} (skipping this is an error, since DATAFLOW_REQUIRE_REAL=1)"
+    return report
