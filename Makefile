@@ -54,7 +54,7 @@ check: install ## formatting, lint, types, and which room may import which
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 format: install ## put every file into the format that `make check` asks for
 	@$(BIN)/ruff check --fix .

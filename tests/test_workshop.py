@@ -15,6 +15,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
+# An editable install puts the checkout on the path; what is tested is the wheel without it.
+FORGET = f"import sys; sys.path[:] = [path for path in sys.path if path != {str(ROOT)!r}]\n"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -118,7 +120,7 @@ def test_a_missing_program_skips_a_test_but_not_where_real_parts_are_required(
 ) -> None:
     (tmp_path / "conftest.py").write_bytes((ROOT / "tests" / "conftest.py").read_bytes())
     (tmp_path / "test_it.py").write_text("def test_it(redis_server_program): pass\n", encoding="utf-8")
-    pytest_here = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
+    pytest_here = [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", f"--rootdir={tmp_path}"]
 
     printed = command(
         *pytest_here, cwd=tmp_path, status=status, PATH=str(tmp_path), DATAFLOW_REQUIRE_REAL=required
@@ -171,7 +173,16 @@ for name in names:
     importlib.import_module(name)
 print(dataflow.__file__, "dataflow.workloads" in names)
 """
-    assert in_site(site, "-c", script) == f"{site / 'dataflow' / '__init__.py'} True"
+    assert in_site(site, "-c", FORGET + script) == f"{site / 'dataflow' / '__init__.py'} True"
+
+
+def test_the_workloads_of_the_wheel_load_by_name(site: Path) -> None:
+    script = """
+from dataflow.workload import load_workload
+for name in ("single", "batch", "mixed"):
+    print(load_workload(name).pipeline.stages[0].name)
+"""
+    assert in_site(site, "-c", FORGET + script).split() == ["extract"] * 3
 
 
 def test_the_version_of_the_wheel_is_the_one_in_the_package(site: Path) -> None:
