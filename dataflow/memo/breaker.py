@@ -1,0 +1,79 @@
+"""A circuit breaker: what keeps failing is left alone for a while, longer each time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+__all__ = ["Breaker"]
+
+
+class Breaker:
+    """Opens after some failures in a row; after a pause lets one try through, and closes when that succeeds.
+
+    Every ``True`` from :meth:`allow` must be followed by :meth:`success` or :meth:`failure`.
+
+    Args:
+        failures: in a row, to open.
+        pause_seconds: the first pause; each failed try doubles it.
+        max_pause_seconds: no pause is longer.
+        clock: a monotonic clock in seconds.
+    """
+
+    def __init__(
+        self,
+        failures: int = 3,
+        pause_seconds: float = 0.5,
+        max_pause_seconds: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limit = failures
+        self._first_pause = pause_seconds
+        self._max_pause = max_pause_seconds
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._pause = pause_seconds
+        self._reopens_at = 0.0
+        self._trying = False
+        self.opened = 0
+        """How many times it has opened."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is open or on trial."""
+        return self._failures >= self._limit
+
+    def allow(self) -> bool:
+        """Whether to go ahead. While it is open, one caller at a time is let through after the pause."""
+        with self._lock:
+            if not self.is_open:
+                return True
+            if self._trying or self._clock() < self._reopens_at:
+                return False
+            self._trying = True
+            return True
+
+    def success(self) -> None:
+        """What was allowed went well: closed again."""
+        with self._lock:
+            self._failures = 0
+            self._pause = self._first_pause
+            self._trying = False
+
+    def failure(self) -> bool:
+        """What was allowed failed. Whether that opened it just now."""
+        with self._lock:
+            was_open = self.is_open
+            self._failures += 1
+            if not self.is_open:
+                return False
+            if was_open and not self._trying:
+                return False  # a straggler of before: its failure is no news
+            if was_open:
+                self._pause = min(self._pause * 2, self._max_pause)
+            self._trying = False
+            self._reopens_at = self._clock() + self._pause
+            self.opened += not was_open
+            return not was_open

@@ -1,0 +1,72 @@
+"""How the walk describes a class: bases, methods, attributes; generated parts by what they were made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import types
+from typing import TYPE_CHECKING, Any
+
+from dataflow.memo.keys import encode, tagged
+
+if TYPE_CHECKING:
+    from dataflow.memo.walk import Walk
+
+__all__ = ["class_parts"]
+
+_BOOKKEEPING = {
+    "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__annotations__", "__abstractmethods__",
+    "__firstlineno__", "__static_attributes__", "__annotate__", "__annotate_func__", "__annotations_cache__",
+    "__parameters__", "__orig_bases__", "__protocol_attrs__", "__non_callable_proto_members__",
+    "__dataclass_fields__", "__dataclass_params__", "__match_args__", "_abc_impl", "_is_protocol",
+    "_is_runtime_protocol", "__slotnames__",
+}  # fmt: skip
+_ENUM_BOOKKEEPING = {
+    "_member_map_", "_member_names_", "_value2member_map_", "_unhashable_values_", "_hashable_values_",
+    "_unhashable_values_map_", "_member_type_", "_value_repr_", "_use_args_", "_new_member_",
+    "__new_member__", "_generate_next_value_",
+}  # fmt: skip
+
+
+def class_parts(walk: Walk, kind: type) -> list[bytes]:
+    """What a first-party class is made of, in a fixed order."""
+    annotations = vars(kind).get("__annotations__", {})
+    parts = [encode(kind.__name__), b"".join(walk.value(base) for base in kind.__bases__)]
+    parts.append(walk.value(type(kind)))
+    parts += [encode(name) + walk.annotation(hint) for name, hint in annotations.items()]
+    parts.append(tagged(b"body", walk.items(_body(kind))))
+    if dataclasses.is_dataclass(kind):
+        parts += [_field(walk, field) for field in dataclasses.fields(kind)]
+        settings = vars(kind).get("__dataclass_params__")
+        parts.append(encode(repr(settings)))
+    if issubclass(kind, enum.Enum):
+        parts += [encode(name) + walk.value(member.value) for name, member in kind.__members__.items()]
+    return parts
+
+
+def _body(kind: type) -> dict[str, Any]:
+    skipped = set(_BOOKKEEPING)
+    if issubclass(kind, enum.Enum):
+        skipped |= _ENUM_BOOKKEEPING | set(kind.__members__)
+    return {
+        name: value
+        for name, value in vars(kind).items()
+        if name not in skipped and not _generated(name, value)
+    }
+
+
+def _generated(name: str, value: object) -> bool:
+    """Whether a decorator wrote it: it follows from the fields, which are described themselves."""
+    if name.startswith("__pydantic_") and name != "__pydantic_fields__":
+        return True
+    value = getattr(value, "__func__", value)
+    value = getattr(value, "__wrapped__", value)
+    if not isinstance(value, types.FunctionType):
+        return False
+    return value.__code__.co_filename.startswith(("<string>", "<attrs generated"))
+
+
+def _field(walk: Walk, field: dataclasses.Field[Any]) -> bytes:
+    flags = (field.init, field.repr, field.hash, field.compare, getattr(field, "kw_only", False))
+    described = walk.named(field.name, field.default) + walk.value(field.default_factory)
+    return tagged(b"field", encode(flags) + described + walk.value(dict(field.metadata)))

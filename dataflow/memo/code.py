@@ -1,0 +1,180 @@
+"""What a function's own code says, and which names it reads: the raw material of a fingerprint.
+
+The code is told by its syntax tree, without docstrings and positions, where the source at hand is the source
+that was loaded: it is compiled again and compared with the live function. Where it isn't (a file edited after
+its import, a function made by ``exec``, a lambda), the instructions tell it, again without positions.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import dis
+import functools
+import linecache
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import CodeType
+
+from dataflow.memo.keys import encode, tagged
+
+__all__ = ["Import", "Reads", "describe_function", "reads"]
+
+Chain = tuple[str, ...]
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef
+_HAS_DOCSTRING = 0x4000000
+_LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF"}
+_LOADS |= {"LOAD_FROM_DICT_OR_GLOBALS", "LOAD_FROM_DICT_OR_DEREF"}
+_ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
+# Between a name and its attribute, or an import and its names, these change nothing.
+_TRANSPARENT = {"PUSH_NULL", "CACHE", "EXTENDED_ARG", "NOP", "PRECALL"}
+
+
+@dataclass(frozen=True, order=True)
+class Import:
+    """An import statement inside a function: ``names`` is empty for ``import module``."""
+
+    module: str
+    level: int
+    names: tuple[str, ...]
+
+
+@dataclass
+class Reads:
+    """What code reads from outside: names with the attributes taken of them, and imports."""
+
+    chains: set[Chain] = field(default_factory=set)
+    imports: set[Import] = field(default_factory=set)
+
+
+def describe_function(code: CodeType) -> bytes:
+    """A function's own code as bytes: the same after a comment, a move, or another docstring."""
+    node = _live_node(code)
+    if node is None:
+        return tagged(b"bytecode", _instructions(code))
+    return tagged(b"syntax", _dump(node).encode("utf-8", "surrogatepass"))
+
+
+def reads(code: CodeType) -> Reads:
+    """The names that ``code``, and the code nested in it, looks up outside of itself."""
+    found = Reads()
+    for inner in _nested(code):
+        _read_one(inner, found)
+    return found
+
+
+def _nested(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _nested(constant)
+
+
+def _read_one(code: CodeType, found: Reads) -> None:
+    chain: Chain = ()
+    constants: list[object] = []
+    importing: tuple[str, int] | None = None
+    names: list[str] = []
+    for step in dis.get_instructions(code):
+        if step.opname in _TRANSPARENT:
+            continue
+        if step.opname in _ATTRIBUTES and chain:
+            chain = (*chain, str(step.argval))
+            continue
+        if chain:
+            found.chains.add(chain)
+            chain = ()
+        if importing and step.opname == "IMPORT_FROM":
+            names.append(str(step.argval))
+        elif importing and not step.opname.startswith(("STORE_", "SWAP", "ROT_")):
+            found.imports.add(Import(*importing, tuple(names)))
+            importing, names = None, []
+        if step.opname in _LOADS:
+            chain = (str(step.argval),)
+        elif step.opname == "IMPORT_NAME":
+            level = constants[-2] if len(constants) > 1 else 0
+            importing = (str(step.argval), level if isinstance(level, int) else 0)
+        elif step.opname.startswith(("LOAD_CONST", "LOAD_SMALL_INT")):
+            constants.append(step.argval)
+
+
+def _instructions(code: CodeType) -> bytes:
+    """Instructions with their operands, constants by value; no positions, no file, no docstring."""
+    # A docstring is a constant that no instruction loads, so going by instructions leaves it out.
+    parts = [
+        encode((code.co_name, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)),
+        encode((code.co_flags & ~_HAS_DOCSTRING, code.co_varnames, code.co_freevars, code.co_cellvars)),
+        encode(getattr(code, "co_exceptiontable", b"")),
+    ]
+    for step in dis.get_instructions(code):
+        parts.append(encode(step.opname))
+        if step.opcode in dis.hasconst:
+            parts.append(_constant(step.argval))
+        else:
+            parts.append(_constant(step.argval if isinstance(step.argval, (str, int, tuple)) else step.arg))
+    return b"".join(parts)
+
+
+def _constant(value: object) -> bytes:
+    if isinstance(value, CodeType):
+        return tagged(b"code", _instructions(value))
+    if isinstance(value, tuple):
+        return tagged(b"t", b"".join(map(_constant, value)))
+    if isinstance(value, frozenset):
+        return tagged(b"F", b"".join(sorted(map(_constant, value))))
+    return encode(value)
+
+
+def _live_node(code: CodeType) -> _Definition | None:
+    """The syntax of a ``def``, if its file still holds what was loaded."""
+    if code.co_name.startswith("<"):
+        return None
+    linecache.checkcache(code.co_filename)
+    source = "".join(linecache.getlines(code.co_filename))
+    definitions = _definitions(source, code.co_filename) if source else {}
+    node, twin = definitions.get((code.co_name, code.co_firstlineno), (None, None))
+    if node is None or twin is None or _instructions(twin) != _instructions(code):
+        return None
+    return node
+
+
+@functools.lru_cache(maxsize=64)
+def _definitions(source: str, filename: str) -> dict[tuple[str, int], tuple[_Definition, CodeType]]:
+    """All functions of a file by name and first line: their syntax, and what it compiles to."""
+    try:
+        tree = ast.parse(source)
+        module = compile(source, filename, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return {}
+    codes = {(c.co_name, c.co_firstlineno): c for c in _nested(module)}
+    found: dict[tuple[str, int], tuple[_Definition, CodeType]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            line = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            twin = codes.get((node.name, line))
+            if twin is not None:
+                found[node.name, line] = (node, twin)
+    return found
+
+
+def _dump(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    # What decorators and defaults evaluate to is walked as live values, so their text must not count:
+    # another `@stage(timeout=...)` is no other function.
+    bare = _Bare().visit(copy.deepcopy(node))
+    bare.decorator_list = []
+    bare.args.defaults = [ast.Constant(None)] * len(node.args.defaults)
+    bare.args.kw_defaults = [d and ast.Constant(None) for d in node.args.kw_defaults]
+    return ast.dump(bare)
+
+
+class _Bare(ast.NodeTransformer):
+    """Takes docstrings out."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """Visit the children first, then drop this node's docstring."""
+        super().generic_visit(node)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            first = node.body[0]
+            if isinstance(first, ast.Expr) and isinstance(getattr(first.value, "value", None), str):
+                node.body = node.body[1:]
+        return node

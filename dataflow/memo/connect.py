@@ -1,0 +1,95 @@
+"""The one place that speaks to redis-py: clients with short time-outs, URLs without their passwords."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from dataflow.errors import CacheError, one_line
+
+__all__ = ["CONNECT_SECONDS", "SOCKET_SECONDS", "check_server", "client_of", "redacted"]
+
+CONNECT_SECONDS = 0.5
+SOCKET_SECONDS = 1.0
+_SCHEMES = ("redis://", "rediss://", "unix://")
+
+
+def redacted(url: str) -> str:
+    """A Redis URL without its password, for messages; the user's name stays."""
+    url = re.sub(r"(?i)([?&](?:password|ssl_password)=)[^&]*", r"\1***", url)
+    scheme, mark, rest = url.partition("://")
+    # To the last @: a password that wasn't percent-encoded may hold one, or a slash.
+    authority, at, place = rest.rpartition("@")
+    if not at:
+        return url
+    user, colon, _ = authority.partition(":")
+    return f"{scheme}{mark}{user}{colon and ':***'}@{place}"
+
+
+def client_of(
+    url: str, *, connect_seconds: float = CONNECT_SECONDS, socket_seconds: float = SOCKET_SECONDS
+) -> Any:
+    """A redis-py client for ``redis://``, ``rediss://`` or ``unix://``; it connects at its first command.
+
+    A connection that was lost is tried once more, since a server may have come back; a time-out never is.
+
+    Raises:
+        CacheError: the URL isn't one of Redis's.
+    """
+    if not url.startswith(_SCHEMES):
+        raise CacheError(f"{redacted(url)} is no Redis URL: it must begin with {', '.join(_SCHEMES)}.")
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    try:
+        urlsplit(url)
+        return redis.Redis.from_url(
+            url,
+            socket_connect_timeout=connect_seconds,
+            socket_timeout=socket_seconds,
+            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+            # Two answers fewer on each new connection, and every server of either kind understands it.
+            protocol=2,
+            driver_info=None,
+        )
+    except (ValueError, TypeError) as error:
+        raise CacheError(f"{redacted(url)} is no Redis URL: {_without(url, one_line(error))}.") from None
+
+
+def check_server(url: str) -> dict[str, Any]:
+    """What a server says of itself (INFO), once it has answered a PING.
+
+    Raises:
+        CacheError: one line with the URL, without its password, and the mend.
+    """
+    import redis
+
+    client = client_of(url)
+    try:
+        client.ping()
+        return dict(client.info())
+    except redis.exceptions.NoPermissionError:
+        return {}  # its user may not ask for INFO, and need not
+    except (redis.AuthenticationError, redis.ResponseError) as error:
+        why = _without(url, one_line(error))
+        mend = "check the user, the password and the user's rights (PING, MGET, SET, INFO)"
+        raise CacheError(f"Redis at {redacted(url)} refuses: {why}: {mend}.") from None
+    except (redis.RedisError, OSError, ValueError) as error:
+        why = _without(url, one_line(error))
+        mend = "start it, correct REDIS_URL, or unset REDIS_URL to use the embedded server"
+        raise CacheError(f"Redis at {redacted(url)} doesn't answer ({why}): {mend}.") from None
+    finally:
+        client.close()
+
+
+def _without(url: str, message: str) -> str:
+    """A library's message, with no secret of the URL in it."""
+    secrets = set(re.findall(r"[?&](?:password|ssl_password)=([^&]+)", url))
+    authority, at, _ = url.partition("://")[2].rpartition("@")
+    if at and ":" in authority:
+        secrets.add(authority.partition(":")[2])
+    for secret in secrets - {""}:
+        message = message.replace(secret, "***")
+    return message.rstrip(".")

@@ -1,0 +1,185 @@
+"""The envelope around a kept value: a fixed header and a payload, under one keyed MAC.
+
+The MAC (BLAKE2b-256, keyed) covers the memo key, the header and the payload, and is compared in constant
+time before anything is parsed. Its algorithm is fixed here and never read from the value. So a value that
+was altered, cut, moved to another key, or written by someone without the secret is refused unseen.
+
+Header, 124 bytes, little-endian: magic ``DFm1``, format, codec, compression, a spare byte, key id (4),
+created (microseconds since 1970), time to live (milliseconds, 0 for none), compute time (microseconds), raw
+length, payload length (8 each), room for tag epochs (16), digest of the encoded value (20), MAC (32).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+import struct
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from dataflow.memo.codecs import decode_value, encode_value
+from dataflow.memo.compression import compress, decompress, require
+from dataflow.memo.keys import Key, Uncacheable, digest
+
+__all__ = ["HEADER_BYTES", "MAX_RAW_BYTES", "EnvelopeError", "Opened", "seal", "unseal"]
+
+MAX_RAW_BYTES = 256 * 2**20
+"""No kept value is larger than this before compression, unless told otherwise."""
+
+_MAGIC, _FORMAT = b"DFm1", 1
+_HEADER = struct.Struct("<4sBBBB4sQQQQQ16s20s")
+_MAC_BYTES = 32
+HEADER_BYTES = _HEADER.size + _MAC_BYTES
+_SMALL = 128  # bytes: below, compressing costs more than it saves
+
+
+class EnvelopeError(Exception):
+    """A blob that is no value of this key and secret.
+
+    Attributes:
+        reason: ``corrupt`` (not an envelope, or cut short), ``forged`` (the MAC doesn't match: altered,
+            moved from another key, or another secret), ``codec`` (made by another version), ``too_large`` or
+            ``expired``.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A value with what its header says of it.
+
+    ``created`` is in seconds since 1970; a ``ttl_seconds`` of 0 is for ever.
+    """
+
+    value: Any
+    compute_seconds: float
+    digest: bytes
+    raw_bytes: int
+    created: float
+    ttl_seconds: float
+    epochs: bytes
+
+
+def seal(
+    value: object,
+    *,
+    key: Key,
+    secret: bytes,
+    compute_seconds: float,
+    compression: str = "raw",
+    created: float | None = None,
+    ttl_seconds: float | None = None,
+    epochs: bytes = bytes(16),
+    max_raw_bytes: int = MAX_RAW_BYTES,
+) -> bytes:
+    """One value as a sealed blob.
+
+    Args:
+        value: anything that :func:`dataflow.memo.codecs.encode_value` takes.
+        key: the memo key that it will be kept under; the blob is worthless under any other.
+        secret: what the MAC is keyed with.
+        compute_seconds: what computing the value took.
+        compression: ``raw``, ``lz4`` or ``zstd``; small or incompressible values stay raw.
+        created: seconds since 1970; now, if not given.
+        ttl_seconds: how long it may be used; for ever, if not given.
+        epochs: 16 bytes that stand for the epochs of its tags.
+        max_raw_bytes: the largest encoded value that is taken.
+
+    Raises:
+        Uncacheable: the value's type isn't known, or it is too large.
+        CacheError: the compression's library isn't installed.
+    """
+    codec, raw = encode_value(value)
+    if len(raw) > max_raw_bytes:
+        raise Uncacheable(f"a value of {len(raw):,} bytes is over the limit of {max_raw_bytes:,}.")
+    number, payload = require(compression), raw
+    if number and len(raw) >= _SMALL:
+        payload = compress(number, raw)
+    if len(payload) >= len(raw):
+        number, payload = 0, raw
+    mac_key, key_id = _derived(secret)
+    header = _HEADER.pack(
+        _MAGIC,
+        _FORMAT,
+        codec,
+        number,
+        0,
+        key_id,
+        int((time.time() if created is None else created) * 1e6),
+        max(1, int(ttl_seconds * 1e3)) if ttl_seconds is not None else 0,
+        max(0, int(compute_seconds * 1e6)),
+        len(raw),
+        len(payload),
+        epochs,
+        digest(raw),
+    )
+    return b"".join((header, _mac(mac_key, key, header, payload), payload))
+
+
+def unseal(
+    blob: bytes | memoryview,
+    *,
+    key: Key,
+    secret: bytes,
+    now: float | None = None,
+    max_raw_bytes: int = MAX_RAW_BYTES,
+) -> Opened:
+    """The value of a blob, checked. ``now`` (seconds since 1970) is what its time to live is held against.
+
+    Raises:
+        EnvelopeError: see its ``reason``.
+    """
+    view = memoryview(blob)
+    header, mac, payload = view[: _HEADER.size], view[_HEADER.size : HEADER_BYTES], view[HEADER_BYTES:]
+    mac_key, _ = _derived(secret)
+    if len(view) < HEADER_BYTES or not hmac.compare_digest(_mac(mac_key, key, header, payload), mac):
+        raise _refusal(view)
+    return _open(header, payload, time.time() if now is None else now, max_raw_bytes)
+
+
+def _open(header: memoryview, payload: memoryview, now: float, max_raw_bytes: int) -> Opened:
+    _, form, codec, number, _, _, created, ttl, compute, raw_bytes, _, epochs, check = _HEADER.unpack(header)
+    if form != _FORMAT:
+        raise EnvelopeError("codec", f"format {form} is of another version.")
+    if ttl and now * 1e3 > created / 1e3 + ttl:
+        raise EnvelopeError("expired", "its time to live is over.")
+    if raw_bytes > max_raw_bytes:
+        raise EnvelopeError("too_large", f"{raw_bytes:,} bytes are over the limit of {max_raw_bytes:,}.")
+    try:
+        value = decode_value(codec, decompress(number, payload, raw_bytes))
+    except ValueError as error:
+        raise EnvelopeError("codec", str(error)) from None
+    return Opened(value, compute / 1e6, check, raw_bytes, created / 1e6, ttl / 1e3, epochs)
+
+
+def _refusal(view: memoryview) -> EnvelopeError:
+    """Why a blob with a wrong MAC was refused; nothing of what it says is used but its claimed length."""
+    if len(view) < HEADER_BYTES or view[:4] != _MAGIC:
+        return EnvelopeError("corrupt", "this is no envelope, or only a part of one.")
+    claimed = _HEADER.unpack(view[: _HEADER.size])[10]
+    if claimed != len(view) - HEADER_BYTES:
+        return EnvelopeError("corrupt", "it was cut short or added to.")
+    return EnvelopeError("forged", "it was altered, moved from another key, or sealed with another secret.")
+
+
+def _mac(mac_key: bytes, key: Key, header: bytes | memoryview, payload: bytes | memoryview) -> bytes:
+    mac = hashlib.blake2b(len(key).to_bytes(4, "big") + key, key=mac_key, digest_size=_MAC_BYTES)
+    mac.update(header)
+    mac.update(payload)
+    return mac.digest()
+
+
+@functools.lru_cache(maxsize=16)
+def _derived(secret: bytes) -> tuple[bytes, bytes]:
+    """The MAC's own key, and 4 bytes that tell secrets apart when they are rotated."""
+    if not secret:
+        raise ValueError("an empty secret protects nothing")
+    derive = functools.partial(hashlib.blake2b, secret[:64], person=b"dataflow seal")
+    if len(secret) > 64:
+        derive = functools.partial(hashlib.blake2b, hashlib.blake2b(secret).digest(), person=b"dataflow seal")
+    return derive(salt=b"mac", digest_size=64).digest(), derive(salt=b"key id", digest_size=4).digest()

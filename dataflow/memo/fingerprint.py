@@ -1,0 +1,59 @@
+"""The fingerprint of a function: equal when, and only when, the code it reaches is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from dataflow.memo.keys import SCHEMA, Uncacheable, digest, encode, tagged
+from dataflow.memo.walk import DynamicCodeWarning, Walk
+from dataflow.pipeline import Stage
+
+__all__ = ["DynamicCodeWarning", "Uncacheable", "fingerprint", "stage_fingerprint"]
+
+
+def fingerprint(
+    function: Any, *, version: str | None = None, deps: Iterable[Any] = (), ignore: Iterable[str] = ()
+) -> bytes:
+    """What a function computes, as 20 bytes: its code and all first-party code and data that it reaches.
+
+    The walk follows functions, classes, globals, closures, defaults, attributes of first-party modules and
+    imports inside functions. Comments, docstrings, positions and decorators' arguments don't count.
+    Installed packages count by name and version, the standard library by Python's version. The result is the
+    same in every process, whatever its hash seed.
+
+    Args:
+        function: any callable.
+        version: changes the fingerprint when the code can't show that results change (a model's weights).
+        deps: functions, classes, modules or plain data that the function depends on unseen.
+        ignore: names of globals, closure variables and attributes that don't matter (counters, clients).
+
+    Raises:
+        Uncacheable: something it reaches has no stable description. The message names it and the mend.
+
+    Warns:
+        DynamicCodeWarning: it uses ``eval``, ``exec``, ``globals`` or ``import_module``, whose targets can't
+            be seen.
+    """
+    walk = Walk(frozenset(ignore))
+    try:
+        parts = [walk.root(function), *(walk.root(dep) for dep in deps)]
+        nodes = walk.finish()
+    except RecursionError:
+        name = getattr(function, "__qualname__", type(function).__qualname__)
+        raise Uncacheable(f"{name}: data that it reaches is nested too deep to be keyed.") from None
+    head = encode((SCHEMA, version, len(parts)))
+    return digest(tagged(b"fingerprint", head + b"".join(parts) + nodes))
+
+
+def stage_fingerprint(stage: Stage[..., Any]) -> bytes:
+    """The fingerprint of a stage: its name and its function's, with its ``version``, ``deps`` and ``ignore``.
+
+    Raises:
+        Uncacheable: see :func:`fingerprint`; the message begins with the stage's name.
+    """
+    try:
+        code = fingerprint(stage.function, version=stage.version, deps=stage.deps, ignore=stage.ignore)
+    except Uncacheable as error:
+        raise Uncacheable(f"stage {stage.name!r}: {error}") from None
+    return digest(encode((stage.name, code)))

@@ -1,0 +1,214 @@
+"""Keys: BLAKE2b-160 over an encoding in which different values never share their bytes.
+
+Every value is written as ``tag, length (8 bytes, big-endian), content``. The tag keeps ``1``, ``1.0``,
+``True`` and ``"1"`` apart, the length keeps ``("ab", "c")`` and ``("a", "bc")`` apart. Sets are sorted by
+their members' bytes. Dicts keep their order: two equal dicts of different order iterate differently, so what
+is computed from them may differ; a needless miss is cheaper than a wrong value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import enum
+import fractions
+import functools
+import hashlib
+import pathlib
+import struct
+import sys
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+__all__ = ["KEY_BYTES", "LEAVES", "SCHEMA", "Key", "Uncacheable", "digest", "encode", "memo_key", "tagged"]
+
+Key = bytes
+"""A memo key: 20 bytes."""
+
+KEY_BYTES = 20
+SCHEMA = 1
+"""Raise it whenever an encoding or a fingerprint changes its meaning: old values aren't asked for then."""
+
+_LENGTH = struct.Struct(">Q")
+_RUNTIME = f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor}"
+
+
+class Uncacheable(Exception):
+    """A value or a piece of code can't be keyed or kept. The message names it, why, and the mend."""
+
+
+def digest(data: bytes | bytearray | memoryview) -> bytes:
+    """BLAKE2b-160 of raw content, such as a document's bytes: 20 bytes."""
+    return hashlib.blake2b(data, digest_size=KEY_BYTES).digest()
+
+
+def tagged(tag: bytes, content: bytes) -> bytes:
+    """``content`` with its tag (one or more bytes, no tag a prefix of another) and its length before it."""
+    return tag + _LENGTH.pack(len(content)) + content
+
+
+def encode(value: object) -> bytes:
+    """The canonical bytes of a plain value; equal in every process, whatever its hash seed.
+
+    Takes None, bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, range,
+    slice, Ellipsis, dates and times, timedelta, Decimal, Fraction, UUID, pure paths, enum members, dataclass
+    instances and NumPy arrays and scalars, nested as you like. Types are taken exactly: a subclass may
+    compute something else.
+
+    Raises:
+        Uncacheable: a type that isn't listed, a value that contains itself, or one nested too deep.
+    """
+    try:
+        return _encode(value)
+    except RecursionError:
+        raise Uncacheable(
+            "a value that contains itself, or is nested too deep, can't be part of a key."
+        ) from None
+
+
+def memo_key(stage_ids: Sequence[bytes], parameters: object, input_digest: bytes) -> Key:
+    """The key of what a chain of stages makes of one input.
+
+    Args:
+        stage_ids: fingerprints of the stages from the first up to and including the one whose value is kept.
+        parameters: whatever else the value depends on; anything that :func:`encode` takes.
+        input_digest: :func:`digest` of the document's bytes, or whatever else stands for the input.
+
+    Returns:
+        20 bytes. The encoding's version and Python's major and minor version are part of them.
+
+    Raises:
+        Uncacheable: the parameters can't be encoded.
+    """
+    head = _head(tuple(stage_ids), encode(parameters)).copy()
+    head.update(tagged(b"input", bytes(input_digest)))
+    return bytes(head.digest())
+
+
+@functools.lru_cache(maxsize=256)
+def _head(stage_ids: tuple[bytes, ...], parameters: bytes) -> Any:
+    # All documents of a run share the part before the input: hash it once.
+    head = hashlib.blake2b(digest_size=KEY_BYTES, person=b"dataflow memo")
+    head.update(encode((SCHEMA, _RUNTIME, stage_ids)))
+    head.update(tagged(b"parameters", parameters))
+    return head
+
+
+def _encode(value: object) -> bytes:
+    kind = type(value)
+    encoder = _ENCODERS.get(kind)
+    if encoder is not None:
+        return encoder(value)
+    if isinstance(value, enum.Enum):
+        return _named(b"enum", kind, [value.name, value.value])
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _encode_dataclass(value)
+    if kind.__module__ == "numpy":
+        return _encode_numpy(value)
+    raise Uncacheable(
+        f"a value of type {kind.__module__}.{kind.__qualname__} can't be part of a key: "
+        "pass plain data (numbers, text, lists, dicts, dataclasses) instead."
+    )
+
+
+def _join(parts: Iterable[object]) -> bytes:
+    return b"".join([_encode(part) for part in parts])
+
+
+def _named(tag: bytes, kind: type, parts: Iterable[object]) -> bytes:
+    return tagged(tag, _join([kind.__module__, kind.__qualname__, *parts]))
+
+
+def _encode_int(value: Any) -> bytes:
+    return tagged(b"i", value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+
+
+def _encode_dict(value: Any) -> bytes:
+    return tagged(b"d", b"".join([_encode(k) + _encode(v) for k, v in value.items()]))
+
+
+def _encode_dataclass(value: Any) -> bytes:
+    names = [field.name for field in dataclasses.fields(value)]
+    extra = set(getattr(value, "__dict__", ())) - set(names)
+    if extra:
+        raise Uncacheable(
+            f"{type(value).__qualname__} carries {sorted(extra)[0]!r}, which is none of its fields: "
+            "make it a field, or pass plain data."
+        )
+    if _has_builtin_base(type(value)):
+        raise Uncacheable(
+            f"{type(value).__qualname__} is a dataclass over a built-in type: pass plain data instead."
+        )
+    return _named(
+        b"dataclass", type(value), [part for name in names for part in (name, getattr(value, name))]
+    )
+
+
+def _has_builtin_base(kind: type) -> bool:
+    return any(base in _ENCODERS for base in kind.__mro__)
+
+
+def _encode_numpy(value: Any) -> bytes:
+    import numpy
+
+    if not isinstance(value, numpy.generic) and type(value) is not numpy.ndarray:
+        raise Uncacheable(f"a numpy.{type(value).__name__} can't be part of a key: pass a plain array.")
+    if value.dtype.hasobject:
+        raise Uncacheable("a NumPy array of Python objects can't be part of a key: pass numbers or text.")
+    scalar = isinstance(value, numpy.generic)
+    dtype = value.dtype.str if value.dtype.names is None else repr(value.dtype.descr)
+    return tagged(b"numpy", _join([scalar, dtype, tuple(value.shape), value.tobytes()]))
+
+
+def _encode_datetime(value: Any) -> bytes:
+    zone = value.tzinfo
+    named = zone is None or isinstance(zone, datetime.timezone) or type(zone).__module__ == "zoneinfo"
+    if not named:
+        raise Uncacheable(
+            f"a time in a zone of type {type(zone).__qualname__} can't be part of a key: use UTC."
+        )
+    return _named(b"time", type(value), [value.isoformat(), value.fold, None if zone is None else str(zone)])
+
+
+def _text(tag: bytes, render: Callable[[Any], str]) -> Callable[[Any], bytes]:
+    return lambda value: _named(tag, type(value), [render(value)])
+
+
+_ENCODERS: dict[type, Callable[[Any], bytes]] = {
+    type(None): lambda value: tagged(b"n", b""),
+    type(Ellipsis): lambda value: tagged(b"e", b""),
+    bool: lambda value: tagged(b"b", b"\x01" if value else b"\x00"),
+    int: _encode_int,
+    float: lambda value: tagged(b"f", struct.pack(">d", value)),
+    complex: lambda value: tagged(b"c", struct.pack(">dd", value.real, value.imag)),
+    # Lone surrogates are real: PDFs and mails are full of them.
+    str: lambda value: tagged(b"s", value.encode("utf-8", "surrogatepass")),
+    bytes: lambda value: tagged(b"y", value),
+    bytearray: lambda value: tagged(b"Y", bytes(value)),
+    list: lambda value: tagged(b"l", _join(value)),
+    tuple: lambda value: tagged(b"t", _join(value)),
+    dict: _encode_dict,
+    set: lambda value: tagged(b"S", b"".join(sorted(map(_encode, value)))),
+    frozenset: lambda value: tagged(b"F", b"".join(sorted(map(_encode, value)))),
+    range: lambda value: tagged(b"r", _join([value.start, value.stop, value.step])),
+    slice: lambda value: tagged(b"/", _join([value.start, value.stop, value.step])),
+    datetime.date: _text(b"date", lambda value: str(value.isoformat())),
+    datetime.time: _encode_datetime,
+    datetime.datetime: _encode_datetime,
+    datetime.timedelta: lambda value: tagged(
+        b"delta", _join([value.days, value.seconds, value.microseconds])
+    ),
+    datetime.timezone: lambda value: tagged(b"zone", _join([value.utcoffset(None), str(value)])),
+    decimal.Decimal: _text(b"Decimal", str),
+    fractions.Fraction: _text(b"Fraction", str),
+    uuid.UUID: lambda value: tagged(b"uuid", value.bytes),
+    pathlib.PurePosixPath: _text(b"path", str),
+    pathlib.PureWindowsPath: _text(b"path", str),
+    pathlib.PosixPath: _text(b"path", str),
+    pathlib.WindowsPath: _text(b"path", str),
+}
+
+LEAVES = frozenset(_ENCODERS) - {list, tuple, dict, set, frozenset, slice, datetime.time, datetime.datetime}
+"""Types whose values hold no other values."""

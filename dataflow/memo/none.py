@@ -1,0 +1,35 @@
+"""No memo: every look-up misses, nothing is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dataflow.memo.base import Counters, Entry, Found, Missed
+from dataflow.memo.keys import Key
+
+__all__ = ["NoMemo"]
+
+
+class NoMemo:
+    """The memo of ``cache=none``; implements :class:`dataflow.memo.base.Memo`."""
+
+    name = "none"
+
+    def __init__(self) -> None:
+        self._counters = Counters()
+
+    def lookup(self, keys: Sequence[Key]) -> list[Found | Missed]:
+        """All missed, for the reason ``off``."""
+        self._counters.add({"lookups": 1, "misses": len(keys), "misses_off": len(keys)})
+        return [Missed("off")] * len(keys)
+
+    def store(self, entries: Sequence[Entry]) -> int:
+        """Keeps nothing."""
+        return 0
+
+    def counters(self) -> dict[str, float]:
+        """Look-ups and misses."""
+        return {"hits": 0.0, "misses": 0.0, **self._counters.snapshot()}
+
+    def close(self) -> None:
+        """Nothing to do."""

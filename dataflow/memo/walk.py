@@ -1,0 +1,302 @@
+"""The walk behind a fingerprint: from a function to everything first-party that its result depends on.
+
+Functions and classes are nodes: numbered when first met, described once, referred to by number ever after,
+so that recursion, mutual or not, ends. They wait in a queue, so that a chain of a thousand helpers needs no
+deep stack. Data is described by content and never by identity: ``[a, a]`` and two equal lists are one thing.
+"""
+
+from __future__ import annotations
+
+import builtins
+import enum
+import importlib
+import importlib.util
+import sys
+import types
+import typing
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from dataflow.memo.classes import class_parts
+from dataflow.memo.code import Chain, Import, describe_function, reads
+from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, tagged
+from dataflow.memo.origin import installed_as
+from dataflow.memo.special import contents, file_digest, importable, special
+
+__all__ = ["DynamicCodeWarning", "Walk"]
+
+_DYNAMIC: tuple[Any, ...] = (eval, exec, globals, vars, __import__, importlib.import_module)
+_NAMES_ONLY = {"__doc__", "__module__", "__qualname__", "__name__", "__weakref__", "__annotations__"}
+
+
+class DynamicCodeWarning(UserWarning):
+    """A fingerprint can't see what ``eval`` and its like will run: say so with ``deps=`` or ``version=``."""
+
+
+class Walk:
+    """One walk. Call :meth:`root` for each thing to describe, then :meth:`finish`.
+
+    Args:
+        ignore: names of globals, closure variables and attributes that are left out.
+        inside: identities of the sets that are being walked further out; for the walk's own use.
+    """
+
+    def __init__(self, ignore: frozenset[str] = frozenset(), inside: frozenset[int] = frozenset()) -> None:
+        self._ignore = ignore
+        self._inside = inside
+        self._numbers: dict[int, int] = {}
+        # What was numbered stays alive: a freed object's identity would be given to another one.
+        self._alive: list[object] = []
+        self._queue: deque[tuple[Callable[[Any], list[bytes]], Any, tuple[str, ...]]] = deque()
+        self._open: list[int] = []
+        self._path: tuple[str, ...] = ()
+
+    def root(self, value: object) -> bytes:
+        """The description of one value; what it refers to waits in the queue."""
+        self._path = (str(getattr(value, "__qualname__", type(value).__qualname__)),)
+        if isinstance(value, types.ModuleType):
+            return self._module(value)
+        return self.value(value)
+
+    def finish(self) -> bytes:
+        """The descriptions of all functions and classes that were met, in the order in which they were."""
+        nodes = []
+        while self._queue:
+            describe, subject, self._path = self._queue.popleft()
+            nodes.append(tagged(b"node", b"".join(describe(subject))))
+        return b"".join(nodes)
+
+    def value(self, value: object) -> bytes:
+        """The description of any value. Raises Uncacheable if it has none that is stable."""
+        if type(value) in LEAVES or _of_leaves(value):
+            return encode(value)
+        if id(value) in self._open:
+            return tagged(b"cycle", encode(len(self._open) - self._open.index(id(value))))
+        self._open.append(id(value))
+        try:
+            return self._described(value)
+        finally:
+            self._open.pop()
+
+    def named(self, name: str, value: object) -> bytes:
+        """A named part: a global, a closure variable, an attribute. Its name leads through error messages."""
+        if name in self._ignore:
+            return tagged(b"ignored", encode(name))
+        outer, self._path = self._path, (*self._path, name)
+        try:
+            return encode(name) + self.value(value)
+        finally:
+            self._path = outer
+
+    def items(self, members: Mapping[str, Any]) -> bytes:
+        """Named parts in the order of their names."""
+        return b"".join(self.named(name, members[name]) for name in sorted(members))
+
+    def annotation(self, value: object) -> bytes:
+        """The description of a type hint."""
+        origin = typing.get_origin(value)
+        if origin is not None:
+            hints = typing.get_args(value)
+            return tagged(b"hint", self.annotation(origin) + b"".join(map(self.annotation, hints)))
+        if isinstance(value, (list, tuple)):
+            return tagged(b"hints", b"".join(map(self.annotation, value)))
+        if isinstance(value, typing.ForwardRef):
+            return encode(value.__forward_arg__)
+        if type(value).__module__ == "typing":
+            return tagged(
+                b"typing", encode(str(getattr(value, "_name", None) or getattr(value, "__name__", value)))
+            )
+        return self.value(value)
+
+    def refuse(self, why: str) -> Uncacheable:
+        """The error for the value that the walk stands at, with the way to it and the mend."""
+        name = self._path[-1]
+        return Uncacheable(
+            f"{' -> '.join(self._path)} can't be keyed: {why}. "
+            f"If it doesn't change results, say ignore=[{name!r}]; if it does, also say version=."
+        )
+
+    def _described(self, value: Any) -> bytes:
+        kind = type(value)
+        if kind in (list, tuple):
+            return tagged(b"l" if kind is list else b"t", b"".join(map(self.value, value)))
+        if kind is dict:
+            return tagged(b"d", b"".join(self.value(k) + self.value(v) for k, v in value.items()))
+        if kind is types.MappingProxyType:
+            return tagged(b"proxy", self.value(dict(value)))
+        if kind in (set, frozenset):
+            return tagged(b"S" if kind is set else b"F", self._unordered(value))
+        if isinstance(value, type):
+            return self._node(self._class, value)
+        if isinstance(value, types.FunctionType):
+            return self._node(self._function, value)
+        if isinstance(value, types.ModuleType):
+            return self._module(value)
+        if isinstance(value, enum.Enum):
+            return tagged(b"enum", self.value(kind) + encode(value.name))
+        if kind.__module__ == "numpy":
+            return self._array(value)
+        known = special(self, value)
+        return self._instance(value) if known is None else tagged(b"is", known)
+
+    def _array(self, value: Any) -> bytes:
+        try:
+            return encode(value)
+        except Uncacheable:
+            return self._instance(value)
+
+    def _node(self, describe: Callable[[Any], list[bytes]], subject: object) -> bytes:
+        number = self._numbers.get(id(subject))
+        if number is None:
+            number = self._numbers[id(subject)] = len(self._numbers)
+            self._alive.append(subject)
+            self._queue.append((describe, subject, self._path))
+        return tagged(b"see", encode(number))
+
+    def _unordered(self, values: Iterable[object]) -> bytes:
+        """Members described each on its own, then sorted: numbers would follow the order of iteration."""
+        if id(values) in self._inside:
+            return b"again"
+        described = []
+        for member in values:
+            walk = Walk(self._ignore, self._inside | {id(values)})
+            walk._path = self._path
+            described.append(digest(walk.value(member) + walk.finish()))
+        return b"".join(sorted(described))
+
+    def _function(self, function: types.FunctionType) -> list[bytes]:
+        code = function.__code__
+        module = str(function.__globals__.get("__name__") or function.__module__ or "")
+        owner = installed_as(module)
+        if owner is not None:
+            parts = [encode((owner, module, code.co_qualname))]
+            if importable(module, code.co_qualname) is function:
+                return parts
+            if (module, code.co_name) == ("functools", "wrapper") and hasattr(function, "registry"):
+                # singledispatch: its closure holds a cache too, which fills as it is used.
+                return [*parts, self._unordered(list(vars(function)["registry"].items()))]
+        else:
+            parts = [describe_function(code), self._reads(function)]
+        parts.append(self.value(function.__defaults__))
+        parts.append(self.value(function.__kwdefaults__))
+        cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
+        parts.append(self.items({name: contents(cell) for name, cell in cells}))
+        parts.append(self.items({k: v for k, v in vars(function).items() if k not in _NAMES_ONLY}))
+        return parts
+
+    def _reads(self, function: types.FunctionType) -> bytes:
+        found = reads(function.__code__)
+        space = function.__globals__
+        free = set(function.__code__.co_freevars)
+        parts = [self._global(chain, space) for chain in sorted(found.chains) if chain[0] not in free]
+        parts += [self._imported(statement, space) for statement in sorted(found.imports)]
+        return tagged(b"reads", b"".join(parts))
+
+    def _global(self, chain: Chain, space: Mapping[str, Any]) -> bytes:
+        name = chain[0]
+        if name in self._ignore:
+            return tagged(b"ignored", encode(name))
+        if name not in space:
+            found = getattr(builtins, name, None)
+            self._warn_if_dynamic(found)
+            return tagged(b"builtin" if found is not None else b"absent", encode(name))
+        value, taken = space[name], 1
+        while isinstance(value, types.ModuleType) and taken < len(chain) and hasattr(value, chain[taken]):
+            if installed_as(value.__name__) is not None:
+                break
+            value = getattr(value, chain[taken])
+            taken += 1
+        self._warn_if_dynamic(value)
+        return encode(taken) + self.named(".".join(chain[:taken]), value)
+
+    def _warn_if_dynamic(self, value: object) -> None:
+        if any(value is known for known in _DYNAMIC):
+            name = getattr(value, "__name__", "?")
+            warnings.warn(
+                f"{' -> '.join(self._path)} uses {name}(): what that runs isn't part of the key; "
+                "name it with deps=, or change version= when it changes.",
+                DynamicCodeWarning,
+                stacklevel=2,
+            )
+
+    def _imported(self, statement: Import, space: Mapping[str, Any]) -> bytes:
+        """An import inside a function: it binds what the module holds, so that is walked."""
+        name = "." * statement.level + statement.module
+        package = str(space.get("__package__") or "")
+        try:
+            full = importlib.util.resolve_name(name, package) if statement.level else statement.module
+            installed = installed_as(full)
+            if installed == "python":
+                return encode(("import", full, statement.names))
+            module = importlib.import_module(full)
+        except ImportError:
+            return encode(("absent", name))
+        if installed_as(full) is not None or not statement.names:
+            return self.named(full, module)
+        return b"".join(self.named(n, getattr(module, n, module)) for n in statement.names)
+
+    def _module(self, module: types.ModuleType) -> bytes:
+        owner = installed_as(module.__name__)
+        if owner is not None:
+            return tagged(b"module", encode((owner, module.__name__)))
+        return self._node(self._whole_module, module)
+
+    def _whole_module(self, module: types.ModuleType) -> list[bytes]:
+        """A first-party module that is used as a value: any of its names may be meant, so all count."""
+        file = getattr(module, "__file__", None)
+        if file is not None and not str(file).endswith(".py"):
+            return [file_digest(file)]
+        own = {k: v for k, v in vars(module).items() if not (k.startswith("__") and k.endswith("__"))}
+        return [tagged(b"whole module", self.items(own))]
+
+    def _class(self, kind: type) -> list[bytes]:
+        owner = installed_as(kind.__module__)
+        if owner is not None and importable(kind.__module__, kind.__qualname__) is kind:
+            return [encode((owner, kind.__module__, kind.__qualname__))]
+        return class_parts(self, kind)
+
+    def _instance(self, value: Any) -> bytes:
+        kind = type(value)
+        module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+        if isinstance(module, str) and isinstance(name, str) and importable(module, name) is value:
+            return self._compiled(value, module, name)
+        try:
+            state = value.__reduce_ex__(4)
+        except Exception as error:
+            why = f"a {kind.__module__}.{kind.__qualname__} shows no state ({type(error).__name__})"
+            raise self.refuse(why) from None
+        if isinstance(state, str):
+            return tagged(b"global", self.value(kind) + encode(state))
+        make, arguments, *rest = state
+        content, members, pairs = ([*rest, None, None, None])[:3]
+        parts = [self.value(kind), self.value(make), self.value(tuple(arguments)), self._state(content)]
+        parts.append(self.value(None if members is None else list(members)))
+        parts.append(self.value(None if pairs is None else list(pairs)))
+        return tagged(b"instance", b"".join(parts))
+
+    def _state(self, state: object) -> bytes:
+        if isinstance(state, dict) and all(isinstance(name, str) for name in state):
+            return self.items({k: v for k, v in state.items() if k not in _NAMES_ONLY})
+        if isinstance(state, tuple) and len(state) == 2:
+            return tagged(b"slots", b"".join(map(self._state, state)))
+        return self.value(state)
+
+    def _compiled(self, value: Any, module: str, name: str) -> bytes:
+        """Compiled code that can be imported by its name: known by its package, or by its file's content."""
+        owner = installed_as(module)
+        if owner is None:
+            owner = file_digest(getattr(sys.modules[module], "__file__", None)).hex()
+        return tagged(b"compiled", encode((owner, module, name)))
+
+
+def _of_leaves(value: object) -> bool:
+    """A container of plain leaves only: it is encoded at once, however long it is."""
+    kind = type(value)
+    if kind in (list, tuple, set, frozenset):
+        return LEAVES.issuperset(map(type, typing.cast(Iterable[object], value)))
+    if kind is dict:
+        items = typing.cast(dict[object, object], value)
+        return LEAVES.issuperset(map(type, items)) and LEAVES.issuperset(map(type, items.values()))
+    return False
