@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -43,7 +44,7 @@ def tracked() -> list[Path]:
 
 
 def command(*arguments: str, cwd: Path = ROOT, status: int = 0, **variables: str) -> str:
-    """Run a command as if no make were running, and return what it prints."""
+    """Run a command as if no make were running, and return what it prints, errors included."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))
     }
@@ -51,7 +52,7 @@ def command(*arguments: str, cwd: Path = ROOT, status: int = 0, **variables: str
         arguments, cwd=cwd, env={**environment, **variables}, capture_output=True, text=True, check=False
     )
     assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("requirement", declared(), ids=lambda requirement: requirement.name)
@@ -112,6 +113,26 @@ def test_make_hands_a_value_on_as_it_was_typed() -> None:
     )
 
     assert value in command("sh", "-c", options, CORPUS=value, CLUSTER="local").splitlines()
+
+
+def test_a_python_that_is_unfit_is_one_clear_line(tmp_path: Path) -> None:
+    for name in ("scripts/install", "pyproject.toml", "constraints.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+
+    printed = command(str(tmp_path / "scripts" / "install"), cwd=tmp_path, status=2, PYTHON="/no/such/python")
+
+    assert printed.count("\n") == 1
+    assert "/no/such/python is no CPython 3.11 to 3.14" in printed
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_the_readme_opens_with_the_two_commands() -> None:
+    commands = re.findall(
+        r"^(?: {4})?(make .*?)(?: *#.*)?$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M
+    )
+
+    assert commands[:2] == ["make bench CLUSTER=local", "make test"]
 
 
 @pytest.mark.parametrize(("required", "status", "said"), [("0", 0, "1 skipped"), ("1", 1, "1 error")])
