@@ -1,0 +1,44 @@
+"""Pipelines over documents on Dask: memoized, batched, streamed, measured.
+
+::
+
+    from dataflow import Pipeline, run, stage
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from dataflow.document import Document
+from dataflow.errors import DataflowError, DocumentError
+from dataflow.outcome import Outcome
+from dataflow.pipeline import Pipeline, Stage, stage
+from dataflow.strategy import Strategy
+
+if TYPE_CHECKING:
+    from dataflow.engine.run import Run, run
+
+__all__ = [
+    "DataflowError",
+    "Document",
+    "DocumentError",
+    "Outcome",
+    "Pipeline",
+    "Run",
+    "Stage",
+    "Strategy",
+    "run",
+    "stage",
+]
+
+__version__ = "0.1.0.dev0"
+
+_LAZY = {"Run": "dataflow.engine.run", "run": "dataflow.engine.run"}
+
+
+def __getattr__(name: str) -> Any:
+    # Importing the engine imports Dask; whoever only defines stages needn't wait for it.
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,220 @@
+"""A corpus: the documents under a URL pattern, listed through fsspec; and how one of them is read.
+
+Files, folders, globs and every URL that fsspec knows: ``papers/``, ``papers/**/*.pdf``,
+``zip://*.html::pages.zip``, ``s3://bucket/papers/``, ``https://host/page.html``, ``memory://``.
+Listing streams: a folder of a million files is never held in memory.
+"""
+
+from __future__ import annotations
+
+import functools
+import glob
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from dataflow.document import Document, guess_media_type
+from dataflow.errors import CorpusError, one_line
+
+__all__ = ["Corpus", "list_corpus", "open_corpus", "read_document"]
+
+_PROCESS_LOCAL = {"memory"}  # file systems that another process sees empty
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Documents that are known to be there: the first was listed.
+
+    Attributes:
+        name: the URL pattern, or ``<n documents>`` for an iterable.
+        documents: the stream, to be read once.
+        process_local: only this process can read the documents, so their bytes travel with the batches.
+    """
+
+    name: str
+    documents: Iterator[Document]
+    process_local: bool = False
+
+    def __iter__(self) -> Iterator[Document]:
+        return self.documents
+
+
+def open_corpus(corpus: str | os.PathLike[str] | Iterable[str | Document]) -> Corpus:
+    """Open a corpus: a URL pattern, or any iterable of URLs, paths or documents.
+
+    Raises:
+        CorpusError: it doesn't exist, can't be listed, or holds no document.
+    """
+    if isinstance(corpus, str | os.PathLike):
+        name = os.fspath(corpus)
+        documents = list_corpus(name)
+        protocol = _protocol(name)
+    else:
+        name, protocol = "<iterable>", None
+        documents = (d if isinstance(d, Document) else _named(os.fspath(d)) for d in corpus)
+    first = next(documents, None)
+    if first is None:
+        raise CorpusError(f"corpus {name} is empty: no file matches. Name a file, a folder or a pattern such as 'docs/**/*.pdf'.")
+    if protocol is None:
+        protocol = _protocol(first.url)
+    return Corpus(name, chain([first], documents), protocol in _PROCESS_LOCAL)
+
+
+def list_corpus(url: str) -> Iterator[Document]:
+    """List the documents of a URL pattern, one by one.
+
+    A folder is walked to its end, hidden files included; nothing that is there is left out, so a broken
+    link is listed too and fails when it is read. Local folders come in the order of their names.
+
+    Raises:
+        CorpusError: there is no such file, or the file system refuses. Raised at the first document.
+    """
+    try:
+        yield from _list_local(url) if _protocol(url) == "file" else _list_remote(url)
+    except CorpusError:
+        raise
+    except FileNotFoundError:
+        raise CorpusError(f"corpus {url} doesn't exist: check the path or URL.") from None
+    except ImportError as error:
+        raise CorpusError(f"corpus {url} needs a package that isn't installed: {one_line(error)}") from error
+    except Exception as error:  # a file system raises what it likes; to the user it is one thing
+        raise CorpusError(f"corpus {url} can't be listed: {type(error).__name__}: {one_line(error)}") from error
+
+
+def read_document(url: str) -> bytes:
+    """The bytes of one document. Whatever the file system raises comes through."""
+    if _protocol(url) == "file":
+        with open(_local_path(url), "rb") as file:
+            return file.read()
+    filesystem, path = _filesystem(url)
+    data = filesystem.cat_file(path)
+    return data if isinstance(data, bytes) else bytes(data)
+
+
+def _protocol(url: str) -> str:
+    scheme, separator, _ = url.partition("://")
+    if not separator and "::" not in url:
+        return "file"
+    return "file" if scheme in ("file", "local") and "::" not in url else scheme.partition("::")[0]
+
+
+def _local_path(url: str) -> str:
+    for prefix in ("file://", "local://"):
+        url = url.removeprefix(prefix)
+    return os.path.abspath(os.path.expanduser(url))
+
+
+def _list_local(url: str) -> Iterator[Document]:
+    path = _local_path(url)
+    if os.path.isdir(path):
+        yield from _walk(path)
+    elif os.path.lexists(path):
+        yield _local(path)
+    elif glob.has_magic(path):
+        for match in glob.iglob(path, recursive=True, include_hidden=True):
+            if not os.path.isdir(match):
+                yield _local(match)
+    else:
+        raise FileNotFoundError(path)
+
+
+def _walk(folder: str) -> Iterator[Document]:
+    """Every file below a folder; links to folders are not followed, since they can form circles."""
+    with os.scandir(folder) as entries:
+        found = sorted(entries, key=lambda e: e.name)
+    for entry in found:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(entry.path)
+        elif not (entry.is_symlink() and os.path.isdir(entry.path)):
+            yield _local(entry.path)
+
+
+def _local(path: str) -> Document:
+    try:
+        status: os.stat_result | None = os.stat(path)
+    except OSError:
+        status = None
+    return Document(
+        url=path,
+        size_bytes=status.st_size if status else None,
+        media_type=guess_media_type(path),
+        modified=status.st_mtime if status else None,
+    )
+
+
+def _named(url: str) -> Document:
+    """A document known by its URL alone; a local one is looked at, for its size."""
+    if _protocol(url) == "file":
+        return _local(_local_path(url))
+    return Document(url, None, guess_media_type(url.partition("::")[0]))
+
+
+def _list_remote(url: str) -> Iterator[Document]:
+    filesystem, path = _filesystem(url)
+    _, _, archive = url.partition("::")
+    if archive and _protocol(archive) == "file":
+        archive = _local_path(archive)  # a worker may stand in another folder
+    found: Iterable[Mapping[str, Any]]
+    if glob.has_magic(path):
+        found = filesystem.glob(path, detail=True).values()
+    elif filesystem.isdir(path):
+        found = _remote_walk(filesystem, path)
+    else:
+        found = [filesystem.info(path)]
+    for info in found:
+        if info["type"] != "directory":
+            yield _remote(filesystem, info, archive)
+
+
+def _remote_walk(filesystem: Any, path: str) -> Iterator[Mapping[str, Any]]:
+    for _, _, files in filesystem.walk(path, detail=True):
+        yield from (info for info in files.values() if info["name"])
+
+
+def _remote(filesystem: Any, info: Mapping[str, Any], archive: str) -> Document:
+    url = filesystem.unstrip_protocol(info["name"])
+    modified = next((info[k] for k in ("mtime", "LastModified", "created", "last_modified") if info.get(k)), None)
+    etag = info.get("ETag") or info.get("etag")
+    return Document(
+        url=f"{url}::{archive}" if archive else url,
+        size_bytes=info.get("size"),
+        media_type=guess_media_type(info["name"]),
+        modified=modified.timestamp() if isinstance(modified, datetime) else None,
+        etag=str(etag).strip('"') if etag else None,
+    )
+
+
+_lock = threading.Lock()
+
+
+def _filesystem(url: str) -> tuple[Any, str]:
+    """The open file system of a URL and the path in it.
+
+    An archive is opened once a process and kept, since fsspec would open it anew, directory and all, for
+    each document that is read from it.
+    """
+    from fsspec.core import split_protocol, url_to_fs
+
+    first, separator, archive = url.partition("::")
+    if not separator:
+        filesystem, path = url_to_fs(url)
+        return filesystem, path
+    protocol, path = split_protocol(first)
+    with _lock:
+        return _archive(protocol or first, _absolute(archive)), path if protocol else ""
+
+
+@functools.lru_cache(maxsize=8)
+def _archive(protocol: str, archive: str) -> Any:
+    from fsspec.core import url_to_fs
+
+    return url_to_fs(f"{protocol}://::{archive}")[0]
+
+
+def _absolute(url: str) -> str:
+    return Path(_local_path(url)).as_uri() if _protocol(url) == "file" else url

@@ -1,0 +1,46 @@
+"""A document: a reference to one file, never its bytes."""
+
+from __future__ import annotations
+
+import mimetypes
+from dataclasses import dataclass
+
+__all__ = ["UNKNOWN_MEDIA_TYPE", "Document", "guess_media_type"]
+
+UNKNOWN_MEDIA_TYPE = "application/octet-stream"
+
+# A registry of our own: the machine's mime.types files would make the same name mean different things.
+_TYPES = mimetypes.MimeTypes(filenames=())
+for _type, _suffix in (
+    ("text/markdown", ".md"),
+    ("text/markdown", ".markdown"),
+    ("message/rfc822", ".eml"),
+    ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", ".docx"),
+    ("text/html", ".xhtml"),
+):
+    _TYPES.add_type(_type, _suffix)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A reference to one file.
+
+    Attributes:
+        url: a path on this machine, or a URL that fsspec opens.
+        size_bytes: its size when it was listed; ``None`` where the file system doesn't say.
+        media_type: guessed from the name, ``application/octet-stream`` where the name says nothing.
+        modified: seconds since the epoch, where the file system says.
+        etag: the entity tag, where the store has one.
+    """
+
+    url: str
+    size_bytes: int | None
+    media_type: str
+    modified: float | None = None
+    etag: str | None = None
+
+
+def guess_media_type(name: str) -> str:
+    """The media type that a file's name suggests; the content is looked at by whoever reads it."""
+    guessed, encoding = _TYPES.guess_type(name.rsplit("/", 1)[-1], strict=False)
+    return guessed if guessed and not encoding else UNKNOWN_MEDIA_TYPE

@@ -1,0 +1,202 @@
+"""From a stream of documents to batches: by count, by bytes, or by predicted seconds."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from dataflow.document import Document
+from dataflow.engine.cost import CostModel
+from dataflow.graph.plan import Batch
+from dataflow.graph.work import BatchResult
+from dataflow.strategy import Strategy
+
+__all__ = ["AdaptiveBatcher", "Batcher", "BytesBatcher", "FixedBatcher", "batcher_for"]
+
+_Numbered = tuple[int, Document]
+
+
+class Batcher(Protocol):
+    """Cuts batches off a stream, and may learn from what became of them."""
+
+    def take(self, number: int) -> Batch | None:
+        """The next batch, under the given number; ``None`` when the stream has ended."""
+
+    def learn(self, result: BatchResult) -> None:
+        """See what a batch took."""
+
+
+def batcher_for(
+    strategy: Strategy, documents: Iterator[Document], slots: int, read: Callable[[str], bytes] | None = None
+) -> Batcher:
+    """The batcher that a strategy asks for.
+
+    Args:
+        strategy: its ``batching`` decides.
+        documents: the corpus, in order.
+        slots: batches that run at the same time.
+        read: reads a document on the driver, where only the driver can.
+    """
+    kind, size = strategy.batch_rule
+    numbered = enumerate(documents)
+    if kind == "fixed":
+        return FixedBatcher(numbered, size, read)
+    if kind == "bytes":
+        return BytesBatcher(numbered, size, read)
+    return AdaptiveBatcher(numbered, slots, in_order=strategy.collect == "ordered", read=read)
+
+
+class FixedBatcher:
+    """Batches of ``size`` documents."""
+
+    def __init__(self, documents: Iterator[_Numbered], size: int, read: Callable[[str], bytes] | None = None) -> None:
+        self._documents, self._size, self._read = documents, size, read
+
+    def take(self, number: int) -> Batch | None:
+        """The next ``size`` documents."""
+        taken = [pair for _, pair in zip(range(self._size), self._documents, strict=False)]
+        return make_batch(number, taken, self._read)
+
+    def learn(self, result: BatchResult) -> None:
+        """Nothing to learn."""
+
+
+class BytesBatcher:
+    """Batches of at most ``size`` bytes, and of one document where that alone is larger."""
+
+    def __init__(self, documents: Iterator[_Numbered], size: int, read: Callable[[str], bytes] | None = None) -> None:
+        self._documents, self._size, self._read = documents, size, read
+        self._next: _Numbered | None = None
+
+    def take(self, number: int) -> Batch | None:
+        """The next documents that fit."""
+        taken: list[_Numbered] = []
+        room = self._size
+        while len(taken) < MAX_DOCUMENTS:
+            pair = self._next or next(self._documents, None)
+            self._next = None
+            if pair is None:
+                break
+            room -= pair[1].size_bytes or 0
+            if room < 0 and taken:
+                self._next = pair
+                break
+            taken.append(pair)
+        return make_batch(number, taken, self._read)
+
+    def learn(self, result: BatchResult) -> None:
+        """Nothing to learn."""
+
+
+#: No batch has more documents or bytes: it bounds what a worker holds and what a lost batch costs.
+MAX_DOCUMENTS = 1024
+MAX_BYTES = 64 * 1024**2
+
+_LOOK_AHEAD = 2048
+_TARGET_SECONDS = 0.2  # a batch costs driver and scheduler some 3 ms: under 2% of this
+_LEAST_SECONDS = 0.02
+_FIRST_DOCUMENTS = 4
+
+
+class AdaptiveBatcher:
+    """Batches of equal predicted seconds, the largest documents first, shrinking towards the end.
+
+    The cost of a document is predicted from its media type and size by a :class:`CostModel` that learns
+    from every batch. Until it has learned, batches grow at most twofold, so that no wrong guess is dear.
+    Within a bounded look-ahead the largest come first. Once the end of the corpus is in sight, a batch gets
+    a share of what is left (guided self-scheduling), so that all workers finish together.
+
+    Args:
+        documents: position and document, streamed.
+        slots: batches that run at the same time.
+        in_order: keep the corpus's order.
+        read: reads a document on the driver, where only the driver can.
+        model: a cost model that has learned before.
+    """
+
+    def __init__(
+        self,
+        documents: Iterator[_Numbered],
+        slots: int,
+        *,
+        in_order: bool = False,
+        read: Callable[[str], bytes] | None = None,
+        model: CostModel | None = None,
+    ) -> None:
+        self.model = model or CostModel()
+        self._documents, self._slots, self._in_order, self._read = documents, slots, in_order, read
+        self._ahead: deque[_Numbered] = deque()
+        self._ended = False
+        self._learned = 0
+        self._sorted_at = 0
+        self._cap = _FIRST_DOCUMENTS
+
+    def take(self, number: int) -> Batch | None:
+        """The next batch of about the target's seconds."""
+        self._look_ahead()
+        target = self._target_seconds()
+        taken: list[_Numbered] = []
+        seconds, size = 0.0, 0
+        while self._ahead and len(taken) < min(self._cap, MAX_DOCUMENTS):
+            document = self._ahead[0][1]
+            cost = self.model.predict(document)
+            size += document.size_bytes or 0
+            if taken and (seconds + cost > target or size > MAX_BYTES):
+                break
+            seconds += cost
+            taken.append(self._ahead.popleft())
+        return make_batch(number, taken, self._read)
+
+    def learn(self, result: BatchResult) -> None:
+        """Feed the cost model, and let batches grow."""
+        for outcome in result.outcomes:
+            self.model.learn(outcome)
+        self._learned += 1
+        if len(result.outcomes) >= self._cap:
+            self._cap = min(MAX_DOCUMENTS, 2 * len(result.outcomes))
+
+    def _look_ahead(self) -> None:
+        if not self._ended and len(self._ahead) < _LOOK_AHEAD // 2:
+            for pair in self._documents:
+                self._ahead.append(pair)
+                if len(self._ahead) >= _LOOK_AHEAD:
+                    break
+            else:
+                self._ended = True
+            self._sort()
+        elif self._learned >= 2 * max(1, self._sorted_at):
+            self._sort()  # the model has twice the knowledge it had when the order was made
+
+    def _sort(self) -> None:
+        self._sorted_at = self._learned
+        if not self._in_order:
+            # Stable, so that equals keep the corpus's order.
+            self._ahead = deque(sorted(self._ahead, key=lambda pair: -self.model.predict(pair[1])))
+
+    def _target_seconds(self) -> float:
+        if not self._ended:
+            return _TARGET_SECONDS
+        left = sum(self.model.predict(d) for _, d in self._ahead)
+        return min(_TARGET_SECONDS, max(_LEAST_SECONDS, left / (3 * self._slots)))
+
+
+def make_batch(number: int, taken: list[_Numbered], read: Callable[[str], bytes] | None) -> Batch | None:
+    """A first attempt at some documents; ``None`` for none."""
+    if not taken:
+        return None
+    return Batch(
+        number=number,
+        documents=tuple(document for _, document in taken),
+        positions=tuple(position for position, _ in taken),
+        attempts=(0,) * len(taken),
+        payloads=tuple(_payload(read, document) for _, document in taken) if read else None,
+    )
+
+
+def _payload(read: Callable[[str], bytes], document: Document) -> bytes | None:
+    """The bytes; ``None`` where they can't be read, so that the worker fails at it and says why."""
+    try:
+        return read(document.url)
+    except Exception:
+        return None

@@ -1,0 +1,274 @@
+"""Where it runs: clusters by name, file or address.
+
+``cluster/NAME.yaml`` holds ``class`` (a class of Dask's deploy convention, by its import path),
+``options`` (its keyword arguments), ``config`` (Dask configuration while it is open) and ``workers``
+(which option ``WORKERS=N`` sets). In an option, ``cores`` and ``workers`` stand for this machine's usable
+cores and for the number of workers asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataflow.errors import ClusterError, one_line
+from dataflow.places import known_files, resource_file
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["ClusterSpec", "OpenCluster", "cluster_names", "load_cluster", "open_cluster"]
+
+_ADDRESSES = ("tcp://", "tls://", "ws://", "wss://", "ucx://", "inproc://")
+_PATIENCE_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class ClusterSpec:
+    """A cluster's file, read."""
+
+    name: str
+    class_path: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    workers_option: str | None = None
+    description: str = ""
+
+    def resolve(self, workers: int | None) -> dict[str, Any]:
+        """The options with ``cores`` and ``workers`` filled in."""
+        words = {"cores": usable_cores(), "workers": workers or usable_cores()}
+        options = _fill(self.options, words)
+        if workers is not None:
+            if not self.workers_option:
+                raise ClusterError(f"cluster {self.name} has a fixed size: leave WORKERS out.")
+            options[self.workers_option] = workers
+        return dict(options)
+
+
+@dataclass(frozen=True)
+class OpenCluster:
+    """A cluster that is open.
+
+    Attributes:
+        client: connected.
+        name: as the user named it.
+        dashboard_link: where to watch, or ``None``.
+        local: all its processes are on this machine.
+    """
+
+    client: Client
+    name: str
+    dashboard_link: str | None
+    local: bool
+
+    @property
+    def slots(self) -> int:
+        """Threads of all workers."""
+        return sum(self.client.nthreads().values())
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: affinity and control groups count."""
+    from dask.system import CPU_COUNT
+
+    return int(CPU_COUNT)
+
+
+def cluster_names() -> list[str]:
+    """The names that ``cluster=`` knows."""
+    return sorted(p.stem for p in known_files("cluster", ".yaml"))
+
+
+def load_cluster(name: str) -> ClusterSpec:
+    """Read the file of a cluster, by name or path.
+
+    Raises:
+        ClusterError: there is none, or it isn't one.
+    """
+    import yaml
+
+    path = resource_file("cluster", name, ".yaml")
+    if path is None:
+        known = ", ".join(cluster_names())
+        raise ClusterError(f"no cluster is called {name!r}: take one of {known}, a YAML file, or tcp://HOST:PORT.")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        class_path = data["class"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise ClusterError(f"cluster file {path} can't be read: {one_line(error)}. It needs a 'class'.") from None
+    return ClusterSpec(
+        name=path.stem,
+        class_path=class_path,
+        options=data.get("options") or {},
+        config=data.get("config") or {},
+        workers_option=data.get("workers"),
+        description=data.get("description") or "",
+    )
+
+
+@contextlib.contextmanager
+def open_cluster(name: Any, workers: int | None = None) -> Iterator[OpenCluster]:
+    """Open a cluster for the length of the block.
+
+    Args:
+        name: a name, a path to a YAML file, an address (``tcp://HOST:PORT``), a scheduler file (``.json``), or
+            an open ``distributed.Client``, which is left open.
+        workers: how many; an address is waited for until it has as many.
+
+    Raises:
+        ClusterError: unknown, unreachable or without workers.
+    """
+    if workers is not None and workers < 1:
+        raise ClusterError(f"WORKERS must be a whole number above 0, not {workers}.")
+    if not isinstance(name, str | os.PathLike):
+        yield _describe(name, "client")
+        return
+    name = os.fspath(name)
+    if name.startswith(_ADDRESSES) or name.endswith(".json"):
+        with _connect(name, workers) as client:
+            yield _describe(client, name)
+        return
+    spec = load_cluster(name)
+    with _deploy(spec, workers) as client:
+        yield _describe(client, spec.name)
+
+
+def _describe(client: Client, name: str) -> OpenCluster:
+    try:
+        link = client.dashboard_link if client.scheduler_info().get("services", {}).get("dashboard") else None
+        hosts = {w["host"] for w in client.scheduler_info(n_workers=-1)["workers"].values()}
+    except Exception as error:
+        raise ClusterError(f"cluster {name} doesn't answer: {one_line(error)}") from error
+    return OpenCluster(client, name, link, hosts <= _own_addresses())
+
+
+def _own_addresses() -> set[str]:
+    import psutil
+
+    found = {"127.0.0.1", "::1", "localhost", socket.gethostname(), ""}
+    for addresses in psutil.net_if_addrs().values():
+        found.update(a.address.partition("%")[0] for a in addresses)
+    return found
+
+
+@contextlib.contextmanager
+def _connect(address: str, workers: int | None) -> Iterator[Client]:
+    import dask
+    from distributed import Client
+
+    where: dict[str, Any] = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
+    if address.endswith(".json") and not os.path.isfile(address):
+        raise ClusterError(f"scheduler file {address} doesn't exist: start `dask scheduler --scheduler-file {address}`.")
+    with dask.config.set({"distributed.comm.timeouts.connect": "10s"}), _quiet():
+        try:
+            client = Client(**where, timeout="10s", set_as_default=False)
+        except (OSError, TimeoutError, ValueError, RuntimeError) as error:
+            raise ClusterError(
+                f"no scheduler answers at {address}: start `dask scheduler` and check host and port ({type(error).__name__})."
+            ) from error
+    with contextlib.ExitStack() as stack:
+        stack.callback(_close, client)
+        wanted = workers or 1
+        try:
+            client.wait_for_workers(wanted, timeout=_PATIENCE_SECONDS if workers else 10)
+        except TimeoutError:
+            have = len(client.nthreads())
+            raise ClusterError(
+                f"{address} has {have} workers, not {wanted}: start more with `dask worker {address}`."
+            ) from None
+        yield client
+
+
+@contextlib.contextmanager
+def _deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
+    import dask
+    from distributed import Client
+
+    options = spec.resolve(workers)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set(spec.config))
+        stack.enter_context(_inherited_config())
+        stack.enter_context(_quiet())
+        try:
+            cluster = _class(spec)(**options)
+            stack.callback(_close, cluster)
+            client = Client(cluster, set_as_default=False)
+            stack.callback(_close, client)
+            client.wait_for_workers(_expected(options), timeout=_PATIENCE_SECONDS * 2)
+        except ClusterError:
+            raise
+        except Exception as error:
+            raise ClusterError(
+                f"cluster {spec.name} can't be opened: {type(error).__name__}: {one_line(error)}. "
+                f"Check cluster/{spec.name}.yaml and WORKERS."
+            ) from error
+        yield client
+
+
+def _expected(options: Mapping[str, Any]) -> int:
+    count = options.get("n_workers", 1)
+    return count if isinstance(count, int) and count > 0 else 1
+
+
+def _class(spec: ClusterSpec) -> Any:
+    module, _, name = spec.class_path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ClusterError(
+            f"cluster {spec.name} needs {spec.class_path}: {one_line(error)}. Install the package that has it."
+        ) from None
+
+
+@contextlib.contextmanager
+def _inherited_config() -> Iterator[None]:
+    """Let processes that are started as commands see the configuration that is set in this one."""
+    import dask
+    from dask.config import serialize
+
+    before = os.environ.get("DASK_INTERNAL_INHERIT_CONFIG")
+    os.environ["DASK_INTERNAL_INHERIT_CONFIG"] = serialize(dask.config.global_config)
+    os.environ["DATAFLOW_PARENT"] = str(os.getpid())
+    try:
+        yield
+    finally:
+        os.environ.pop("DATAFLOW_PARENT", None)
+        if before is None:
+            os.environ.pop("DASK_INTERNAL_INHERIT_CONFIG", None)
+        else:
+            os.environ["DASK_INTERNAL_INHERIT_CONFIG"] = before
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Dask's own log lines (a worker that was killed, a port that was taken) are told by us, or not at all."""
+    import logging
+    import warnings
+
+    logger = logging.getLogger("distributed")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Port .* is already in use")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _close(thing: Any) -> None:
+    # A cluster that has died can't be closed in order, and nobody is helped by hearing it.
+    with contextlib.suppress(Exception):
+        thing.close()
+
+
+def _fill(value: Any, words: Mapping[str, int]) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _fill(v, words) for k, v in value.items()}
+    return words.get(value, value) if isinstance(value, str) else value

@@ -1,0 +1,78 @@
+"""What a document will cost: seconds predicted from its media type and size, learned while running."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dataflow.document import Document
+from dataflow.outcome import Outcome
+
+__all__ = ["CostModel"]
+
+# Before anything is known: half a millisecond, and a megabyte takes 50. Right for order, wrong for amount.
+_PRIOR_SECONDS = 0.5e-3
+_PRIOR_SECONDS_A_BYTE = 50e-9
+_DECAY = 0.999  # an observation's weight halves after some 700 more
+_ENOUGH = 8.0  # weight of observations from which a media type's own line is believed
+_CLIP = 8.0  # one document counts at most as this many times its prediction
+
+
+@dataclass(slots=True)
+class _Line:
+    """A least-squares line through decayed sums: ``seconds = a + b * bytes``, neither below zero."""
+
+    n: float = 0.0
+    x: float = 0.0
+    y: float = 0.0
+    xx: float = 0.0
+    xy: float = 0.0
+
+    def add(self, x: float, y: float) -> None:
+        self.n = self.n * _DECAY + 1
+        self.x = self.x * _DECAY + x
+        self.y = self.y * _DECAY + y
+        self.xx = self.xx * _DECAY + x * x
+        self.xy = self.xy * _DECAY + x * y
+
+    def at(self, x: float) -> float:
+        spread = self.xx - self.x * self.x / self.n
+        slope = (self.xy - self.x * self.y / self.n) / spread if spread > 1e-9 * self.xx else 0.0
+        slope = max(0.0, slope)
+        level = (self.y - slope * self.x) / self.n
+        if level < 0:  # the best line through the origin
+            level, slope = 0.0, self.xy / self.xx if self.xx else 0.0
+        return max(1e-6, level + slope * x)
+
+
+class CostModel:
+    """``seconds = a + b x size`` for each media type.
+
+    Robust in two ways: an outlier counts at most as eight times what was predicted, and old observations
+    fade, so that the line follows a drift. A type that has been seen too little takes the line of all.
+    """
+
+    def __init__(self) -> None:
+        self._lines: dict[str, _Line] = {}
+        self._all = _Line()
+
+    def predict(self, document: Document) -> float:
+        """Seconds of one core."""
+        return self._at(document.media_type, document.size_bytes or 0)
+
+    def learn(self, outcome: Outcome) -> None:
+        """See what a document took."""
+        size = outcome.size_bytes or 0
+        line = self._lines.setdefault(outcome.media_type, _Line())
+        seconds = outcome.seconds
+        if line.n >= _ENOUGH:
+            seconds = min(seconds, _CLIP * self._at(outcome.media_type, size))
+        line.add(size, seconds)
+        self._all.add(size, seconds)
+
+    def _at(self, media_type: str, size: float) -> float:
+        line = self._lines.get(media_type)
+        if line is not None and line.n >= _ENOUGH:
+            return line.at(size)
+        if self._all.n >= _ENOUGH:
+            return self._all.at(size)
+        return _PRIOR_SECONDS + _PRIOR_SECONDS_A_BYTE * size

@@ -1,0 +1,87 @@
+"""The failure ladder: what is tried when a batch is lost with its worker.
+
+Blame by the ledger where there is one, else halving; a suspect alone goes to a sandbox process, whose
+verdict is final. The innocent neighbours are run again and come out as they would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dataflow.graph.guard import read_blame
+from dataflow.graph.plan import Batch
+from dataflow.graph.sandbox import quarantined
+from dataflow.outcome import FAILED, Outcome
+
+__all__ = ["Ladder", "Rescue"]
+
+_PATIENCE = 20  # times that a batch may be lost with nobody to blame, before it is halved
+
+
+@dataclass(slots=True)
+class Rescue:
+    """What becomes of a lost batch: batches to run, and outcomes that are final."""
+
+    batches: list[Batch] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+class Ladder:
+    """Decides what is tried next.
+
+    Args:
+        bisect: when false, a lost batch is quarantined whole.
+        ledger: the folder in which workers note where they are, or ``None``.
+        all_note: every worker does; so a lost batch that nobody noted was only waiting.
+        number: gives a batch number that nobody had.
+    """
+
+    def __init__(self, *, bisect: bool, ledger: str | None, all_note: bool, number: Callable[[], int]) -> None:
+        self._bisect, self._ledger, self._number = bisect, ledger, number
+        self._patience = _PATIENCE if all_note else 0
+        self._unlucky: dict[int, int] = {}  # position of a batch's first document -> times lost without blame
+
+    def lost(self, batch: Batch, reason: str) -> Rescue:
+        """A batch whose worker died."""
+        if not self._bisect:
+            return Rescue(outcomes=[quarantined(batch, i, "WorkerDied", reason) for i in range(len(batch))])
+        if batch.isolated:  # the worker around the sandbox died: that was another's doing
+            return Rescue([self._part(batch, range(len(batch)), isolated=True, begun=False)])
+        suspects = self._suspects(batch)
+        if suspects:
+            rest = [i for i in range(len(batch)) if i not in suspects]
+            batches = [self._part(batch, [i], isolated=True) for i in suspects]
+            return Rescue(batches + ([self._part(batch, rest, begun=False)] if rest else []))
+        unlucky = self._unlucky.get(batch.positions[0], 0)
+        if unlucky < self._patience:
+            # Nobody was at it: it waited on a worker that another batch ended.
+            self._unlucky[batch.positions[0]] = unlucky + 1
+            return Rescue([self._part(batch, range(len(batch)), begun=False)])
+        return Rescue(self._halves(batch))
+
+    def failed(self, batch: Batch, error_type: str, reason: str) -> Rescue:
+        """A batch that raised as a whole: a result that can't be sent, a value that can't be written."""
+        if len(batch) > 1 and self._bisect:
+            return Rescue(self._halves(batch))
+        outcomes = [quarantined(batch, i, error_type, reason) for i in range(len(batch))]
+        return Rescue(outcomes=[_as_failed(o) for o in outcomes])
+
+    def _suspects(self, batch: Batch) -> list[int]:
+        blamed = {b.position for b in read_blame(self._ledger, batch.number)} if self._ledger else set()
+        return [i for i, position in enumerate(batch.positions) if position in blamed]
+
+    def _halves(self, batch: Batch) -> list[Batch]:
+        if len(batch) == 1:
+            return [self._part(batch, [0], isolated=True)]
+        middle = len(batch) // 2
+        return [self._part(batch, range(middle)), self._part(batch, range(middle, len(batch)))]
+
+    def _part(self, batch: Batch, indices: range | list[int], *, isolated: bool = False, begun: bool = True) -> Batch:
+        return batch.part(self._number(), list(indices), isolated=isolated, begun=begun)
+
+
+def _as_failed(outcome: Outcome) -> Outcome:
+    import dataclasses
+
+    return dataclasses.replace(outcome, status=FAILED)

@@ -1,0 +1,289 @@
+"""``run()``: a pipeline over a corpus under a strategy on a cluster, as a stream of outcomes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from dataflow.corpus import Corpus, open_corpus, read_document
+from dataflow.document import Document
+from dataflow.engine.batches import batcher_for
+from dataflow.engine.clusters import OpenCluster, open_cluster
+from dataflow.engine.executors import DaskExecutor, Executor, InlineExecutor
+from dataflow.engine.manifest import Manifest
+from dataflow.engine.stream import Stream
+from dataflow.errors import CacheError
+from dataflow.graph.plan import Plan
+from dataflow.graph.table import sink_for
+from dataflow.graph.work import BatchResult
+from dataflow.outcome import Outcome
+from dataflow.pipeline import Pipeline
+from dataflow.strategy import Strategy
+
+__all__ = ["Run", "Summary", "run"]
+
+
+@dataclass
+class Summary:
+    """What a run has come to so far.
+
+    Attributes:
+        documents: outcomes by status.
+        errors: outcomes by error type.
+        caches: outcomes by the cache tier that answered.
+        size_bytes: bytes of all documents.
+        seconds: wall seconds since the run began.
+        counters: the memo's, added up over the batches.
+        uncacheable: why nothing is memoized although the strategy asked for it; ``None`` where it is.
+    """
+
+    documents: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    caches: Counter[str] = field(default_factory=Counter)
+    size_bytes: int = 0
+    seconds: float = 0.0
+    counters: Counter[str] = field(default_factory=Counter)
+    uncacheable: str | None = None
+
+    @property
+    def total(self) -> int:
+        """Documents of any status."""
+        return sum(self.documents.values())
+
+
+class Run:
+    """A run under way: an iterator of outcomes. Made by :func:`run`.
+
+    It is a context manager too; leaving it early, or :meth:`close`, cancels what is in flight. What was
+    committed to the output stays.
+
+    Attributes:
+        dashboard_link: Dask's dashboard, or ``None``.
+        summary: counts, kept up to date.
+    """
+
+    def __init__(self, stack: contextlib.ExitStack, stream: Stream, manifest: Manifest | None, summary: Summary) -> None:
+        self._stack, self._stream, self._manifest = stack, stream, manifest
+        self._outcomes = iter(stream)
+        self._started = time.perf_counter()
+        self.summary = summary
+        self.dashboard_link: str | None = None
+
+    def __iter__(self) -> Iterator[Outcome]:
+        return self
+
+    def __next__(self) -> Outcome:
+        try:
+            outcome = next(self._outcomes)
+        except StopIteration:
+            self._finish(complete=True)
+            raise
+        except BaseException:
+            self._finish(complete=False)
+            raise
+        self._count(outcome)
+        return outcome
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            self.close()
+
+    def close(self) -> None:
+        """Cancel what is in flight and give everything back. Closing twice is fine."""
+        self._finish(complete=False)
+
+    def _finish(self, *, complete: bool) -> None:
+        manifest, self._manifest = self._manifest, None
+        try:
+            self._stack.close()  # first, so that no worker writes a part while orphans are collected
+        finally:
+            if manifest:
+                manifest.finish(complete=complete)
+
+    def _count(self, outcome: Outcome) -> None:
+        summary = self.summary
+        summary.documents[outcome.status] += 1
+        if outcome.error_type:
+            summary.errors[outcome.error_type] += 1
+        if outcome.cache:
+            summary.caches[outcome.cache] += 1
+        summary.size_bytes += outcome.size_bytes or 0
+        summary.seconds = time.perf_counter() - self._started
+
+
+def run(
+    pipeline: Pipeline,
+    corpus: str | os.PathLike[str] | Iterable[str | Document],
+    *,
+    strategy: Strategy | None = None,
+    cluster: Any = "local",
+    workers: int | None = None,
+    output: str | os.PathLike[str] | None = None,
+    redis_url: str | None = None,
+    search_path: Iterable[str] = (),
+    namespace: str = "dataflow",
+    on_batch: Callable[[BatchResult], None] | None = None,
+    **overrides: Any,
+) -> Run:
+    """Run a pipeline over a corpus.
+
+    Everything that can be wrong with the arguments is found out before this returns; nothing is written
+    before that.
+
+    Args:
+        pipeline: the stages.
+        corpus: a URL pattern, or any iterable of URLs and documents.
+        strategy: how to run; the default strategy if left out.
+        cluster: where: a name, a YAML file, an address, an open ``distributed.Client``, or ``inline`` for this
+            very process. A pipeline over ``memory://`` works on any: the bytes travel with the batches.
+        workers: how many.
+        output: folder or URL for Parquet parts; values then stay out of the outcomes.
+        redis_url: a server for ``cache="redis"``; ``REDIS_URL`` if left out, else an embedded one.
+        search_path: folders that workers add to ``sys.path``.
+        namespace: the beginning of the cache's keys; runs share what they cached under the same one.
+        on_batch: called with each batch's result, on this thread.
+        **overrides: choices of the strategy, such as ``cache="redis"``.
+
+    Returns:
+        A :class:`Run`: outcomes, streamed.
+
+    Raises:
+        DataflowError: any of its kinds; the message names the mend.
+    """
+    chosen = (strategy or Strategy()).replace(**overrides)
+    documents = open_corpus(corpus)
+    folder = _local_folder(output)
+    with contextlib.ExitStack() as stack:
+        opened, executor = _executor(stack, cluster, workers)
+        ledger = _ledger(stack) if opened and opened.local else None
+        plan, why_not = _plan(stack, pipeline, chosen, folder, ledger, redis_url, tuple(search_path), namespace, opened)
+        stack.callback(executor.close)
+        executor.start(plan)
+        manifest = Manifest(folder, _header(plan, documents)) if folder else None
+        stream = _stream(plan, documents, executor, manifest, on_batch)
+        started = Run(stack.pop_all(), stream, manifest, Summary(uncacheable=why_not))
+        started.dashboard_link = opened.dashboard_link if opened else None
+        return started
+
+
+def _stream(
+    plan: Plan,
+    documents: Corpus,
+    executor: Executor,
+    manifest: Manifest | None,
+    on_batch: Callable[[BatchResult], None] | None,
+) -> Stream:
+    read = read_document if documents.process_local and not isinstance(executor, InlineExecutor) else None
+    batcher = batcher_for(plan.strategy, iter(documents), executor.slots, read)
+    return Stream(
+        plan, batcher, executor, manifest=manifest, on_batch=on_batch, all_note=bool(plan.ledger)
+    )  # fmt: skip
+
+
+def _executor(stack: contextlib.ExitStack, cluster: Any, workers: int | None) -> tuple[OpenCluster | None, Executor]:
+    if cluster == "inline":
+        return None, InlineExecutor()
+    opened = stack.enter_context(open_cluster(cluster, workers))
+    return opened, DaskExecutor(opened.client)
+
+
+def _ledger(stack: contextlib.ExitStack) -> str:
+    folder = tempfile.mkdtemp(prefix="dataflow-")
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _plan(
+    stack: contextlib.ExitStack,
+    pipeline: Pipeline,
+    strategy: Strategy,
+    folder: str | None,
+    ledger: str | None,
+    redis_url: str | None,
+    search_path: tuple[str, ...],
+    namespace: str,
+    opened: OpenCluster | None,
+) -> tuple[Plan, str | None]:
+    ids, why_not = _stage_ids(pipeline) if strategy.cache != "none" else ((), None)
+    plan = Plan(
+        run=secrets.token_hex(4),
+        pipeline=pipeline,
+        strategy=strategy,
+        memo=_memo(stack, strategy if ids else strategy.replace(cache="none"), redis_url, namespace, opened),
+        memo_stages=len(ids),
+        stage_ids=ids,
+        sink=sink_for(pipeline, folder) if folder else None,
+        ledger=ledger,
+        search_path=search_path,
+    )
+    return plan, why_not
+
+
+def _stage_ids(pipeline: Pipeline) -> tuple[tuple[bytes, ...], str | None]:
+    """Fingerprints of the pure stages from the first on, and why there are none."""
+    from dataflow.memo.fingerprint import stage_fingerprint
+    from dataflow.memo.keys import Uncacheable
+
+    ids: list[bytes] = []
+    for stage in pipeline.stages:
+        if not stage.pure:
+            return tuple(ids), None if ids else f"stage {stage.name} says pure=False"
+        try:
+            ids.append(stage_fingerprint(stage))
+        except Uncacheable as reason:
+            return tuple(ids), None if ids else f"stage {stage.name} can't be fingerprinted: {reason}"
+    return tuple(ids), None
+
+
+def _memo(
+    stack: contextlib.ExitStack, strategy: Strategy, redis_url: str | None, namespace: str, opened: OpenCluster | None
+) -> Any:
+    from dataflow.memo.secret import cache_secret
+    from dataflow.memo.server import find_server
+    from dataflow.memo.spec import MemoSpec
+
+    if strategy.cache == "none":
+        return MemoSpec(kind="none", url=None, secret=b"")
+    url = None
+    if strategy.cache == "redis":
+        url = redis_url or os.environ.get("REDIS_URL") or None
+        if url is None and opened is not None and not opened.local:
+            raise CacheError("workers on other machines can't reach an embedded server: set REDIS_URL to one of yours.")
+        url = stack.enter_context(find_server(url)).url
+    return MemoSpec(kind=strategy.cache, url=url, secret=cache_secret(), payload=strategy.payload, namespace=namespace)
+
+
+def _header(plan: Plan, documents: Corpus) -> dict[str, Any]:
+    return {
+        "run": plan.run,
+        "started": time.time(),
+        "corpus": documents.name,
+        "stages": [s.name for s in plan.pipeline.stages],
+        "strategy": plan.strategy.describe(),
+    }
+
+
+def _local_folder(output: str | os.PathLike[str] | None) -> str | None:
+    """The output as an absolute path or a URL: workers may stand in another folder."""
+    if output is None:
+        return None
+    folder = os.fspath(output)
+    return folder if "://" in folder else str(Path(folder).expanduser().absolute())

@@ -1,0 +1,187 @@
+"""The bounded stream: batches in, outcomes out, with never more than a window of work in flight."""
+
+from __future__ import annotations
+
+import errno
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+from dataflow.engine.batches import Batcher
+from dataflow.engine.executors import Done, Executor
+from dataflow.engine.ladder import Ladder, Rescue
+from dataflow.engine.manifest import Manifest
+from dataflow.errors import DocumentError, OutputError, one_line
+from dataflow.graph.build import GraphKey, build
+from dataflow.graph.plan import Batch, Plan
+from dataflow.graph.table import write_part
+from dataflow.graph.work import BatchResult, Part
+from dataflow.outcome import OK, Outcome
+
+__all__ = ["Stream"]
+
+_QUEUED_SECONDS = 0.3  # work that lies ready on a worker while the driver is busy
+_MOST_IN_FLIGHT = 128  # batches a slot
+_MOST_HELD = 4096  # outcomes that wait for an earlier one, when they have to come in order
+
+
+class Stream:
+    """Pushes the batches of one run through an executor and yields outcomes.
+
+    Nothing is in flight that the consumer's pace doesn't allow: work is queued only when outcomes are asked
+    for, and at most a window of it.
+
+    Args:
+        plan: the run's plan, known to the executor.
+        batcher: cuts the batches.
+        executor: runs them.
+        manifest: where parts are committed, for a run with an output.
+        on_batch: sees each batch's result, after it was committed.
+        all_note: every worker keeps a ledger that this machine can read.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        batcher: Batcher,
+        executor: Executor,
+        *,
+        manifest: Manifest | None = None,
+        on_batch: Callable[[BatchResult], None] | None = None,
+        all_note: bool = False,
+    ) -> None:
+        self._plan, self._batcher, self._executor = plan, batcher, executor
+        self._manifest, self._on_batch = manifest, on_batch
+        self._live: dict[GraphKey, Batch] = {}
+        self._again: deque[Batch] = deque()
+        self._ended = False
+        self._stop = threading.Event()
+        self._numbers = 0
+        self._mean_seconds = 0.0
+        self._held: dict[int, Outcome] = {}
+        self._next_position = 0
+        bisect = plan.strategy.errors != "skip"
+        self._ladder = Ladder(bisect=bisect, ledger=plan.ledger, all_note=all_note, number=self._number)
+
+    def __iter__(self) -> Iterator[Outcome]:
+        """The outcomes, as the strategy's ``collect`` says."""
+        collect = self._plan.strategy.collect
+        if collect == "gather":
+            yield from list(self._outcomes())
+        elif collect == "ordered":
+            for outcome in self._outcomes():
+                yield from self._in_order(outcome)
+        else:
+            yield from self._outcomes()
+
+    def stop(self) -> None:
+        """Take no new batches; what is in flight comes to its end."""
+        self._stop.set()
+
+    def _outcomes(self) -> Iterator[Outcome]:
+        self._refill()
+        while self._live:
+            outcomes = self._settle(self._executor.wait())
+            self._refill()
+            yield from outcomes
+
+    def _in_order(self, outcome: Outcome) -> Iterator[Outcome]:
+        self._held[outcome.position] = outcome
+        while self._next_position in self._held:
+            yield self._held.pop(self._next_position)
+            self._next_position += 1
+
+    def _refill(self) -> None:
+        """Submit batches up to the window, all in one message."""
+        graphs = []
+        while len(self._live) < self._window() and len(self._held) < _MOST_HELD:
+            batch = self._next_batch()
+            if batch is None:
+                break
+            key, graph = build(self._plan, batch)
+            self._live[key] = batch
+            graphs.append((key, graph))
+        if graphs:
+            self._executor.submit(graphs)
+
+    def _next_batch(self) -> Batch | None:
+        if self._again:
+            return self._again.popleft()
+        if self._ended or self._stop.is_set():
+            return None
+        batch = self._batcher.take(self._number())
+        self._ended = batch is None
+        return batch
+
+    def _window(self) -> float:
+        """Batches in flight: two a slot, more where they are so short that a slot would run dry."""
+        if self._plan.strategy.collect == "gather":
+            return math.inf
+        slots = self._executor.slots
+        if not self._mean_seconds:
+            return 2 * slots
+        return slots * min(_MOST_IN_FLIGHT, max(2, math.ceil(_QUEUED_SECONDS / self._mean_seconds)))
+
+    def _settle(self, ended: Iterable[Done]) -> list[Outcome]:
+        """Commit what is done, put what was lost back in the queue."""
+        outcomes: list[Outcome] = []
+        results: list[BatchResult] = []
+        for done in ended:
+            batch = self._live.pop(done.key)
+            if done.error is None:
+                results.append(done.result)
+            else:
+                rescue = self._rescue(batch, done)
+                self._again.extend(rescue.batches)
+                if rescue.outcomes:
+                    results.append(_bare_result(batch.number, rescue.outcomes))
+        self._commit(results)
+        for result in results:
+            self._learn(result)
+            outcomes += result.outcomes
+        return outcomes
+
+    def _rescue(self, batch: Batch, done: Done) -> Rescue:
+        error = done.error
+        assert error is not None
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise OutputError(f"a worker can't write the output: {one_line(error)}. Make room and run again.") from error
+        if self._plan.strategy.errors == "fail":
+            raise DocumentError(f"a batch of {len(batch)} documents failed: {type(error).__name__}: {one_line(error)}")
+        if done.lost:
+            return self._ladder.lost(batch, "its worker process died; its batch was not looked into (errors=skip)")
+        return self._ladder.failed(batch, type(error).__name__, one_line(error))
+
+    def _commit(self, results: list[BatchResult]) -> None:
+        if self._manifest:
+            self._manifest.commit(r.part or self._driver_part(r) for r in results)
+        if self._on_batch:
+            for result in results:
+                self._on_batch(result)
+        if self._plan.strategy.errors == "fail":
+            for bad in (o for r in results for o in r.outcomes if o.status != OK):
+                raise DocumentError(f"{bad.document}: {bad.error_type}: {bad.error}")
+
+    def _driver_part(self, result: BatchResult) -> Part:
+        """Rows of documents that no worker lived to write."""
+        assert self._plan.sink is not None
+        rows = result.outcomes
+        try:
+            name, size = write_part(self._plan.sink, result.number, rows, [None] * len(rows))
+        except OSError as error:
+            raise OutputError(f"output can't be written: {one_line(error)}. Make room and run again.") from error
+        return Part(name, len(rows), size)
+
+    def _learn(self, result: BatchResult) -> None:
+        self._batcher.learn(result)
+        mean = self._mean_seconds
+        self._mean_seconds = result.seconds if not mean else 0.8 * mean + 0.2 * result.seconds
+
+    def _number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+
+def _bare_result(number: int, outcomes: list[Outcome]) -> BatchResult:
+    return BatchResult(number, outcomes, None, "", 0.0, 0.0, {}, {})

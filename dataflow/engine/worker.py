@@ -1,0 +1,49 @@
+"""The plugin that brings a run's plan to every worker, those that join later included."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from typing import Any
+
+from distributed import WorkerPlugin
+
+from dataflow.graph.guard import drop_guard, guard_of
+from dataflow.graph.plan import Plan, forget_plan, register_plan
+
+__all__ = ["PlanPlugin"]
+
+
+class PlanPlugin(WorkerPlugin):
+    """Makes a plan known on a worker, and takes it away with the run.
+
+    The plan travels once a worker and not with each task, as bytes: the scheduler need not have the
+    pipeline's code, and a pipeline that can't be pickled is found out before work starts.
+
+    Raises:
+        pickle.PicklingError, TypeError: the pipeline can't be sent to other processes.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        import cloudpickle
+
+        self.name = f"dataflow-{plan.run}"
+        self._run = plan.run
+        self._path = plan.search_path
+        self._ledger = plan.ledger
+        self._plan = cloudpickle.dumps(plan)
+
+    def setup(self, worker: Any) -> None:
+        """Register the plan, and watch the process if it may be ended."""
+        for folder in self._path:
+            if folder not in sys.path:
+                sys.path.append(folder)
+        plan: Plan = pickle.loads(self._plan)
+        register_plan(plan)
+        # Only a worker in a process of its own, with a nanny that starts another, may be ended.
+        guard_of(self._ledger, limit_seconds=plan.longest_seconds if worker.nanny else None)
+
+    def teardown(self, worker: Any) -> None:
+        """Forget the run."""
+        forget_plan(self._run)
+        drop_guard(self._ledger)

@@ -1,0 +1,79 @@
+"""Every error that a user can mend, in one tree.
+
+::
+
+    DataflowError              the message is one line and names the mend
+    ├── StrategyError          an option that no strategy knows
+    ├── CorpusError            a corpus that is not there, is empty or can't be listed
+    ├── WorkloadError          a workload or pipeline that can't be loaded
+    ├── ClusterError           a cluster that can't be opened, or that was lost
+    ├── CacheError             a Redis that can't be reached, a cache that can't be opened
+    ├── OutputError            an output folder that can't be written
+    ├── ResultsError           a folder of results that can't be read
+    └── DocumentError          a document that can't be processed: an outcome, not the end of a run
+
+The command line prints the message of any of them and exits with status 2. A ``DocumentError``
+never gets that far: the engine turns it, like every exception of a stage, into an outcome.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CacheError",
+    "ClusterError",
+    "CorpusError",
+    "DataflowError",
+    "DocumentError",
+    "OutputError",
+    "ResultsError",
+    "StrategyError",
+    "WorkloadError",
+    "one_line",
+]
+
+
+class DataflowError(Exception):
+    """The root: something that the user can mend. The message says how, in one line."""
+
+
+class StrategyError(DataflowError):
+    """A strategy, or one of its levels, doesn't exist."""
+
+
+class CorpusError(DataflowError):
+    """A corpus doesn't exist, is empty, or can't be listed."""
+
+
+class WorkloadError(DataflowError):
+    """A workload or a pipeline can't be loaded or isn't one."""
+
+
+class ClusterError(DataflowError):
+    """A cluster can't be opened, or was lost while it was needed."""
+
+
+class CacheError(DataflowError):
+    """A Redis server can't be reached or started."""
+
+
+class OutputError(DataflowError):
+    """An output folder can't be used."""
+
+
+class ResultsError(DataflowError):
+    """A folder of results can't be read."""
+
+
+class DocumentError(DataflowError):
+    """A document can't be processed. Stages raise it, or a subclass that names the cause."""
+
+
+def one_line(error: BaseException, limit: int = 500) -> str:
+    """The message of any exception as one printable line of at most ``limit`` characters.
+
+    Lone surrogates are escaped: a message goes to Parquet, terminals and JSON, which all want UTF-8.
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,1 @@
+"""From pipeline, strategy and batch to Dask tasks: the nodes, what they need, and the one builder."""

@@ -1,0 +1,109 @@
+"""What is shipped to the workers: a plan once a run, a batch once a task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dataflow.document import Document
+from dataflow.errors import ClusterError
+from dataflow.graph.table import Sink
+from dataflow.memo.spec import MemoSpec
+from dataflow.pipeline import Pipeline
+from dataflow.strategy import Strategy
+
+__all__ = ["Batch", "Plan", "forget_plan", "plan_of", "register_plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Documents that travel through the graph as one.
+
+    Attributes:
+        number: unique in the run; a batch that is tried again gets a new one.
+        documents: the references.
+        positions: their places in the corpus, aligned.
+        attempts: how often each was begun before, aligned; 0 for a first try.
+        payloads: their bytes, aligned, where only the driver can read them; else ``None``.
+        isolated: run in a sandbox process, since it is suspected of ending its worker.
+    """
+
+    number: int
+    documents: tuple[Document, ...]
+    positions: tuple[int, ...]
+    attempts: tuple[int, ...]
+    payloads: tuple[bytes | None, ...] | None = None
+    isolated: bool = False
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    def part(self, number: int, indices: list[int], *, isolated: bool = False, begun: bool = True) -> Batch:
+        """Some of its documents as a batch of their own; ``begun`` counts one attempt more for each."""
+        return Batch(
+            number=number,
+            documents=tuple(self.documents[i] for i in indices),
+            positions=tuple(self.positions[i] for i in indices),
+            attempts=tuple(self.attempts[i] + begun for i in indices),
+            payloads=tuple(self.payloads[i] for i in indices) if self.payloads else None,
+            isolated=isolated,
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that the nodes of one run need, frozen.
+
+    Attributes:
+        run: 8 hex digits, the run's own.
+        pipeline: what to do.
+        strategy: how.
+        memo: which memo the workers open.
+        memo_stages: how many stages, from the first, the memoized value covers; 0 where nothing is memoized.
+        stage_ids: the fingerprints of those stages, in order.
+        sink: where rows are written, or ``None``: values travel back with the outcomes.
+        ledger: a folder on the driver's machine in which workers note the document they are at.
+        search_path: folders that the workers add to ``sys.path``, for a workload's own helper modules.
+        sandbox_memory_bytes: address space that a sandbox process may use.
+    """
+
+    run: str
+    pipeline: Pipeline
+    strategy: Strategy
+    memo: MemoSpec
+    memo_stages: int = 0
+    stage_ids: tuple[bytes, ...] = ()
+    sink: Sink | None = None
+    ledger: str | None = None
+    search_path: tuple[str, ...] = ()
+    sandbox_memory_bytes: int = 4 * 1024**3
+
+    @property
+    def longest_seconds(self) -> float:
+        """The longest time limit of any stage."""
+        limits = [s.timeout_seconds or 0.0 for s in self.pipeline.stages]
+        return max(self.strategy.timeout_seconds, *limits)
+
+
+_plans: dict[str, Plan] = {}
+
+
+def register_plan(plan: Plan) -> None:
+    """Make a plan known to this process."""
+    _plans[plan.run] = plan
+
+
+def forget_plan(run: str) -> None:
+    """Drop a plan; unknown runs are fine."""
+    _plans.pop(run, None)
+
+
+def plan_of(run: str) -> Plan:
+    """The plan of a run.
+
+    Raises:
+        ClusterError: the plan never came here: the worker joined without the run's plugin.
+    """
+    try:
+        return _plans[run]
+    except KeyError:
+        raise ClusterError(f"this worker doesn't know run {run}: restart the worker.") from None

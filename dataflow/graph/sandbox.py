@@ -1,0 +1,174 @@
+"""One batch in a process of its own, with limits on time and memory: for documents that are suspected.
+
+The process is started by the worker that runs the task. Whatever it does to itself, the worker lives and
+knows why it died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from dataflow.graph.plan import Batch, Plan, plan_of, register_plan
+from dataflow.graph.work import BatchResult, Item
+from dataflow.outcome import QUARANTINED, Outcome
+
+__all__ = ["isolate", "quarantined"]
+
+_OUT_OF_MEMORY = 77  # exit status of a child whose document needed more than it may have
+_OVERRAN = 78
+_START_SECONDS = 30.0  # for the interpreter and the imports, on a loaded machine
+
+
+def isolate(run: str, batch: Batch) -> BatchResult:
+    """Run a batch's nodes in a sandbox process.
+
+    Its documents are ``quarantined`` when the process dies, overruns its time or its memory; the stages'
+    own time limits add up to the process's.
+    """
+    import cloudpickle
+
+    plan = plan_of(run)
+    started = time.perf_counter()
+    limit = sum(s.timeout_seconds or plan.strategy.timeout_seconds for s in plan.pipeline.stages)
+    limit = limit * len(batch) + _START_SECONDS
+    with tempfile.TemporaryDirectory(prefix="dataflow-sandbox-") as folder:
+        Path(folder, "job").write_bytes(cloudpickle.dumps((plan, batch)))
+        error_type, error = _run_child(folder, limit, plan)
+        answer = Path(folder, "answer")
+        if error_type is None and answer.exists():
+            result: BatchResult = pickle.loads(answer.read_bytes())
+            return result
+    seconds = time.perf_counter() - started
+    outcomes = [quarantined(batch, i, error_type or "WorkerDied", error) for i in range(len(batch))]
+    return BatchResult(batch.number, outcomes, None, _here(), seconds, 0.0, {"isolate": seconds}, {})
+
+
+def quarantined(batch: Batch, index: int, error_type: str, error: str) -> Outcome:
+    """The outcome of a document of a batch that ended its process."""
+    item = Item(batch.documents[index], batch.positions[index], batch.attempts[index] + 1)
+    item.status, item.error_type, item.error = QUARANTINED, error_type, error
+    return item.outcome(batch.number)
+
+
+def _run_child(folder: str, limit_seconds: float, plan: Plan) -> tuple[str | None, str]:
+    """Run the child; returns why it failed, ``(None, "")`` when it didn't."""
+    command = [sys.executable, "-m", "dataflow.graph.sandbox", folder, str(plan.sandbox_memory_bytes)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    errors = Path(folder, "errors")
+    with errors.open("wb") as file:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=file, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            status = child.wait(limit_seconds)
+        except subprocess.TimeoutExpired:
+            _end(child)
+            status = _OVERRAN
+        except BaseException:
+            _end(child)
+            raise
+    said = errors.read_text(errors="replace")
+    return (None, "") if status == 0 else _verdict(status, said, _where(folder), plan)
+
+
+def _verdict(status: int, said: str, where: str, plan: Plan) -> tuple[str, str]:
+    """Error type and message of a child that ended badly; ``said`` is what it wrote to its standard error."""
+    if status == _OVERRAN or said.startswith("Timeout ("):
+        return "TimeLimit", f"still running after its time limit{where}; stopped in a sandbox process"
+    if status == _OUT_OF_MEMORY or "MemoryError" in said or "bad_alloc" in said:
+        gib = plan.sandbox_memory_bytes / 1024**3
+        return "MemoryLimit", f"needed more than {gib:.1f} GiB{where}; stopped in a sandbox process"
+    return "WorkerDied", f"ended its process{where}: {_reason(status)}"
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _where(folder: str) -> str:
+    try:
+        return f" in stage {Path(folder, 'at').read_text()}"
+    except OSError:
+        return ""
+
+
+def _reason(status: int) -> str:
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"signal {-status} ({signal.Signals(-status).name})"
+    except ValueError:
+        return f"signal {-status}"
+
+
+def _here() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _child(folder: str, memory_bytes: int) -> None:
+    """What the sandbox process does: take limits, run the nodes, leave the answer."""
+    import resource
+
+    _follow_parent()
+    # Address space and not resident memory is what the kernel can limit; libraries map more than they use.
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    plan, batch = pickle.loads(Path(folder, "job").read_bytes())
+    register_plan(plan)
+    result = _run_nodes(plan, batch, Path(folder, "at"))
+    if any(o.error_type == "MemoryError" for o in result.outcomes):
+        os._exit(_OUT_OF_MEMORY)
+    answer = Path(folder, "answer.new")
+    answer.write_bytes(pickle.dumps(result))
+    answer.rename(Path(folder, "answer"))
+
+
+def _run_nodes(plan: Plan, batch: Batch, at: Path) -> BatchResult:
+    """The chain of nodes, each under its time limit; the memo is left out of it."""
+    from dataflow.graph import nodes
+
+    limit = plan.strategy.timeout_seconds
+    with _limited(at, "read", limit * len(batch)):
+        work = nodes.probe(plan.run, batch)
+    for index, stage in enumerate(plan.pipeline.stages):
+        with _limited(at, stage.name, (stage.timeout_seconds or limit) * len(batch)):
+            work = nodes.compute(plan.run, index, work)
+    return nodes.write(plan.run, work)
+
+
+@contextlib.contextmanager
+def _limited(at: Path, name: str, limit_seconds: float) -> Iterator[None]:
+    """Note the stage, and end the process when it overruns, even where native code holds the interpreter."""
+    at.write_text(name)
+    faulthandler.dump_traceback_later(limit_seconds, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _follow_parent() -> None:
+    """Die with the worker that started this process, also when the worker is killed (Linux)."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    parent_death_signal = 1
+    ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    _child(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,187 @@
+"""The output's table: which columns a pipeline's value becomes, and how a part of it is written.
+
+The value's columns follow from the last stage's return annotation: a ``TypedDict`` or dataclass becomes a
+column a field, ``str`` becomes ``text`` and ``list[str]`` ``chunks`` (both with ``characters``), and any
+other type a column ``value``. A type with no Arrow counterpart is written as JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import types
+import typing
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dataflow.outcome import Outcome
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from dataflow.pipeline import Pipeline
+
+__all__ = ["Sink", "sink_for", "write_part"]
+
+_BASE: tuple[tuple[str, str, str], ...] = (
+    ("document", "string", "URL or path of the document"),
+    ("position", "int64", "its place in the corpus, from 0"),
+    ("media_type", "string", "guessed from the name"),
+    ("size_bytes", "int64", "bytes"),
+    ("status", "string", "ok, failed or quarantined"),
+    ("error_type", "string", "the exception's class, or WorkerDied, TimeLimit, MemoryLimit"),
+    ("error", "string", "one line that names the cause"),
+    ("attempts", "int64", "how often the document was begun"),
+    ("cache", "string", "the tier that answered; null where it was computed"),
+    ("seconds", "float64", "wall seconds spent on the document"),
+)
+_CHARACTERS = ("characters", "int64", "")
+_SCALARS: dict[Any, str] = {str: "string", bytes: "binary", int: "int64", float: "float64", bool: "bool"}
+
+
+@dataclass(frozen=True)
+class Sink:
+    """Where rows go and which columns the value becomes.
+
+    Attributes:
+        folder: path or URL of the output folder.
+        columns: name, Arrow type as text (see ``_arrow``) and source field of each value column.
+        shape: how a value becomes them: ``fields``, ``text``, ``chunks`` or ``value``.
+    """
+
+    folder: str
+    columns: tuple[tuple[str, str, str], ...]
+    shape: str
+
+    def schema(self) -> pa.Schema:
+        """The Arrow schema of every part, with a description on each column."""
+        import pyarrow as pa
+
+        fields = [pa.field(n, _arrow(t), metadata={"description": d}) for n, t, d in _BASE]
+        fields += [pa.field(n, _arrow(t)) for n, t, _ in self.columns]
+        return pa.schema(fields)
+
+
+def sink_for(pipeline: Pipeline, folder: str) -> Sink:
+    """The sink that fits a pipeline's last stage."""
+    returns = pipeline.stages[-1].returns
+    fields = _fields(returns)
+    if fields is not None:
+        taken = {name for name, _, _ in _BASE}
+        columns = ((f"value_{n}" if n in taken else n, _type_name(t), n) for n, t in fields.items())
+        return Sink(folder, tuple(columns), "fields")
+    kind = _type_name(returns)
+    if kind == "string":
+        return Sink(folder, (_CHARACTERS, ("text", kind, "")), "text")
+    if kind == "list<string>":
+        return Sink(folder, (_CHARACTERS, ("chunks", kind, "")), "chunks")
+    return Sink(folder, (("value", kind, ""),), "value")
+
+
+def write_part(sink: Sink, batch: int, outcomes: Sequence[Outcome], values: Sequence[Any]) -> tuple[str, int]:
+    """Write a batch's rows as one Parquet file under a name that no other attempt has.
+
+    Args:
+        sink: where, and which columns.
+        batch: the batch's number, for the name.
+        outcomes: one a document.
+        values: the pipeline's results, aligned; ``None`` where there is none.
+
+    Returns:
+        The file's name in the folder and its size in bytes.
+
+    Raises:
+        OSError: the file can't be written.
+        TypeError, ValueError, pyarrow.ArrowException: a value doesn't fit its column.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from fsspec.core import url_to_fs
+
+    schema = sink.schema()
+    columns = [_base_column(outcomes, name) for name, _, _ in _BASE]
+    columns += _value_columns(sink, values)
+    table = pa.Table.from_arrays([pa.array(c, type=f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression="zstd", use_dictionary=["media_type", "status", "error_type"])
+    data = buffer.getvalue()
+    name = f"part-{batch:08d}-{uuid.uuid4().hex[:12]}.parquet"
+    filesystem, folder = url_to_fs(sink.folder)
+    with filesystem.open(f"{folder}/{name}", "wb") as file:
+        file.write(data)
+    return name, int(data.size)
+
+
+def fits(sink: Sink, value: Any) -> str | None:
+    """Why a value doesn't fit the sink's columns, in one line; ``None`` when it does."""
+    import pyarrow as pa
+
+    try:
+        for (_, kind, _), column in zip(sink.columns, _value_columns(sink, [value]), strict=True):
+            pa.array(column, type=_arrow(kind))
+    except (TypeError, ValueError, AttributeError, pa.ArrowException, UnicodeError) as error:
+        return " ".join(f"the value doesn't fit the last stage's return annotation: {error}".split())
+    return None
+
+
+def _base_column(outcomes: Sequence[Outcome], name: str) -> list[Any]:
+    return [getattr(o, name) for o in outcomes]
+
+
+def _value_columns(sink: Sink, values: Sequence[Any]) -> list[list[Any]]:
+    if sink.shape == "fields":
+        return [[_cell(_field(v, source), kind) for v in values] for _, kind, source in sink.columns]
+    kind = sink.columns[-1][1]
+    cells = [_cell(v, kind) for v in values]
+    if sink.shape == "value":
+        return [cells]
+    measure: Callable[[Any], int] = len if sink.shape == "text" else (lambda v: sum(map(len, v)))
+    return [[None if v is None else measure(v) for v in values], cells]
+
+
+def _field(value: Any, name: str) -> Any:
+    if value is None:
+        return None
+    return value[name] if isinstance(value, Mapping) else getattr(value, name)
+
+
+def _cell(value: Any, kind: str) -> Any:
+    if value is None or kind != "json":
+        return value
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _fields(annotation: Any) -> dict[str, Any] | None:
+    """Name and type of each field of a ``TypedDict`` or dataclass; ``None`` for other types."""
+    if typing.is_typeddict(annotation) or (inspect.isclass(annotation) and dataclasses.is_dataclass(annotation)):
+        try:
+            return typing.get_type_hints(annotation)
+        except NameError:
+            return None
+    return None
+
+
+def _type_name(annotation: Any) -> str:
+    """The Arrow type of an annotation as text: ``string``, ``list<int64>``, or ``json`` where there is none."""
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        some = [a for a in args if a is not type(None)]
+        return _type_name(some[0]) if len(some) == 1 else "json"
+    if origin in (typing.NotRequired, typing.Required, typing.Annotated):
+        return _type_name(args[0])
+    if origin in (list, Sequence, tuple) and args and (origin is not tuple or args[1:] == (...,)):
+        inner = _type_name(args[0])
+        return "json" if inner == "json" else f"list<{inner}>"
+    return _SCALARS.get(annotation, "json")
+
+
+def _arrow(name: str) -> pa.DataType:
+    import pyarrow as pa
+
+    if name.startswith("list<"):
+        return pa.list_(_arrow(name[5:-1]))
+    simple = {"json": "string", "float64": "double"}.get(name, name)
+    return pa.type_for_alias(simple)

@@ -1,0 +1,108 @@
+"""What travels from node to node, and what comes back to the driver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from dataflow.document import Document
+from dataflow.graph.plan import Batch
+from dataflow.outcome import FAILED, OK, Outcome
+
+__all__ = ["BatchResult", "Item", "Part", "Work"]
+
+
+@dataclass(slots=True)
+class Item:
+    """One document on its way.
+
+    ``stage`` says how many stages its ``value`` has behind it; ``twin`` is the index of an earlier item of
+    the batch with the same key, which is computed once for both.
+    """
+
+    document: Document
+    position: int
+    attempts: int
+    value: Any = None
+    stage: int = 0
+    size_bytes: int | None = None
+    digest: bytes | None = None
+    key: bytes | None = None
+    cache: str | None = None
+    twin: int | None = None
+    seconds: float = 0.0
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    status: str = OK
+    error_type: str | None = None
+    error: str | None = None
+
+    def fail(self, error_type: str, error: str) -> None:
+        """From here on the document is a failed one, and carries no value."""
+        self.status, self.error_type, self.error, self.value = FAILED, error_type, error, None
+
+    def outcome(self, batch: int, *, value: Any = None) -> Outcome:
+        """The item as its outcome."""
+        return Outcome(
+            document=self.document.url,
+            media_type=self.document.media_type,
+            size_bytes=self.size_bytes if self.size_bytes is not None else self.document.size_bytes,
+            status=self.status,
+            error_type=self.error_type,
+            error=self.error,
+            attempts=self.attempts,
+            cache=self.cache,
+            seconds=self.seconds,
+            stage_seconds=self.stage_seconds,
+            digest=self.digest.hex() if self.digest else None,
+            position=self.position,
+            batch=batch,
+            value=value,
+        )
+
+
+@dataclass(slots=True)
+class Work:
+    """A batch on its way: its items and what has been counted so far."""
+
+    batch: Batch
+    items: list[Item]
+    started: float
+    cpu_started: float
+    node_seconds: dict[str, float] = field(default_factory=dict)
+    counters: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A Parquet file that a worker wrote: its name in the output folder, its rows and its size."""
+
+    name: str
+    rows: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What comes back of a batch.
+
+    Attributes:
+        number: the batch's.
+        outcomes: aligned with its documents.
+        part: the file that holds them, where the run has an output.
+        worker: the process that ran it, ``host:pid``.
+        seconds: wall seconds from the first node's start to the last one's end, on the worker.
+        cpu_seconds: CPU seconds of the thread that ran it; of the last node alone where nodes are not fused.
+        node_seconds: wall seconds by node: probe, lookup, each stage, store, write.
+        counters: of the memo, for this batch: hits, misses by reason, bytes.
+        started: when it began, by the monotonic ``perf_counter`` of the worker's machine; 0 where not known.
+    """
+
+    number: int
+    outcomes: list[Outcome]
+    part: Part | None
+    worker: str
+    seconds: float
+    cpu_seconds: float
+    node_seconds: dict[str, float]
+    counters: dict[str, float]
+    started: float = 0.0

@@ -1,0 +1,53 @@
+"""What became of one document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["FAILED", "OK", "QUARANTINED", "STATUSES", "Outcome"]
+
+OK = "ok"
+FAILED = "failed"
+QUARANTINED = "quarantined"
+STATUSES = (OK, FAILED, QUARANTINED)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one document.
+
+    Attributes:
+        document: the document's URL.
+        media_type: as listed.
+        size_bytes: as read where it was read, else as listed.
+        status: ``ok``; ``failed``, a stage raised; ``quarantined``, it killed or hung its worker.
+        error_type: the exception's class name, or ``WorkerDied``, ``TimeLimit``, ``MemoryLimit``.
+        error: one line that names the cause.
+        attempts: how often the document was begun.
+        cache: the tier that answered (``lru``, ``redis``), or ``None`` where it was computed.
+        seconds: wall seconds spent on this document, reading and stages.
+        stage_seconds: wall seconds by stage, for the stages that ran.
+        digest: hex of the content's BLAKE2b, ``None`` where it couldn't be read.
+        position: the document's place in the corpus, from 0.
+        batch: the batch it travelled in.
+        value: the pipeline's result; always ``None`` when the run has an output.
+        value_digest: hex digest of the result, to compare runs by.
+    """
+
+    document: str
+    media_type: str
+    size_bytes: int | None
+    status: str
+    error_type: str | None = None
+    error: str | None = None
+    attempts: int = 1
+    cache: str | None = None
+    seconds: float = 0.0
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    digest: str | None = None
+    position: int = 0
+    batch: int = 0
+    value: Any = None
+    value_digest: str | None = None

@@ -1,0 +1,192 @@
+"""Stages and pipelines: what is done to a document, with no word on how it is run."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from dataflow.document import Document
+from dataflow.errors import WorkloadError
+
+__all__ = ["Pipeline", "Stage", "stage"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Stage(Generic[P, R]):
+    """One function on a document's value, with what the engine has to know of it.
+
+    Calling a stage calls the function. Make one with :func:`stage`.
+
+    Attributes:
+        name: the function's name; it names the node in the dashboard and the column in the report.
+        function: the plain function.
+        pure: its result depends on its argument and its code alone, so it may be memoized.
+        version: changes the memo keys when the code can't show that the result changes (a model's weights).
+        deps: functions or modules that it depends on in ways that the fingerprint can't see.
+        ignore: names of globals that don't matter to the result (loggers, counters).
+        thread_safe: when false, one thread of a process at a time runs it.
+        timeout_seconds: a limit a document for this stage; ``None`` takes the strategy's.
+        wants_document: the function takes ``(data, document)``.
+    """
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        *,
+        pure: bool = True,
+        version: str | None = None,
+        deps: Iterable[Any] = (),
+        ignore: Iterable[str] = (),
+        thread_safe: bool = True,
+        timeout: float | None = None,
+    ) -> None:
+        if not callable(function) or inspect.iscoroutinefunction(function):
+            raise WorkloadError(f"stage {_name(function)!r} must be a plain function, not {_kind(function)}.")
+        if timeout is not None and not timeout > 0:
+            raise WorkloadError(f"stage {_name(function)!r}: timeout must be a number of seconds above 0.")
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name = _name(function)
+        self.pure = pure
+        self.version = version
+        self.deps = tuple(deps)
+        self.ignore = tuple(ignore)
+        self.thread_safe = thread_safe
+        self.timeout_seconds = timeout
+        self.wants_document = _arguments(function, self.name) == 2
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function."""
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<stage {self.name}>"
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # The decorated name holds the stage and not the function. So a stage of an importable module is
+        # pickled as a reference to itself, and any other by its parts, or a worker would look the function
+        # up and find the stage.
+        if self._importable():
+            return str(self.function.__qualname__)
+        options = {
+            "pure": self.pure,
+            "version": self.version,
+            "deps": self.deps,
+            "ignore": self.ignore,
+            "thread_safe": self.thread_safe,
+            "timeout": self.timeout_seconds,
+        }
+        return _remake, (self.function, options)
+
+    def _importable(self) -> bool:
+        from cloudpickle import list_registry_pickle_by_value
+
+        module = getattr(self.function, "__module__", None)
+        if module in (None, "__main__") or module in list_registry_pickle_by_value():
+            return False
+        return getattr(sys.modules.get(module), self.function.__qualname__, None) is self
+
+    @property
+    def returns(self) -> Any:
+        """The resolved return annotation, or ``inspect.Signature.empty``."""
+        try:
+            return typing.get_type_hints(self.function).get("return", inspect.Signature.empty)
+        except (NameError, TypeError):
+            return inspect.Signature.empty
+
+
+def _remake(function: Callable[..., Any], options: dict[str, Any]) -> Stage[..., Any]:
+    return Stage(function, **options)
+
+
+@overload
+def stage(function: Callable[P, R], /) -> Stage[P, R]: ...
+@overload
+def stage(
+    *,
+    pure: bool = True,
+    version: str | None = None,
+    deps: Iterable[Any] = (),
+    ignore: Iterable[str] = (),
+    thread_safe: bool = True,
+    timeout: float | None = None,
+) -> Callable[[Callable[P, R]], Stage[P, R]]: ...
+def stage(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a stage of a plain function.
+
+    Use it bare (``@stage``) or with options (``@stage(thread_safe=False, timeout=30)``).
+
+    Args:
+        function: takes the value of the stage before; the first stage of a pipeline takes the document's
+            bytes, and the :class:`~dataflow.Document` too if it has a second parameter.
+        **options: ``pure``, ``version``, ``deps``, ``ignore``, ``thread_safe`` and ``timeout`` (seconds a
+            document), as described at :class:`Stage`.
+
+    Raises:
+        WorkloadError: it isn't a plain function of one or two arguments, or an option is out of range.
+    """
+    if function is None:
+        return lambda f: Stage(f, **options)
+    return Stage(function, **options)
+
+
+class Pipeline:
+    """Stages in order.
+
+    Args:
+        *stages: stages or plain functions, the first of which takes the document's bytes.
+
+    Raises:
+        WorkloadError: there is no stage, two have one name, or one can't be called with one value.
+    """
+
+    def __init__(self, *stages: Stage[..., Any] | Callable[..., Any]) -> None:
+        if not stages:
+            raise WorkloadError("a pipeline needs at least one stage: Pipeline(extract, chunk).")
+        self.stages: tuple[Stage[..., Any], ...] = tuple(s if isinstance(s, Stage) else Stage(s) for s in stages)
+        names = [s.name for s in self.stages]
+        doubled = sorted({n for n in names if names.count(n) > 1})
+        if doubled:
+            raise WorkloadError(f"two stages are called {doubled[0]!r}; a stage's name must be its own.")
+        for later in self.stages[1:]:
+            if later.wants_document:
+                raise WorkloadError(f"stage {later.name!r}: only the first stage may take (data, document).")
+
+    def __call__(self, data: bytes, document: Document | None = None) -> Any:
+        """Run all stages on one document's bytes, here and now. Whatever a stage raises comes through."""
+        first, *rest = self.stages
+        value = first(data, document) if first.wants_document else first(data)
+        for later in rest:
+            value = later(value)
+        return value
+
+    def __repr__(self) -> str:
+        return f"Pipeline({', '.join(s.name for s in self.stages)})"
+
+
+def _name(function: Any) -> str:
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _kind(function: Any) -> str:
+    return "a coroutine function" if inspect.iscoroutinefunction(function) else type(function).__name__
+
+
+def _arguments(function: Callable[..., Any], name: str) -> int:
+    """How many positional arguments the function needs: 1, or 2 for ``(data, document)``."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 1
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [p for p in positional if p.default is p.empty]
+    keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    if len(needed) > 2 or keywords or not (positional or any(p.kind is p.VAR_POSITIONAL for p in parameters)):
+        raise WorkloadError(f"stage {name!r} must take one value, or (data, document) if it is the first.")
+    return 2 if len(needed) == 2 or (len(positional) > 1 and positional[1].name == "document") else 1

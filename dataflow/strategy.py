@@ -1,0 +1,108 @@
+"""A strategy: every choice about *how* a pipeline is run, as frozen data."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from dataflow.errors import StrategyError
+
+__all__ = ["LEVELS", "Strategy"]
+
+#: The levels of each factor, as a user writes them. ``N`` stands for a number above 0.
+LEVELS: dict[str, tuple[str, ...]] = {
+    "cache": ("none", "lru", "redis"),
+    "freshness": ("content",),
+    "batching": ("fixed:N", "bytes:N", "adaptive"),
+    "collect": ("gather", "ordered", "as_completed"),
+    "errors": ("fail", "skip", "bisect"),
+    "payload": ("raw", "lz4", "zstd"),
+}
+
+_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """Every choice about how to run.
+
+    Attributes:
+        cache: ``none``; ``lru``, in the worker, bounded in bytes; ``redis``, shared by all workers.
+        freshness: what makes a cached value count as new: ``content``, the digest of the bytes.
+        batching: ``fixed:N`` documents, ``bytes:N`` (``bytes:1MiB``), or ``adaptive``: batches of equal predicted seconds.
+        collect: ``gather``, all at the end; ``ordered``, in the corpus's order; ``as_completed``.
+        errors: ``fail``, the first bad document ends the run; ``skip``, it is an outcome, and a batch whose
+            worker died is quarantined whole; ``bisect``, such a batch is halved until the culprit is found.
+        payload: how values are compressed on their way to Redis.
+        fuse: one Dask task a batch; when false every node is a task of its own, to look at.
+        timeout_seconds: limit for one document in one stage, unless the stage has its own.
+
+    Raises:
+        StrategyError: a level that doesn't exist.
+    """
+
+    cache: str = "none"
+    freshness: str = "content"
+    batching: str = "adaptive"
+    collect: str = "as_completed"
+    errors: str = "bisect"
+    payload: str = "raw"
+    fuse: bool = True
+    timeout_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        for factor, levels in LEVELS.items():
+            _check(factor, str(getattr(self, factor)), levels)
+        if not self.timeout_seconds > 0:
+            raise StrategyError(f"timeout must be a number of seconds above 0, not {self.timeout_seconds!r}.")
+
+    @property
+    def batch_rule(self) -> tuple[str, int]:
+        """``("fixed", documents)``, ``("bytes", bytes)`` or ``("adaptive", 0)``."""
+        return _parse(self.batching)
+
+    def replace(self, **changes: Any) -> Strategy:
+        """The same strategy with some choices changed.
+
+        Raises:
+            StrategyError: a factor or a level that doesn't exist.
+        """
+        known = {f.name for f in dataclasses.fields(self)}
+        unknown = sorted(set(changes) - known)
+        if unknown:
+            raise StrategyError(f"no factor is called {unknown[0]!r}; there are {', '.join(sorted(known))}.")
+        return dataclasses.replace(self, **changes)
+
+    def describe(self) -> str:
+        """One line: every choice that differs from the default, or ``default``."""
+        default = type(self)()
+        parts = [
+            f"{f.name}={getattr(self, f.name)}"
+            for f in dataclasses.fields(self)
+            if getattr(self, f.name) != getattr(default, f.name)
+        ]
+        return " ".join(parts) or "default"
+
+
+def _check(factor: str, level: str, levels: tuple[str, ...]) -> None:
+    if level in levels:
+        return
+    kind, _, number = level.partition(":")
+    if f"{kind}:N" in levels and number:
+        _parse(level)
+        return
+    raise StrategyError(f"{factor} has no level {level!r}; there are {', '.join(levels)}.")
+
+
+def _parse(level: str) -> tuple[str, int]:
+    kind, _, number = level.partition(":")
+    if not number:
+        return kind, 0
+    match = re.fullmatch(r"(\d+)([kmg]i?)?b?", number.strip().lower())
+    size = int(match[1]) * _UNITS[match[2] or ""] if match and (kind == "bytes" or not match[2]) else 0
+    if size < 1:
+        wanted = "a size such as bytes:1MiB" if kind == "bytes" else f"a whole number above 0, such as {kind}:64"
+        raise StrategyError(f"{level!r}: after the colon comes {wanted}.")
+    return kind, size

@@ -1,0 +1,129 @@
+"""A workload: a pipeline with a default corpus, in one file.
+
+The file is a Python module with a docstring, a ``pipeline``, and perhaps a ``corpus``: a URL pattern, or a
+function ``corpus(folder, *, documents=None, seed=0)`` that writes files into an empty folder.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from dataflow.errors import WorkloadError, one_line
+from dataflow.pipeline import Pipeline
+from dataflow.places import known_files, resource_file
+
+__all__ = ["Workload", "load_workload", "workload_names"]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A workload, loaded.
+
+    Attributes:
+        name: the file's name without its suffix.
+        pipeline: what is done.
+        corpus: a URL pattern, a function that writes a corpus into a folder, or ``None``.
+        description: the docstring's first line.
+        search_path: folders that workers need on ``sys.path`` to import what the file imports.
+    """
+
+    name: str
+    pipeline: Pipeline
+    corpus: str | Callable[..., None] | None
+    description: str
+    search_path: tuple[str, ...]
+
+
+def workload_names() -> list[str]:
+    """The names that ``--workload`` knows."""
+    return sorted(p.stem for p in known_files("workloads", ".py"))
+
+
+def load_workload(name: str) -> Workload:
+    """Load a workload by name or path.
+
+    Raises:
+        WorkloadError: there is none, it has an error, or it isn't one; the message names file and line.
+    """
+    path = resource_file("workloads", name, ".py")
+    if path is None:
+        known = ", ".join(workload_names())
+        raise WorkloadError(f"no workload is called {name!r}: take one of {known}, or the path of a .py file.")
+    try:
+        module, search_path = _import(path)
+    except (Exception, SystemExit) as error:
+        raise WorkloadError(f"workload {_where(error, path)}: {type(error).__name__}: {_message(error)}") from error
+    pipeline = getattr(module, "pipeline", None)
+    if not isinstance(pipeline, Pipeline):
+        raise WorkloadError(f"workload {path} has no pipeline: add `pipeline = Pipeline(extract, chunk)`.")
+    corpus = getattr(module, "corpus", None)
+    if corpus is not None and not isinstance(corpus, str) and not callable(corpus):
+        raise WorkloadError(f"workload {path}: corpus must be a URL pattern or a function that writes files.")
+    return Workload(path.stem, pipeline, corpus, _first_line(module), search_path)
+
+
+def _import(path: Path) -> tuple[ModuleType, tuple[str, ...]]:
+    """Import a workload's file: as a member of its package where it has one, else by itself."""
+    package = _package_of(path)
+    if package is not None:
+        root, dotted = package
+        if root not in sys.path:
+            sys.path.insert(0, root)
+        return importlib.import_module(dotted), (root,)
+    return _import_alone(path), (str(path.parent),)
+
+
+def _package_of(path: Path) -> tuple[str, str] | None:
+    """The folder to import from and the dotted name of a file that lies in a package."""
+    names, folder = [path.stem], path.parent
+    while (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    return (str(folder), ".".join(names)) if len(names) > 1 else None
+
+
+def _import_alone(path: Path) -> ModuleType:
+    """Import one file under a name of its own, so that it can be sent to workers that don't have it."""
+    import cloudpickle
+
+    name = "dataflow_workload_" + re.sub(r"\W", "_", path.stem)
+    folder = str(path.parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    cloudpickle.register_pickle_by_value(module)
+    return module
+
+
+def _where(error: BaseException, path: Path) -> str:
+    """File and line of what went wrong: the workload's own last line in the traceback."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    return f"{path}:{lines[-1]}" if lines else str(path)
+
+
+def _message(error: BaseException) -> str:
+    return str(error.msg) if isinstance(error, SyntaxError) else one_line(error)
+
+
+def _first_line(module: Any) -> str:
+    return (inspect.getdoc(module) or "").partition("\n")[0]
