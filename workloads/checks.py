@@ -59,14 +59,16 @@ def _check_document(pipeline: Pipeline, data: bytes, document: Document) -> None
     try:
         value = pipeline(data, document)
     except DocumentError as error:
-        assert str(error).strip(), f"{document.url}: {type(error).__name__} says nothing."
-        assert "\n" not in str(error), (
-            f"{document.url}: the message of {type(error).__name__} has several lines."
-        )
+        _check_message(document, type(error).__name__, str(error))
         return
     packed: Any = msgpack.unpackb(msgpack.packb(value))
     assert packed == value, f"{document.url}: the value doesn't survive msgpack."
     assert pipeline(data, document) == value, f"{document.url}: the same bytes give another value."
+
+
+def _check_message(document: Document, kind: str, message: str) -> None:
+    assert message.strip(), f"{document.url}: {kind} says nothing."
+    assert "\n" not in message, f"{document.url}: the message of {kind} has several lines."
 
 
 def documents_in(folder: Path) -> list[tuple[bytes, Document]]:
