@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["class_parts"]
 
 _BOOKKEEPING = {
-    "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__annotations__", "__abstractmethods__",
-    "__firstlineno__", "__static_attributes__", "__annotate__", "__annotate_func__", "__annotations_cache__",
+    "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__annotations__",
+    "__abstractmethods__", "__firstlineno__", "__static_attributes__", "__annotate__", "__annotate_func__", "__annotations_cache__",
     "__parameters__", "__orig_bases__", "__protocol_attrs__", "__non_callable_proto_members__",
     "__dataclass_fields__", "__dataclass_params__", "__match_args__", "_abc_impl", "_is_protocol",
     "_is_runtime_protocol", "__slotnames__",

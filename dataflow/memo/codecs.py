@@ -66,8 +66,8 @@ def _check(value: object) -> None:
                     _check(member)
     elif kind not in _PLAIN:
         raise Uncacheable(
-            f"a value of type {kind.__module__}.{kind.__qualname__} can't be kept: return bytes, str, numbers, "
-            "None, lists, tuples, dicts of these, or a pyarrow Table."
+            f"a value of type {kind.__module__}.{kind.__qualname__} can't be kept: return bytes, str, "
+            "numbers, None, lists, tuples, dicts of these, or a pyarrow Table."
         )
 
 

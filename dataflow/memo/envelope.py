@@ -4,7 +4,7 @@ The MAC (BLAKE2b-256, keyed) covers the memo key, the header and the payload, an
 time before anything is parsed. Its algorithm is fixed here and never read from the value. So a value that
 was altered, cut, moved to another key, or written by someone without the secret is refused unseen.
 
-Header, 124 bytes, little-endian: magic ``DFm1``, format, codec, compression, a spare byte, key id (4),
+Header, 120 bytes, little-endian: magic ``DFm1``, format, codec, compression, a spare byte, key id (4),
 created (microseconds since 1970), time to live (milliseconds, 0 for none), compute time (microseconds), raw
 length, payload length (8 each), room for tag epochs (16), digest of the encoded value (20), MAC (32).
 """

@@ -176,7 +176,7 @@ class EmbeddedServer:
 
 @dataclass(frozen=True)
 class ServerHandle:
-    """A server that answers. ``url`` may hold a password, ``shown`` doesn't. ``embedded`` is set if it is ours."""
+    """A server that answers. ``url`` may hold a password, ``shown`` doesn't."""
 
     url: str
     shown: str
@@ -184,7 +184,8 @@ class ServerHandle:
     embedded: EmbeddedServer | None
 
     def __repr__(self) -> str:
-        return f"ServerHandle({self.shown}, version {self.version}, {'embedded' if self.embedded else 'external'})"
+        kind = "embedded" if self.embedded else "external"
+        return f"ServerHandle({self.shown}, version {self.version}, {kind})"
 
 
 @contextmanager

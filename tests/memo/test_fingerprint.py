@@ -1,0 +1,481 @@
+"""An edit that can change a result changes the fingerprint; one that can't doesn't."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dataflow.memo.fingerprint import DynamicCodeWarning, Uncacheable, fingerprint, stage_fingerprint
+from dataflow.pipeline import Stage, stage
+
+Of = Callable[..., bytes]
+MODULES = ("work", "helpers", "package", "package.inner")
+
+
+@pytest.fixture
+def of(tmp_path: Path) -> Iterator[Of]:
+    """Write modules, import them afresh, and give the fingerprint of ``work.f``."""
+    count = iter(range(1000))
+
+    def fresh(work: str, name: str = "f", *, options: dict[str, Any] | None = None, **others: str) -> bytes:
+        folder = tmp_path / str(next(count))
+        folder.mkdir()
+        for module, text in {"work": work, **others}.items():
+            path = folder / (module.replace("__", "/") + ".py")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(textwrap.dedent(text))
+        for module in MODULES:
+            sys.modules.pop(module, None)
+        sys.path.insert(0, str(folder))
+        importlib.invalidate_caches()
+        try:
+            return fingerprint(getattr(importlib.import_module("work"), name), **(options or {}))
+        finally:
+            sys.path.remove(str(folder))
+
+    yield fresh
+    for module in MODULES:
+        sys.modules.pop(module, None)
+
+
+BASE = '''
+import helpers
+from helpers import clean
+LIMIT = 3
+TABLE = {"a": [1, 2], "b": {"x", "y"}}
+
+def inner(x):
+    """What it does."""
+    return clean(x)[:LIMIT]
+
+def f(x, size=10):
+    """The docstring."""
+    if x in TABLE:
+        return None
+    return inner(x) + helpers.deep(x, size)
+'''
+HELPERS = '''
+STEP = 1
+def clean(x):
+    return x.strip()
+def unused():
+    return 1
+def deep(x, n):
+    return deeper(x) * n
+def deeper(x):
+    return x + STEP
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("LIMIT = 3", "LIMIT = 4"),
+        ("LIMIT = 3", "LIMIT = 3.0"),
+        ("LIMIT = 3", "LIMIT = True"),
+        ('"a": [1, 2]', '"a": [1, 3]'),
+        ('"a": [1, 2]', '"a": (1, 2)'),
+        ('{"x", "y"}', '{"x", "z"}'),
+        ("clean(x)[:LIMIT]", "clean(x)[LIMIT:]"),
+        ("size=10", "size=11"),
+        ("return None", "return 0"),
+        ("from helpers import clean", "from helpers import unused as clean"),
+    ],
+)
+def test_an_edit_of_what_it_reaches_is_another_function(of: Of, old: str, new: str) -> None:
+    assert old in BASE
+    assert of(BASE, helpers=HELPERS) != of(BASE.replace(old, new), helpers=HELPERS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("x.strip()", "x.lstrip()"), ("x + STEP", "x - STEP"), ("STEP = 1", "STEP = 2")]
+)
+def test_an_edit_in_an_imported_first_party_module_is_another_function(of: Of, old: str, new: str) -> None:
+    assert old in HELPERS
+    assert of(BASE, helpers=HELPERS) != of(BASE, helpers=HELPERS.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("def f(x", "# A comment.\n\n\ndef f(x"),
+        ("    if x in", "    # A comment inside.\n    if x in"),
+        ('"""The docstring."""', '"""Another,\n    longer docstring."""'),
+        ('    """What it does."""\n', ""),
+        ("return inner(x) + helpers.deep(x, size)", "return (\n        inner(x)\n        + helpers.deep(x, size)\n    )"),
+        ('{"x", "y"}', '{"y", "x"}'),
+        ("size=10", "size = 10"),
+        ("LIMIT = 3", "UNUSED = 1\nLIMIT = 3"),
+    ],
+)  # fmt: skip
+def test_an_edit_that_changes_nothing_is_the_same_function(of: Of, old: str, new: str) -> None:
+    assert old in BASE
+    assert of(BASE, helpers=HELPERS) == of(BASE.replace(old, new), helpers=HELPERS)
+
+
+def test_an_edit_of_an_unused_helper_is_the_same_function(of: Of) -> None:
+    assert of(BASE, helpers=HELPERS) == of(BASE, helpers=HELPERS.replace("return 1", "return 2"))
+
+
+def test_a_function_moved_to_another_line_or_module_is_the_same(of: Of) -> None:
+    text = "def f(x):\n    return x + 1\n"
+    assert of(text) == of("A = 1\n\n\n" + text) == of("from helpers import f\n", helpers=text)
+
+
+def test_an_edit_of_a_stages_options_is_the_same_function(of: Of) -> None:
+    text = "from dataflow.pipeline import stage\n@stage(timeout=1)\ndef s(x):\n    return x\nf = s.function\n"
+    assert of(text) == of(text.replace("timeout=1", "timeout=2"))
+
+
+def test_a_closures_content_counts(of: Of) -> None:
+    text = "def make(n):\n    def f(x):\n        return x + n\n    return f\nf = make(1)\n"
+    assert of(text) != of(text.replace("make(1)", "make(2)"))
+    assert of(text) == of(text.replace("make(1)", "make(2 - 1)"))
+
+
+def test_a_keyword_default_counts(of: Of) -> None:
+    text = "N = 1\ndef f(x, *, n=N):\n    return x + n\n"
+    assert of(text) != of(text.replace("N = 1", "N = 2"))
+
+
+def test_a_helper_found_only_in_a_nested_function_counts(of: Of) -> None:
+    text = "def g(x):\n    return 1\ndef f(x):\n    return [(lambda y: [g(y) for y in x])(y) for y in x]\n"
+    assert of(text) != of(text.replace("return 1", "return 2"))
+
+
+def test_a_helper_imported_inside_the_function_counts(of: Of) -> None:
+    for text in (
+        "def f(x):\n    from helpers import clean\n    return clean(x)\n",
+        "def f(x):\n    import helpers\n    return helpers.clean(x)\n",
+        "def f(x):\n    import helpers as h\n    return h.clean(x)\n",
+        "def f(x):\n    from package.inner import clean\n    return clean(x)\n",
+        "def f(x):\n    import package.inner as p\n    return p.clean(x)\n",
+        "import package.inner\ndef f(x):\n    return package.inner.clean(x)\n",
+    ):
+        files = {"helpers": HELPERS, "package__inner": HELPERS}
+        edited = {name: body.replace("x.strip()", "x.rstrip()") for name, body in files.items()}
+        assert of(text, **files) != of(text, **edited), text
+        assert of(text, **files) == of(text, **files)
+
+
+def test_a_module_that_is_passed_on_counts_as_a_whole(of: Of) -> None:
+    text = "import helpers\ndef f(x):\n    return getattr(helpers, x)()\n"
+    assert of(text, helpers=HELPERS) != of(text, helpers=HELPERS.replace("return 1", "return 2"))
+
+
+CLASS = '''
+class Base:
+    def shared(self, x):
+        return x
+class Parser(Base):
+    """Parses."""
+    limit = 5
+    @property
+    def half(self):
+        return self.limit / 2
+    @staticmethod
+    def fixed(x):
+        return 7
+    @classmethod
+    def made(cls):
+        return cls(1)
+    def __init__(self, n):
+        self.n = n
+    def parse(self, x):
+        return super().shared(x) * self.n
+parser = Parser(2)
+def f(x):
+    return parser.parse(x)
+def g(x):
+    return Parser(1).parse(x)
+method = parser.parse
+'''
+
+
+@pytest.mark.parametrize("name", ["f", "g", "method", "Parser"])
+def test_any_method_base_or_attribute_of_a_class_counts(of: Of, name: str) -> None:
+    base = of(CLASS, name)
+    for old, new in [
+        ("limit = 5", "limit = 6"),
+        ("return 7", "return 8"),
+        ("self.limit / 2", "self.limit / 3"),
+        ("cls(1)", "cls(3)"),
+        ("        return x\n", "        return x, x\n"),
+        ("* self.n", "+ self.n"),
+    ]:
+        assert base != of(CLASS.replace(old, new), name), old
+    assert base == of(CLASS.replace("Parses.", "Parses otherwise."), name)
+
+
+def test_an_objects_state_counts(of: Of) -> None:
+    assert of(CLASS, "f") != of(CLASS.replace("Parser(2)", "Parser(3)"), "f")
+    assert of(CLASS, "method") != of(CLASS.replace("Parser(2)", "Parser(3)"), "method")
+
+
+DATA = """
+import dataclasses, enum
+from typing import NamedTuple
+@dataclasses.dataclass(frozen=True)
+class Options:
+    size: int = 3
+    names: list = dataclasses.field(default_factory=list)
+    def twice(self):
+        return self.size * 2
+class Kind(enum.Enum):
+    A = "a"
+    def label(self):
+        return self.value + "!"
+class Row(NamedTuple):
+    x: int = 1
+    def area(self):
+        return self.x * 9
+OPTIONS = Options()
+KIND = Kind.A
+ROW = Row()
+def f(x):
+    return OPTIONS.twice(), KIND.label(), ROW.area()
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("size: int = 3", "size: int = 4"),
+        ("factory=list", "factory=tuple"),
+        ("self.size * 2", "self.size * 3"),
+        ('A = "a"', 'A = "b"'),
+        ('"!"', '"?"'),
+        ("x: int = 1", "x: int = 2"),
+        ("* 9", "* 8"),
+        ("frozen=True", "frozen=False"),
+        ("Options()", "Options(5)"),
+    ],
+)
+def test_data_with_methods_counts_with_its_methods(of: Of, old: str, new: str) -> None:
+    assert old in DATA
+    assert of(DATA) == of(DATA)
+    assert of(DATA) != of(DATA.replace(old, new))
+
+
+WRAPPED = """
+import functools, re, logging, threading, contextlib, struct
+from operator import itemgetter
+log = logging.getLogger(__name__)
+lock = threading.Lock()
+WORD = re.compile("a+")
+HEAD = struct.Struct("<I")
+first = itemgetter(0)
+def twice(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        return function(function(*args))
+    return wrapper
+@twice
+def double(x):
+    return x * 2
+@functools.lru_cache
+def cached(x):
+    return x + 3
+half = functools.partial(pow, 2)
+@functools.singledispatch
+def kind(x):
+    return 4
+@kind.register
+def _(x: int):
+    return 5
+@contextlib.contextmanager
+def around():
+    yield 6
+def f(x):
+    with lock, around() as y:
+        log.info("%s", x)
+        return double(x), cached(x), half(x), kind(x), WORD.match(x), first(x), HEAD, y
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("x * 2", "x * 3"),
+        ("function(function(*args))", "function(*args)"),
+        ("x + 3", "x + 4"),
+        ("(pow, 2)", "(pow, 3)"),
+        ("return 4", "return 3"),
+        ("return 5", "return 6"),
+        ("yield 6", "yield 7"),
+        ('"a+"', '"b+"'),
+        ('"<I"', '">I"'),
+        ("itemgetter(0)", "itemgetter(1)"),
+    ],
+)
+def test_what_is_wrapped_counts_with_its_wrapper(of: Of, old: str, new: str) -> None:
+    assert old in WRAPPED
+    assert of(WRAPPED) == of(WRAPPED)
+    assert of(WRAPPED) != of(WRAPPED.replace(old, new))
+
+
+def test_recursion_ends(of: Of) -> None:
+    text = "def f(x):\n    return g(x - 1) if x else 0\ndef g(x):\n    return f(x) + 1\n"
+    assert of(text) == of(text)
+    assert of(text) != of(text.replace("+ 1", "+ 2"))
+    chain = "".join(f"def h{i}(x):\n    return h{i + 1}(x)\n" for i in range(1500)) + "def h1500(x):\n    return 1\n"
+    assert of(chain, "h0") != of(chain.replace("return 1\n", "return 2\n"), "h0")
+
+
+def test_data_that_contains_itself_ends(of: Of) -> None:
+    text = "loop = [1]\nloop.append(loop)\nREGISTRY = set()\ndef f(x):\n    return loop, REGISTRY\nREGISTRY.add(f)\n"
+    assert of(text) == of(text)
+    assert of(text) != of(text.replace("[1]", "[2]"))
+
+
+def test_a_set_of_functions_has_no_order(of: Of) -> None:
+    text = "def a(x):\n    return 1\ndef b(x):\n    return 2\ndef c(x):\n    return 3\nS = {a, b, c}\ndef f(x):\n    return S\n"
+    assert len({of(text) for _ in range(5)}) == 1
+    assert of(text) != of(text.replace("return 3", "return 4"))
+
+
+def test_two_different_lambdas_on_one_line_are_two_functions(of: Of) -> None:
+    text = "a, b = (lambda x: x + 1), (lambda x: x + 2)\n"
+    assert of(text, "a") != of(text, "b")
+    assert of(text, "a") == of("\n\n# moved\n" + text, "a")
+
+
+def test_a_file_that_was_edited_after_its_import_does_not_deceive(tmp_path: Path, of: Of) -> None:
+    text = "def f(x):\n    return x + 1\n"
+    before = of(text)
+    module = sys.modules["work"]
+    path = Path(str(module.__file__))
+    path.write_text(text.replace("+ 1", "+ 2"))
+    stale = fingerprint(module.f)
+    assert stale != of(text.replace("+ 1", "+ 2"))
+    path.write_text("\n" + text)
+    os.utime(path, (1, 1))
+    assert fingerprint(module.f) == stale or fingerprint(module.f) == before
+
+
+def test_a_function_without_source_is_told_by_its_instructions() -> None:
+    def made(body: str) -> Any:
+        space: dict[str, Any] = {"__name__": "made_up"}
+        exec(f"N = 1\ndef f(x):\n    {body}\n", space)
+        return space["f"]
+
+    assert fingerprint(made("return x + N")) == fingerprint(made("return x + N"))
+    assert fingerprint(made("return x + N")) != fingerprint(made("return x - N"))
+    assert fingerprint(made("return x + 1")) != fingerprint(made("return x + True"))
+    assert fingerprint(made("return x in {1, 2}")) != fingerprint(made("return x in {1, 3}"))
+
+
+def test_version_and_deps_count_and_ignore_leaves_out(of: Of) -> None:
+    text = "LIMIT = 1\ndef other(x):\n    return 5\ndef f(x):\n    return LIMIT\n"
+    edited = text.replace("LIMIT = 1", "LIMIT = 2")
+    assert of(text, options={"version": "1"}) != of(text, options={"version": "2"})
+    assert of(text, options={"ignore": ["LIMIT"]}) == of(edited, options={"ignore": ["LIMIT"]})
+    of(text)
+    first = sys.modules["work"].other
+    of(text.replace("return 5", "return 6"))
+    second = sys.modules["work"].other
+    assert of(text, options={"deps": [first]}) != of(text, options={"deps": [second]})
+
+
+def test_what_can_not_be_keyed_is_named_with_the_mend(of: Of) -> None:
+    text = "import io\nclient = iter([1].__iter__, None)\ndef helper(x):\n    return client\ndef f(x):\n    return helper(x)\n"
+    with pytest.raises(Uncacheable, match=r"client.*ignore=\['client'\].*version="):
+        of("import sys\nclient = sys._getframe()\ndef helper(x):\n    return client\ndef f(x):\n    return helper(x)\n")
+    assert of(text, options={"ignore": ["client"]})
+
+
+def test_code_that_runs_text_is_warned_of(of: Of) -> None:
+    with pytest.warns(DynamicCodeWarning, match="eval"):
+        of("def f(x):\n    return eval(x)\n")
+
+
+def test_an_installed_package_counts_by_its_version(of: Of, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dataflow.memo.origin as origin
+
+    text = "import msgpack\ndef f(x):\n    return msgpack.packb(x)\n"
+    before = of(text)
+    assert before == of(text)
+    monkeypatch.setattr(origin, "_described", lambda distribution: "msgpack 99.0")
+    origin._installed.cache_clear()
+    after = of(text)
+    monkeypatch.undo()
+    origin._installed.cache_clear()
+    assert after != before
+    assert of(text) == before
+
+
+def test_a_stages_name_version_and_code_count() -> None:
+    def one(data: bytes) -> bytes:
+        return data
+
+    def other(data: bytes) -> bytes:
+        return data[1:]
+
+    base = stage_fingerprint(Stage(one))
+    assert base == stage_fingerprint(Stage(one, timeout=5, thread_safe=False))
+    assert base != stage_fingerprint(Stage(other))
+    assert base != stage_fingerprint(Stage(one, version="2"))
+    assert len(base) == 20
+
+
+def test_a_stage_that_calls_a_stage_counts_its_code() -> None:
+    @stage
+    def low(data: bytes) -> int:
+        return 1
+
+    @stage
+    def high(data: bytes) -> int:
+        return low(data)
+
+    before = stage_fingerprint(high)
+    low.function = lambda data: 2
+    assert stage_fingerprint(high) != before
+
+
+def test_a_stage_that_can_not_be_keyed_is_named() -> None:
+    frame = sys._getframe()
+
+    def broken(data: bytes) -> object:
+        return frame
+
+    with pytest.raises(Uncacheable, match="stage 'broken'.*frame"):
+        stage_fingerprint(Stage(broken))
+
+
+def test_locks_and_loggers_need_no_mend() -> None:
+    lock = threading.RLock()
+
+    def f(x: int) -> int:
+        with lock:
+            return x
+
+    assert fingerprint(f) == fingerprint(f)
+
+
+def test_fingerprints_are_equal_across_processes_and_hash_seeds(tmp_path: Path) -> None:
+    for name, text in {"one": BASE, "two": DATA, "three": WRAPPED, "four": CLASS, "helpers": HELPERS}.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    (tmp_path / "five.py").write_text(
+        "f = lambda x: x in {'a', 'b', 'c'}\nG = {'p', 'q', ('r', frozenset('stu'))}\ng = lambda x: G\n"
+        "def a(x):\n    return 1\ndef b(x):\n    return 2\nS = {a, b, 'z'}\nh = lambda: S\n"
+    )
+    program = (
+        "import one, two, three, four, five; from dataflow.memo.fingerprint import fingerprint as p;"
+        "print([p(f).hex() for f in (one.f, two.f, three.f, four.f, five.f, five.g, five.h)])"
+    )
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, check=True, text=True,
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join([str(tmp_path), *sys.path])},
+        ).stdout
+        for seed in ("0", "1", "77")
+    }  # fmt: skip
+    assert len(printed) == 1
