@@ -33,21 +33,28 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/=\s]*")
 class _TooDeep(Exception):
     """Parts nested deeper, or more of them, than any mail program makes."""
 
+    def __init__(self, root: _Part) -> None:
+        super().__init__()
+        self.root = root
+
 
 class _Part(Message):
     """A message that knows its depth, so that endless nesting ends before the parser's recursion does."""
 
     depth = 0
     parts = 0
+    root: _Part | None = None
 
     def attach(self, payload: Message) -> None:  # type: ignore[override]
         """Take a part in; the parser calls it before it reads that part."""
         assert isinstance(payload, _Part)
+        root = self.root or self
+        payload.root = root
         payload.depth = self.depth + 1
         super().attach(payload)
-        self.parts += 1
-        if payload.depth > MAX_DEPTH or self.parts > MAX_PARTS:
-            raise _TooDeep
+        root.parts += 1
+        if payload.depth > MAX_DEPTH or root.parts > MAX_PARTS:
+            raise _TooDeep(root)
 
 
 def extract_mail(data: bytes) -> Extracted:
@@ -80,16 +87,10 @@ def extract_mail(data: bytes) -> Extracted:
 
 
 def _parsed(data: bytes) -> tuple[Message, list[str]]:
-    made: list[_Part] = []
-
-    def make(policy: object = None) -> _Part:
-        made.append(_Part(compat32))
-        return made[-1]
-
     try:
-        message = BytesParser(make, policy=compat32).parsebytes(data)
-    except _TooDeep:
-        return made[0], [f"parts over {MAX_DEPTH} deep, or over {MAX_PARTS:,} of them, were left out"]
+        message = BytesParser(_Part, policy=compat32).parsebytes(data)
+    except _TooDeep as found:
+        return found.root, [f"parts over {MAX_DEPTH} deep, or over {MAX_PARTS:,} of them, were left out"]
     return message, [_defect(defect) for defect in message.defects]
 
 
@@ -143,7 +144,8 @@ def _charset(part: Message) -> str | None:
 
 def _header(message: Message, name: str) -> str:
     """A header's value, decoded; as it stands where its encoded words are broken."""
-    raw = str(message.get(name, ""))[:MAX_HEADER_CHARACTERS]
+    items = ((key, value) for key, value in message.raw_items() if key.lower() == name.lower())
+    raw = str(next(items, ("", ""))[1])[:MAX_HEADER_CHARACTERS]
     try:
         pieces = decode_header(raw)
     except (HeaderParseError, ValueError):

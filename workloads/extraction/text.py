@@ -56,7 +56,9 @@ _TEXT_ENCODINGS = words(
 
 _LABEL = re.compile(r"[A-Za-z0-9_.:-]{1,40}")
 _NON_ASCII = re.compile(rb"[\x80-\xff]")
-_LETTERS = re.compile(rb"[A-Za-z]")
+_NON_ASCII_RUN = re.compile(rb"[\x80-\xff]{3,}")
+_SHIFT_JIS = ("cp932", "shift_jis", "shift_jis_2004", "shift_jisx0213")
+_HALFWIDTH_KATAKANA = re.compile("[\uff61-\uff9f]")
 
 # Enough bytes to tell an encoding by; guessing from more only takes longer.
 _SAMPLE_BYTES = 16_384
@@ -151,19 +153,24 @@ def _probably_utf8(data: bytes, *, claimed: bool) -> tuple[str, list[str]]:
 def _guess(data: bytes) -> str:
     """The likeliest 8-bit or Asian encoding.
 
-    In western text a byte above 127 stands alone among ASCII letters, and statistics on so few of them guess
-    wildly: that is windows-1252. Only where over a quarter of the letters are such bytes is there enough to
-    go by.
+    In western text a byte above 127 stands alone among ASCII letters, and statistics on so few of them
+    guess wildly: that is windows-1252. Where they come in runs there is enough to go by.
     """
     sample = data[:_SAMPLE_BYTES]
     if len(data) > len(sample) and b"\n" in sample:
         sample = sample[: sample.rindex(b"\n")]  # not in the middle of a character
-    if len(_NON_ASCII.findall(sample)) * 3 > len(_LETTERS.findall(sample)):
-        for match in from_bytes(sample):
-            found = known_encoding(match.encoding)
-            if found and not found.startswith("utf"):
-                return found
+    if sum(map(len, _NON_ASCII_RUN.findall(sample))) * 2 > len(_NON_ASCII.findall(sample)):
+        for excluded in ((), _SHIFT_JIS):
+            for match in from_bytes(sample, cp_exclusion=list(excluded)):
+                found = known_encoding(match.encoding)
+                if found and not found.startswith("utf") and not _halfwidth(str(match)):
+                    return found
     return "cp1252"
+
+
+def _halfwidth(text: str) -> bool:
+    """Whether it is mostly halfwidth katakana: what Cyrillic looks like when it's read as Japanese."""
+    return len(_HALFWIDTH_KATAKANA.findall(text)) * 3 > len(text)
 
 
 def _as(data: bytes, encoding: str) -> tuple[str, list[str]]:
@@ -176,7 +183,7 @@ def _as(data: bytes, encoding: str) -> tuple[str, list[str]]:
 
 def _replaced(count: int, encoding: str) -> str:
     places = "1 place doesn't" if count == 1 else f"{count} places don't"
-    return f"{places} decode as {encoding} and were replaced by U+FFFD"
+    return f"{places} decode as {encoding}; U+FFFD stands there"
 
 
 def looks_binary(data: bytes) -> bool:

@@ -107,7 +107,9 @@ def test_too_many_pages_are_refused(monkeypatch):
 
 def test_damage_of_any_kind_gives_text_or_a_named_failure_and_the_same_each_time():
     rng = Random(5)
-    sound = written([[f"page {page} line {line}" for line in range(30)] for page in range(4)], pageCompression=0)
+    sound = written(
+        [[f"page {page} line {line}" for line in range(30)] for page in range(4)], pageCompression=0
+    )
     for _ in range(300):
         damaged = bytearray(sound[: rng.choice((len(sound), rng.randrange(1, len(sound))))])
         for _ in range(rng.choice((1, 10, 100))):
