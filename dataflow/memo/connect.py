@@ -55,7 +55,11 @@ def client_of(
             driver_info=None,
         )
     except (ValueError, TypeError) as error:
-        raise CacheError(f"{redacted(url)} is no Redis URL: {_without(url, one_line(error))}.") from None
+        # The library's message may hold a piece of a password that wasn't percent-encoded.
+        why = (
+            "percent-encode what is special in its password" if "@" in url else _without(url, one_line(error))
+        )
+        raise CacheError(f"{redacted(url)} is no Redis URL: {why}.") from None
 
 
 def check_server(url: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -104,7 +105,9 @@ class RedisBlobs:
             return 0
         kept = sum(answer is True or answer in (b"OK", "OK") for answer in answers)
         refused = [answer for answer in answers if isinstance(answer, Exception)]
-        self.counters.add({"refused": len(refused), **{f"refused_{_kind(e)}": 1 for e in refused[:1]}})
+        self.counters.add(
+            {"refused": len(refused), **Counter(f"refused_{type(e).__name__}" for e in refused)}
+        )
         return kept
 
     def _ask(self, commands: list[tuple[Any, ...]], breaker: Breaker) -> list[Any] | None:
@@ -176,12 +179,6 @@ def _blob(data: object) -> Blob | Missed:
     if data is None:
         return Missed("new")
     return Blob(data, "redis") if isinstance(data, bytes) else Missed("corrupt")
-
-
-def _kind(error: Exception) -> str:
-    """``OOM``, ``READONLY``, ``NOPERM`` and the like, as the server says it first."""
-    word = str(error).partition(" ")[0]
-    return word if word.isupper() and word.isalpha() else type(error).__name__
 
 
 def _failures() -> tuple[type[Exception], ...]:

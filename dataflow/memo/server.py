@@ -139,21 +139,27 @@ class EmbeddedServer:
 
         client = client_of(self.url)
         end = time.monotonic() + _READY_SECONDS
-        log = self.folder / "server.log"
         try:
             while True:
                 try:
                     client.ping()
                     return
                 except (redis.RedisError, OSError) as error:
-                    said = log.read_text(errors="replace") if log.exists() else ""
-                    assert self._process is not None
-                    if self._process.poll() is not None or time.monotonic() > end:
-                        why = one_line(CacheError(said or error))
+                    if self._ended() or time.monotonic() > end:
+                        why = one_line(CacheError(self._said() or error))
                         raise CacheError(f"the embedded server {binary} doesn't start: {why}") from None
                 time.sleep(0.002)
         finally:
             client.close()
+
+    def _ended(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
+
+    def _said(self) -> str:
+        """The server's last words, which the watchdog passes on."""
+        if self._process is None or self._process.stdout is None or not self._ended():
+            return ""
+        return self._process.stdout.read().decode(errors="replace")
 
     def _stop(self) -> None:
         process, self._process = self._process, None

@@ -22,6 +22,7 @@ import time
 
 _PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 2.0
+_wakened = -1
 
 
 def main(arguments: list[str]) -> int:
@@ -30,10 +31,10 @@ def main(arguments: list[str]) -> int:
     try:
         server = _start(command, folder)
         print(server.pid, flush=True)
-        try:
-            _wait(parent, server.pid)
-        finally:
-            _stop(server)
+        _wait(parent, server)
+        if server.poll() is not None:
+            _tell_why(folder)
+        _stop(server)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return 0
@@ -52,18 +53,24 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _wait(parent: int, server: int) -> None:
-    """Until the parent or the server is gone, or standard input ends."""
-    watched = [0]
-    for pid in (parent, server):
+def _tell_why(folder: str) -> None:
+    # The log goes with the folder. Nobody may be there to read what is said.
+    with contextlib.suppress(OSError), open(os.path.join(folder, "server.log"), "rb") as log:
+        os.write(1, log.read()[-2000:])
+
+
+def _wait(parent: int, server: subprocess.Popen[bytes]) -> None:
+    """Until the parent or the server is gone, standard input ends, or a signal says so."""
+    watched = [0, _wakened]
+    for pid in (parent, server.pid):
         # Without such descriptors, or with the process gone already, the look at getppid() below tells.
         with contextlib.suppress(AttributeError, OSError):
             watched.append(os.pidfd_open(pid))
-    every = None if len(watched) == 3 else 0.2
+    every = None if len(watched) == 4 else 0.2
     while os.getppid() == parent:
         if select.select(watched, [], [], every)[0]:
             return
-        if every is not None and os.waitpid(server, os.WNOHANG)[0]:
+        if every is not None and server.poll() is not None:
             return
 
 
@@ -80,5 +87,9 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
 if __name__ == "__main__":
     # Ctrl-C goes to the whole terminal; the parent decides when the server stops.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # A signal makes a descriptor readable and interrupts nothing: an exception could come amid the cleaning up.
+    _wakened, _waker = os.pipe()
+    os.set_blocking(_waker, False)
+    signal.set_wakeup_fd(_waker)
+    signal.signal(signal.SIGTERM, lambda *_: None)
     sys.exit(main(sys.argv[1:]))

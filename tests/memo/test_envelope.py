@@ -30,9 +30,11 @@ text = st.text(st.characters(exclude_categories=()))  # lone surrogates too
 keys = st.one_of(st.none(), st.integers(), text, st.binary(), st.tuples(st.integers(), text))
 values = st.recursive(
     leaves | text,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.lists(inner, max_size=4).map(tuple)
-    | st.dictionaries(keys, inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(keys, inner, max_size=4)
+    ),
     max_leaves=20,
 )
 

@@ -62,7 +62,7 @@ def f(x, size=10):
         return None
     return inner(x) + helpers.deep(x, size)
 '''
-HELPERS = '''
+HELPERS = """
 STEP = 1
 def clean(x):
     return x.strip()
@@ -72,7 +72,7 @@ def deep(x, n):
     return deeper(x) * n
 def deeper(x):
     return x + STEP
-'''
+"""
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,10 @@ def test_recursion_ends(of: Of) -> None:
     text = "def f(x):\n    return g(x - 1) if x else 0\ndef g(x):\n    return f(x) + 1\n"
     assert of(text) == of(text)
     assert of(text) != of(text.replace("+ 1", "+ 2"))
-    chain = "".join(f"def h{i}(x):\n    return h{i + 1}(x)\n" for i in range(1500)) + "def h1500(x):\n    return 1\n"
+    chain = (
+        "".join(f"def h{i}(x):\n    return h{i + 1}(x)\n" for i in range(1500))
+        + "def h1500(x):\n    return 1\n"
+    )
     assert of(chain, "h0") != of(chain.replace("return 1\n", "return 2\n"), "h0")
 
 
@@ -388,7 +391,9 @@ def test_version_and_deps_count_and_ignore_leaves_out(of: Of) -> None:
 def test_what_can_not_be_keyed_is_named_with_the_mend(of: Of) -> None:
     text = "import io\nclient = iter([1].__iter__, None)\ndef helper(x):\n    return client\ndef f(x):\n    return helper(x)\n"
     with pytest.raises(Uncacheable, match=r"client.*ignore=\['client'\].*version="):
-        of("import sys\nclient = sys._getframe()\ndef helper(x):\n    return client\ndef f(x):\n    return helper(x)\n")
+        of(
+            "import sys\nclient = sys._getframe()\ndef helper(x):\n    return client\ndef f(x):\n    return helper(x)\n"
+        )
     assert of(text, options={"ignore": ["client"]})
 
 
