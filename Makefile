@@ -27,7 +27,7 @@ install: ## create .venv, exactly as constraints.txt says (every command does th
 bench: install ## benchmark the strategies: CLUSTER= WORKERS= WORKLOAD= CORPUS= DOCUMENTS= SUITE= SEED= REDIS_URL=
 	@$(BIN)/dataflow bench $(call option,cluster,CLUSTER) $(call option,workers,WORKERS) \
 	    $(call option,workload,WORKLOAD) $(call option,corpus,CORPUS) $(call option,documents,DOCUMENTS) \
-	    $(call option,suite,SUITE) $(call option,seed,SEED) $(call option,output,OUTPUT) $$ARGS
+	    $(call option,suite,SUITE) $(call option,seed,SEED) $$ARGS
 
 run: install ## process documents: CORPUS= OUTPUT= WORKLOAD= CLUSTER= WORKERS= CACHE= BATCH= REDIS_URL=
 	@$(BIN)/dataflow run $(call option,cluster,CLUSTER) $(call option,workers,WORKERS) \
@@ -37,9 +37,9 @@ run: install ## process documents: CORPUS= OUTPUT= WORKLOAD= CLUSTER= WORKERS= C
 report: install ## write the report of a run again: RUN=results/NAME (default: the newest)
 	@$(BIN)/dataflow report $${RUN:+"$$RUN"} $$ARGS
 
-corpus: install ## generate the documents of a workload: WORKLOAD= DOCUMENTS= SEED= OUTPUT=
-	@$(BIN)/dataflow corpus $(call option,workload,WORKLOAD) $(call option,documents,DOCUMENTS) \
-	    $(call option,seed,SEED) $(call option,output,OUTPUT) $$ARGS
+corpus: install ## generate the documents of a workload: WORKLOAD= DOCUMENTS= SEED= OUTPUT= (default: corpus)
+	@$(BIN)/dataflow corpus make "$${OUTPUT:-corpus}" $(call option,workload,WORKLOAD) \
+	    $(call option,documents,DOCUMENTS) $(call option,seed,SEED) $$ARGS
 
 doctor: install ## say what this machine has, and what is wrong
 	@$(BIN)/dataflow doctor $$ARGS

@@ -26,22 +26,28 @@ __all__ = ["Corpus", "list_corpus", "open_corpus", "read_document"]
 _PROCESS_LOCAL = {"memory"}  # file systems that another process sees empty
 
 
-@dataclass(frozen=True)
+@dataclass
 class Corpus:
-    """Documents that are known to be there: the first was listed.
+    """Documents that are known to be there: the first was listed. To be iterated once.
 
     Attributes:
-        name: the URL pattern, or ``<n documents>`` for an iterable.
-        documents: the stream, to be read once.
+        name: the URL pattern, or ``<iterable>``.
+        documents: the stream.
         process_local: only this process can read the documents, so their bytes travel with the batches.
+        total: how many there are, once the stream has come to its end.
     """
 
     name: str
     documents: Iterator[Document]
     process_local: bool = False
+    total: int | None = None
 
     def __iter__(self) -> Iterator[Document]:
-        return self.documents
+        count = 0
+        for document in self.documents:
+            count += 1
+            yield document
+        self.total = count
 
 
 def open_corpus(corpus: str | os.PathLike[str] | Iterable[str | Document]) -> Corpus:
@@ -59,7 +65,10 @@ def open_corpus(corpus: str | os.PathLike[str] | Iterable[str | Document]) -> Co
         documents = (d if isinstance(d, Document) else _named(os.fspath(d)) for d in corpus)
     first = next(documents, None)
     if first is None:
-        raise CorpusError(f"corpus {name} is empty: no file matches. Name a file, a folder or a pattern such as 'docs/**/*.pdf'.")
+        raise CorpusError(
+            f"corpus {name} is empty: no file matches. "
+            "Name a file, a folder or a pattern such as 'docs/**/*.pdf'."
+        )
     if protocol is None:
         protocol = _protocol(first.url)
     return Corpus(name, chain([first], documents), protocol in _PROCESS_LOCAL)
@@ -83,7 +92,9 @@ def list_corpus(url: str) -> Iterator[Document]:
     except ImportError as error:
         raise CorpusError(f"corpus {url} needs a package that isn't installed: {one_line(error)}") from error
     except Exception as error:  # a file system raises what it likes; to the user it is one thing
-        raise CorpusError(f"corpus {url} can't be listed: {type(error).__name__}: {one_line(error)}") from error
+        raise CorpusError(
+            f"corpus {url} can't be listed: {type(error).__name__}: {one_line(error)}"
+        ) from error
 
 
 def read_document(url: str) -> bytes:
@@ -178,7 +189,9 @@ def _remote_walk(filesystem: Any, path: str) -> Iterator[Mapping[str, Any]]:
 
 def _remote(filesystem: Any, info: Mapping[str, Any], archive: str) -> Document:
     url = filesystem.unstrip_protocol(info["name"])
-    modified = next((info[k] for k in ("mtime", "LastModified", "created", "last_modified") if info.get(k)), None)
+    modified = next(
+        (info[k] for k in ("mtime", "LastModified", "created", "last_modified") if info.get(k)), None
+    )
     etag = info.get("ETag") or info.get("etag")
     return Document(
         url=f"{url}::{archive}" if archive else url,

@@ -149,7 +149,9 @@ class Pipeline:
     def __init__(self, *stages: Stage[..., Any] | Callable[..., Any]) -> None:
         if not stages:
             raise WorkloadError("a pipeline needs at least one stage: Pipeline(extract, chunk).")
-        self.stages: tuple[Stage[..., Any], ...] = tuple(s if isinstance(s, Stage) else Stage(s) for s in stages)
+        self.stages: tuple[Stage[..., Any], ...] = tuple(
+            s if isinstance(s, Stage) else Stage(s) for s in stages
+        )
         names = [s.name for s in self.stages]
         doubled = sorted({n for n in names if names.count(n) > 1})
         if doubled:

@@ -1,4 +1,4 @@
-"""Where workloads and cluster files lie: a path as given, the folder at hand, or what came with the package."""
+"""Where workloads and cluster files lie: a path as given, a folder at hand, or what came with the package."""
 
 from __future__ import annotations
 
@@ -34,4 +34,6 @@ def resource_file(kind: str, name: str, suffix: str) -> Path | None:
     given = Path(name).expanduser()
     if given.suffix == suffix or "/" in name:
         return given.resolve() if given.is_file() else None
-    return next((f / (name + suffix) for f in resource_folders(kind) if (f / (name + suffix)).is_file()), None)
+    return next(
+        (f / (name + suffix) for f in resource_folders(kind) if (f / (name + suffix)).is_file()), None
+    )

@@ -31,7 +31,7 @@ class Strategy:
     Attributes:
         cache: ``none``; ``lru``, in the worker, bounded in bytes; ``redis``, shared by all workers.
         freshness: what makes a cached value count as new: ``content``, the digest of the bytes.
-        batching: ``fixed:N`` documents, ``bytes:N`` (``bytes:1MiB``), or ``adaptive``: batches of equal predicted seconds.
+        batching: ``fixed:N`` documents, ``bytes:N`` (``bytes:1MiB``), or ``adaptive``: equal predicted seconds.
         collect: ``gather``, all at the end; ``ordered``, in the corpus's order; ``as_completed``.
         errors: ``fail``, the first bad document ends the run; ``skip``, it is an outcome, and a batch whose
             worker died is quarantined whole; ``bisect``, such a batch is halved until the culprit is found.
@@ -103,6 +103,8 @@ def _parse(level: str) -> tuple[str, int]:
     match = re.fullmatch(r"(\d+)([kmg]i?)?b?", number.strip().lower())
     size = int(match[1]) * _UNITS[match[2] or ""] if match and (kind == "bytes" or not match[2]) else 0
     if size < 1:
-        wanted = "a size such as bytes:1MiB" if kind == "bytes" else f"a whole number above 0, such as {kind}:64"
+        wanted = (
+            "a size such as bytes:1MiB" if kind == "bytes" else f"a whole number above 0, such as {kind}:64"
+        )
         raise StrategyError(f"{level!r}: after the colon comes {wanted}.")
     return kind, size

@@ -18,11 +18,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dataflow.errors import WorkloadError, one_line
+from dataflow.errors import DataflowError, WorkloadError, one_line
 from dataflow.pipeline import Pipeline
 from dataflow.places import known_files, resource_file
 
 __all__ = ["Workload", "load_workload", "workload_names"]
+
+_PIPELINE = re.compile(r"^pipeline\b", re.MULTILINE)  # a helper module of the folder has none
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,29 @@ class Workload:
     description: str
     search_path: tuple[str, ...]
 
+    def generate(self, folder: str | Path, *, documents: int | None = None, seed: int = 0) -> None:
+        """Write the workload's own corpus into an empty folder.
+
+        Raises:
+            WorkloadError: it generates none, or the function fails.
+        """
+        if not callable(self.corpus):
+            raise WorkloadError(
+                f"workload {self.name} generates no corpus: give it a function `corpus(folder, ...)`."
+            )
+        try:
+            self.corpus(Path(folder), documents=documents, seed=seed)
+        except (OSError, DataflowError):
+            raise
+        except Exception as error:
+            raise WorkloadError(
+                f"workload {self.name}: its corpus fails: {type(error).__name__}: {one_line(error)}"
+            ) from error
+
 
 def workload_names() -> list[str]:
     """The names that ``--workload`` knows."""
-    return sorted(p.stem for p in known_files("workloads", ".py"))
+    return sorted(p.stem for p in known_files("workloads", ".py") if _PIPELINE.search(p.read_text("utf-8")))
 
 
 def load_workload(name: str) -> Workload:
@@ -58,11 +79,15 @@ def load_workload(name: str) -> Workload:
     path = resource_file("workloads", name, ".py")
     if path is None:
         known = ", ".join(workload_names())
-        raise WorkloadError(f"no workload is called {name!r}: take one of {known}, or the path of a .py file.")
+        raise WorkloadError(
+            f"no workload is called {name!r}: take one of {known}, or the path of a .py file."
+        )
     try:
         module, search_path = _import(path)
     except (Exception, SystemExit) as error:
-        raise WorkloadError(f"workload {_where(error, path)}: {type(error).__name__}: {_message(error)}") from error
+        raise WorkloadError(
+            f"workload {_where(error, path)}: {type(error).__name__}: {_message(error)}"
+        ) from error
     pipeline = getattr(module, "pipeline", None)
     if not isinstance(pipeline, Pipeline):
         raise WorkloadError(f"workload {path} has no pipeline: add `pipeline = Pipeline(extract, chunk)`.")
@@ -101,7 +126,8 @@ def _import_alone(path: Path) -> ModuleType:
     if folder not in sys.path:
         sys.path.append(folder)
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

@@ -50,7 +50,9 @@ def batcher_for(
 class FixedBatcher:
     """Batches of ``size`` documents."""
 
-    def __init__(self, documents: Iterator[_Numbered], size: int, read: Callable[[str], bytes] | None = None) -> None:
+    def __init__(
+        self, documents: Iterator[_Numbered], size: int, read: Callable[[str], bytes] | None = None
+    ) -> None:
         self._documents, self._size, self._read = documents, size, read
 
     def take(self, number: int) -> Batch | None:
@@ -65,7 +67,9 @@ class FixedBatcher:
 class BytesBatcher:
     """Batches of at most ``size`` bytes, and of one document where that alone is larger."""
 
-    def __init__(self, documents: Iterator[_Numbered], size: int, read: Callable[[str], bytes] | None = None) -> None:
+    def __init__(
+        self, documents: Iterator[_Numbered], size: int, read: Callable[[str], bytes] | None = None
+    ) -> None:
         self._documents, self._size, self._read = documents, size, read
         self._next: _Numbered | None = None
 

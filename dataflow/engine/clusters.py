@@ -14,7 +14,6 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataflow.errors import ClusterError, one_line
@@ -23,7 +22,7 @@ from dataflow.places import known_files, resource_file
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["ClusterSpec", "OpenCluster", "cluster_names", "load_cluster", "open_cluster"]
+__all__ = ["ClusterSpec", "OpenCluster", "check_cluster", "cluster_names", "load_cluster", "open_cluster"]
 
 _ADDRESSES = ("tcp://", "tls://", "ws://", "wss://", "ucx://", "inproc://")
 _PATIENCE_SECONDS = 30.0
@@ -96,12 +95,16 @@ def load_cluster(name: str) -> ClusterSpec:
     path = resource_file("cluster", name, ".yaml")
     if path is None:
         known = ", ".join(cluster_names())
-        raise ClusterError(f"no cluster is called {name!r}: take one of {known}, a YAML file, or tcp://HOST:PORT.")
+        raise ClusterError(
+            f"no cluster is called {name!r}: take one of {known}, a YAML file, or tcp://HOST:PORT."
+        )
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
         class_path = data["class"]
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise ClusterError(f"cluster file {path} can't be read: {one_line(error)}. It needs a 'class'.") from None
+        raise ClusterError(
+            f"cluster file {path} can't be read: {one_line(error)}. It needs a 'class'."
+        ) from None
     return ClusterSpec(
         name=path.stem,
         class_path=class_path,
@@ -124,13 +127,12 @@ def open_cluster(name: Any, workers: int | None = None) -> Iterator[OpenCluster]
     Raises:
         ClusterError: unknown, unreachable or without workers.
     """
-    if workers is not None and workers < 1:
-        raise ClusterError(f"WORKERS must be a whole number above 0, not {workers}.")
+    check_cluster(name, workers)
     if not isinstance(name, str | os.PathLike):
         yield _describe(name, "client")
         return
     name = os.fspath(name)
-    if name.startswith(_ADDRESSES) or name.endswith(".json"):
+    if _is_address(name):
         with _connect(name, workers) as client:
             yield _describe(client, name)
         return
@@ -164,7 +166,9 @@ def _connect(address: str, workers: int | None) -> Iterator[Client]:
 
     where: dict[str, Any] = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
     if address.endswith(".json") and not os.path.isfile(address):
-        raise ClusterError(f"scheduler file {address} doesn't exist: start `dask scheduler --scheduler-file {address}`.")
+        raise ClusterError(
+            f"scheduler file {address} doesn't exist: start `dask scheduler --scheduler-file {address}`."
+        )
     with dask.config.set({"distributed.comm.timeouts.connect": "10s"}), _quiet():
         try:
             client = Client(**where, timeout="10s", set_as_default=False)
@@ -204,11 +208,34 @@ def _deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
         except ClusterError:
             raise
         except Exception as error:
-            raise ClusterError(
-                f"cluster {spec.name} can't be opened: {type(error).__name__}: {one_line(error)}. "
-                f"Check cluster/{spec.name}.yaml and WORKERS."
-            ) from error
+            raise ClusterError(_cannot_open(spec, error)) from error
         yield client
+
+
+def _cannot_open(spec: ClusterSpec, error: Exception) -> str:
+    if "anny failed to start" in str(error):
+        # Each worker process imports the main script; one that opens a cluster while imported never ends.
+        return (
+            f"cluster {spec.name} can't start its workers: put the call under `if __name__ == '__main__':`."
+        )
+    reason = f"{type(error).__name__}: {one_line(error).rstrip('.')}"
+    return f"cluster {spec.name} can't be opened: {reason}. Check cluster/{spec.name}.yaml and WORKERS."
+
+
+def check_cluster(name: Any, workers: int | None = None) -> None:
+    """Find out what is wrong with a cluster's name or size without opening it.
+
+    Raises:
+        ClusterError: unknown, not readable, or a size that can't be.
+    """
+    if workers is not None and workers < 1:
+        raise ClusterError(f"WORKERS must be a whole number above 0, not {workers}.")
+    if isinstance(name, str) and name != "inline" and not _is_address(name):
+        load_cluster(name).resolve(workers)
+
+
+def _is_address(name: str) -> bool:
+    return name.startswith(_ADDRESSES) or name.endswith(".json")
 
 
 def _expected(options: Mapping[str, Any]) -> int:

@@ -16,7 +16,7 @@ from dataflow.graph.plan import Plan, forget_plan, register_plan
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-__all__ = ["Done", "Executor", "InlineExecutor", "DaskExecutor"]
+__all__ = ["DaskExecutor", "Done", "Executor", "InlineExecutor"]
 
 Graph = tuple[GraphKey, Mapping[GraphKey, Any]]
 
@@ -106,6 +106,7 @@ class DaskExecutor:
     def __init__(self, client: Client, *, patience_seconds: float = 30.0) -> None:
         self._client = client
         self._patience = patience_seconds
+        self._address = client.scheduler_info()["address"]
         self._futures: dict[GraphKey, Future[Any]] = {}
         self._ended: queue.SimpleQueue[GraphKey] = queue.SimpleQueue()
         self._plugin: str | None = None
@@ -149,7 +150,7 @@ class DaskExecutor:
 
     def _expect(self, key: GraphKey, future: Future[Any]) -> None:
         self._futures[key] = future
-        future.add_done_callback(lambda f: self._ended.put(f.key))
+        future.add_done_callback(lambda _: self._ended.put(key))
 
     def wait(self) -> list[Done]:
         """Gather what has ended, together."""
@@ -158,7 +159,7 @@ class DaskExecutor:
             while not self._ended.empty():
                 keys.append(self._ended.get())
             futures = {k: self._futures.pop(k) for k in keys if k in self._futures}
-            results = self._gather([f for f in futures.values() if f.status == "finished"])
+            results = self._gather({k: f for k, f in futures.items() if f.status == "finished"})
             done = [d for k, f in futures.items() if (d := self._done(k, f, results))]
             if done:
                 return done
@@ -185,7 +186,7 @@ class DaskExecutor:
                 alone_since = None if self._has_workers() else alone_since or time.monotonic()
                 if alone_since and time.monotonic() - alone_since > self._patience:
                     raise ClusterError(
-                        f"no worker is left on {self._client.scheduler.address}: start workers and run again."
+                        f"no worker is left on {self._address}: start workers and run again."
                     ) from None
 
     def _has_workers(self) -> bool:
@@ -194,14 +195,12 @@ class DaskExecutor:
         except Exception as error:
             raise ClusterError("the scheduler was lost: start the cluster again.") from error
 
-    def _gather(self, futures: list[Future[Any]]) -> dict[GraphKey, Any]:
+    def _gather(self, futures: dict[GraphKey, Future[Any]]) -> dict[GraphKey, Any]:
         """Results by key. A result whose worker died since is computed again, so gathering waits for it."""
-        if not futures:
-            return {}
         try:
-            return dict(zip((f.key for f in futures), self._client.gather(futures), strict=True))
+            return dict(zip(futures, self._client.gather(list(futures.values())), strict=True))
         except Exception:  # one of them failed after all: ask each by itself
-            return {f.key: f.result() for f in futures if f.exception() is None}
+            return {k: f.result() for k, f in futures.items() if f.exception() is None}
 
     def _done(self, key: GraphKey, future: Future[Any], results: Mapping[GraphKey, Any]) -> Done | None:
         """What became of a future; ``None`` where it is on its way again, since its result was lost."""

@@ -37,7 +37,9 @@ class Ladder:
         number: gives a batch number that nobody had.
     """
 
-    def __init__(self, *, bisect: bool, ledger: str | None, all_note: bool, number: Callable[[], int]) -> None:
+    def __init__(
+        self, *, bisect: bool, ledger: str | None, all_note: bool, number: Callable[[], int]
+    ) -> None:
         self._bisect, self._ledger, self._number = bisect, ledger, number
         self._patience = _PATIENCE if all_note else 0
         self._unlucky: dict[int, int] = {}  # position of a batch's first document -> times lost without blame
@@ -77,7 +79,9 @@ class Ladder:
         middle = len(batch) // 2
         return [self._part(batch, range(middle)), self._part(batch, range(middle, len(batch)))]
 
-    def _part(self, batch: Batch, indices: range | list[int], *, isolated: bool = False, begun: bool = True) -> Batch:
+    def _part(
+        self, batch: Batch, indices: range | list[int], *, isolated: bool = False, begun: bool = True
+    ) -> Batch:
         return batch.part(self._number(), list(indices), isolated=isolated, begun=begun)
 
 

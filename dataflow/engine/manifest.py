@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dataflow.errors import OutputError, one_line
@@ -51,11 +51,13 @@ class Manifest:
         except OutputError:
             raise
         except (OSError, ValueError, ImportError) as error:
-            raise OutputError(f"output {folder} can't be written: {one_line(error)}. Choose another folder.") from error
+            raise OutputError(
+                f"output {folder} can't be written: {one_line(error)}. Choose another folder."
+            ) from error
         self.parts: set[str] = set()
         self.rows = 0
 
-    def commit(self, parts: Iterable[Part]) -> None:
+    def commit(self, parts: Sequence[Part]) -> None:
         """Make parts count, durably.
 
         Raises:
@@ -68,8 +70,8 @@ class Manifest:
             self._append(records)
         except OSError as error:
             raise OutputError(f"output {self.folder} can't be written: {one_line(error)}") from error
-        self.parts.update(r["part"] for r in records)
-        self.rows += sum(r["rows"] for r in records)
+        self.parts.update(p.name for p in parts)
+        self.rows += sum(p.rows for p in parts)
 
     def finish(self, *, complete: bool) -> int:
         """Remove orphans and close; returns how many there were.
@@ -96,7 +98,9 @@ class Manifest:
             raise OutputError(f"output {self.folder} isn't empty: name another folder, or empty it.")
 
     def _name(self) -> str:
-        return f"{self._path}/{_FOLDER}/manifest" + (".jsonl" if self._local else f"-{self._commits:08d}.jsonl")
+        return f"{self._path}/{_FOLDER}/manifest" + (
+            ".jsonl" if self._local else f"-{self._commits:08d}.jsonl"
+        )
 
     def _append(self, records: list[dict[str, Any]]) -> None:
         text = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records)

@@ -40,6 +40,7 @@ class Summary:
     Attributes:
         documents: outcomes by status.
         errors: outcomes by error type.
+        examples: a document and its message, for each error type.
         caches: outcomes by the cache tier that answered.
         size_bytes: bytes of all documents.
         seconds: wall seconds since the run began.
@@ -49,10 +50,11 @@ class Summary:
 
     documents: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
     caches: Counter[str] = field(default_factory=Counter)
     size_bytes: int = 0
     seconds: float = 0.0
-    counters: Counter[str] = field(default_factory=Counter)
+    counters: dict[str, float] = field(default_factory=dict)
     uncacheable: str | None = None
 
     @property
@@ -72,9 +74,17 @@ class Run:
         summary: counts, kept up to date.
     """
 
-    def __init__(self, stack: contextlib.ExitStack, stream: Stream, manifest: Manifest | None, summary: Summary) -> None:
-        self._stack, self._stream, self._manifest = stack, stream, manifest
+    def __init__(
+        self,
+        stack: contextlib.ExitStack,
+        stream: Stream,
+        documents: Corpus,
+        manifest: Manifest | None,
+        summary: Summary,
+    ) -> None:
+        self._stack, self._documents, self._manifest = stack, documents, manifest
         self._outcomes = iter(stream)
+        self._committed = 0
         self._started = time.perf_counter()
         self.summary = summary
         self.dashboard_link: str | None = None
@@ -106,6 +116,16 @@ class Run:
         with contextlib.suppress(Exception):
             self.close()
 
+    @property
+    def total(self) -> int | None:
+        """Documents of the corpus, once it has been listed to its end."""
+        return self._documents.total
+
+    @property
+    def committed(self) -> int:
+        """Rows of the output that count, whatever happens next."""
+        return self._committed
+
     def close(self) -> None:
         """Cancel what is in flight and give everything back. Closing twice is fine."""
         self._finish(complete=False)
@@ -123,9 +143,11 @@ class Run:
         summary.documents[outcome.status] += 1
         if outcome.error_type:
             summary.errors[outcome.error_type] += 1
+            summary.examples.setdefault(outcome.error_type, f"{outcome.document}: {outcome.error}")
         if outcome.cache:
             summary.caches[outcome.cache] += 1
         summary.size_bytes += outcome.size_bytes or 0
+        self._committed = self._manifest.rows if self._manifest else 0
         summary.seconds = time.perf_counter() - self._started
 
 
@@ -174,12 +196,15 @@ def run(
     with contextlib.ExitStack() as stack:
         opened, executor = _executor(stack, cluster, workers)
         ledger = _ledger(stack) if opened and opened.local else None
-        plan, why_not = _plan(stack, pipeline, chosen, folder, ledger, redis_url, tuple(search_path), namespace, opened)
+        plan, why_not = _plan(
+            stack, pipeline, chosen, folder, ledger, redis_url, tuple(search_path), namespace, opened
+        )
         stack.callback(executor.close)
         executor.start(plan)
         manifest = Manifest(folder, _header(plan, documents)) if folder else None
-        stream = _stream(plan, documents, executor, manifest, on_batch)
-        started = Run(stack.pop_all(), stream, manifest, Summary(uncacheable=why_not))
+        summary = Summary(uncacheable=why_not)
+        stream = _stream(plan, documents, executor, manifest, _counting(summary, on_batch))
+        started = Run(stack.pop_all(), stream, documents, manifest, summary)
         started.dashboard_link = opened.dashboard_link if opened else None
         return started
 
@@ -198,7 +223,21 @@ def _stream(
     )  # fmt: skip
 
 
-def _executor(stack: contextlib.ExitStack, cluster: Any, workers: int | None) -> tuple[OpenCluster | None, Executor]:
+def _counting(
+    summary: Summary, on_batch: Callable[[BatchResult], None] | None
+) -> Callable[[BatchResult], None]:
+    def see(result: BatchResult) -> None:
+        for name, amount in result.counters.items():
+            summary.counters[name] = summary.counters.get(name, 0) + amount
+        if on_batch:
+            on_batch(result)
+
+    return see
+
+
+def _executor(
+    stack: contextlib.ExitStack, cluster: Any, workers: int | None
+) -> tuple[OpenCluster | None, Executor]:
     if cluster == "inline":
         return None, InlineExecutor()
     opened = stack.enter_context(open_cluster(cluster, workers))
@@ -254,7 +293,11 @@ def _stage_ids(pipeline: Pipeline) -> tuple[tuple[bytes, ...], str | None]:
 
 
 def _memo(
-    stack: contextlib.ExitStack, strategy: Strategy, redis_url: str | None, namespace: str, opened: OpenCluster | None
+    stack: contextlib.ExitStack,
+    strategy: Strategy,
+    redis_url: str | None,
+    namespace: str,
+    opened: OpenCluster | None,
 ) -> Any:
     from dataflow.memo.secret import cache_secret
     from dataflow.memo.server import find_server
@@ -266,9 +309,13 @@ def _memo(
     if strategy.cache == "redis":
         url = redis_url or os.environ.get("REDIS_URL") or None
         if url is None and opened is not None and not opened.local:
-            raise CacheError("workers on other machines can't reach an embedded server: set REDIS_URL to one of yours.")
+            raise CacheError(
+                "workers on other machines can't reach an embedded server: set REDIS_URL to one of yours."
+            )
         url = stack.enter_context(find_server(url)).url
-    return MemoSpec(kind=strategy.cache, url=url, secret=cache_secret(), payload=strategy.payload, namespace=namespace)
+    return MemoSpec(
+        kind=strategy.cache, url=url, secret=cache_secret(), payload=strategy.payload, namespace=namespace
+    )
 
 
 def _header(plan: Plan, documents: Corpus) -> dict[str, Any]:

@@ -145,17 +145,28 @@ class Stream:
     def _rescue(self, batch: Batch, done: Done) -> Rescue:
         error = done.error
         assert error is not None
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise OutputError(f"a worker can't write the output: {one_line(error)}. Make room and run again.") from error
+        if isinstance(error, OSError) and error.errno in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EROFS,
+            errno.EACCES,
+        ):
+            raise OutputError(
+                f"a worker can't write the output: {one_line(error)}. Make room and run again."
+            ) from error
         if self._plan.strategy.errors == "fail":
-            raise DocumentError(f"a batch of {len(batch)} documents failed: {type(error).__name__}: {one_line(error)}")
+            raise DocumentError(
+                f"a batch of {len(batch)} documents failed: {type(error).__name__}: {one_line(error)}"
+            )
         if done.lost:
-            return self._ladder.lost(batch, "its worker process died; its batch was not looked into (errors=skip)")
+            return self._ladder.lost(
+                batch, "its worker process died; its batch was not looked into (errors=skip)"
+            )
         return self._ladder.failed(batch, type(error).__name__, one_line(error))
 
     def _commit(self, results: list[BatchResult]) -> None:
         if self._manifest:
-            self._manifest.commit(r.part or self._driver_part(r) for r in results)
+            self._manifest.commit([r.part or self._driver_part(r) for r in results])
         if self._on_batch:
             for result in results:
                 self._on_batch(result)
@@ -170,7 +181,9 @@ class Stream:
         try:
             name, size = write_part(self._plan.sink, result.number, rows, [None] * len(rows))
         except OSError as error:
-            raise OutputError(f"output can't be written: {one_line(error)}. Make room and run again.") from error
+            raise OutputError(
+                f"output can't be written: {one_line(error)}. Make room and run again."
+            ) from error
         return Part(name, len(rows), size)
 
     def _learn(self, result: BatchResult) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dask._task_spec import Task, TaskRef
@@ -42,7 +43,12 @@ def node_names(plan: Plan) -> list[str]:
 def _chain(plan: Plan, batch: Batch) -> list[Any]:
     run, number = plan.run, batch.number
     stages = {s.name: i for i, s in enumerate(plan.pipeline.stages)}
-    functions = {"probe": nodes.probe, "lookup": nodes.lookup, "store": nodes.store, "write": nodes.write}
+    functions: dict[str, Callable[..., Any]] = {
+        "probe": nodes.probe,
+        "lookup": nodes.lookup,
+        "store": nodes.store,
+        "write": nodes.write,
+    }
     tasks: list[Any] = []
     for name in node_names(plan):
         key = (f"{name}-{run}", number)

@@ -87,7 +87,11 @@ def compute(run: str, index: int, work: Work) -> Work:
     lock = contextlib.nullcontext() if stage.thread_safe else unsafe_lock
     with _timed(work, stage.name):
         for item in work.items:
-            if item.status != OK or item.stage > index or (item.twin is not None and index < plan.memo_stages):
+            if (
+                item.status != OK
+                or item.stage > index
+                or (item.twin is not None and index < plan.memo_stages)
+            ):
                 continue
             # The lock comes first: a document that waits for its turn is not a slow one.
             with lock, _guarded(plan, work, item, stage.name, index, limit):
@@ -122,7 +126,9 @@ def write(run: str, work: Work) -> BatchResult:
     part = None
     with _timed(work, "write"):
         if plan.sink is None:
-            outcomes = [i.outcome(work.batch.number, value=i.value if i.status == OK else None) for i in work.items]
+            outcomes = [
+                i.outcome(work.batch.number, value=i.value if i.status == OK else None) for i in work.items
+            ]
         else:
             part, outcomes = _write_part(plan.sink, work)
     return BatchResult(

@@ -104,7 +104,9 @@ def write_part(sink: Sink, batch: int, outcomes: Sequence[Outcome], values: Sequ
     schema = sink.schema()
     columns = [_base_column(outcomes, name) for name, _, _ in _BASE]
     columns += _value_columns(sink, values)
-    table = pa.Table.from_arrays([pa.array(c, type=f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+    table = pa.Table.from_arrays(
+        [pa.array(c, type=f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
+    )
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd", use_dictionary=["media_type", "status", "error_type"])
     data = buffer.getvalue()
@@ -156,7 +158,9 @@ def _cell(value: Any, kind: str) -> Any:
 
 def _fields(annotation: Any) -> dict[str, Any] | None:
     """Name and type of each field of a ``TypedDict`` or dataclass; ``None`` for other types."""
-    if typing.is_typeddict(annotation) or (inspect.isclass(annotation) and dataclasses.is_dataclass(annotation)):
+    if typing.is_typeddict(annotation) or (
+        inspect.isclass(annotation) and dataclasses.is_dataclass(annotation)
+    ):
         try:
             return typing.get_type_hints(annotation)
         except NameError:

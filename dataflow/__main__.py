@@ -1,0 +1,6 @@
+"""``python -m dataflow``."""
+
+from dataflow.cli import main
+
+if __name__ == "__main__":
+    main()

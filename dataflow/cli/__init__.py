@@ -1,0 +1,78 @@
+"""The command line: thin. It parses, calls and prints."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+import click
+
+from dataflow import __version__
+from dataflow.cli.commands import COMMANDS
+from dataflow.errors import DataflowError, one_line
+
+__all__ = ["cli", "main"]
+
+MISTAKE = 2  # exit status of every mistake that the user can mend
+_INTERRUPTED = 130
+
+
+class _Group(click.Group):
+    """Loads a command's module when it is asked for: help and tab completion must be instant."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        return COMMANDS[name]() if name in COMMANDS else None
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="dataflow")
+def cli() -> None:
+    """Run pipelines over documents on Dask, and measure which strategy is best for yours.
+
+    \b
+    First steps:
+      dataflow doctor                               what this machine has
+      dataflow bench                                benchmark a generated corpus, about 3 minutes
+      dataflow bench --corpus ~/papers              benchmark your own documents
+      dataflow run --corpus ~/papers --output out   process them; then pandas.read_parquet("out")
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    The status is 0 when done, 1 with ``--strict`` and bad documents, 2 for a mistake, 130 when interrupted.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        status = cli.main(arguments, prog_name="dataflow", standalone_mode=False)
+    except click.UsageError as error:
+        _stop(f"{error.format_message()} See {_command(error)} --help.")
+    except click.ClickException as error:
+        _stop(error.format_message())
+    except DataflowError as error:
+        _stop(one_line(error))
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("dataflow: stopped.", err=True)
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        sys.exit(_INTERRUPTED)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _stop(message: str) -> None:
+    click.echo(f"dataflow: {message}", err=True)
+    sys.exit(MISTAKE)
+
+
+def _command(error: click.UsageError) -> str:
+    return error.ctx.command_path if error.ctx else "dataflow"
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    # As Ctrl-C, so that workers are stopped and what is committed stays.
+    raise KeyboardInterrupt

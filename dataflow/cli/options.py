@@ -1,0 +1,59 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["corpus_options", "place_options"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def place_options(function: F) -> F:
+    """``--cluster``, ``--workers`` and ``--redis-url``: where it runs."""
+    for option in (
+        click.option(
+            "--redis-url",
+            envvar="REDIS_URL",
+            metavar="URL",
+            help="A Redis server of yours; else an embedded one.",
+        ),
+        click.option(
+            "--workers", type=int, metavar="N", help="How many workers; as many as cores if left out."
+        ),
+        click.option(
+            "--cluster",
+            default="local",
+            show_default=True,
+            metavar="WHERE",
+            help="threads, processes, local, distributed, a YAML file, or tcp://HOST:PORT.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def corpus_options(function: F) -> F:
+    """``--corpus``, ``--documents`` and ``--seed``: on what."""
+    for option in (
+        click.option(
+            "--seed",
+            type=int,
+            default=0,
+            show_default=True,
+            help="Seed of the generated corpus and of all chance.",
+        ),
+        click.option(
+            "--documents", type=click.IntRange(min=1), metavar="N", help="Size of the generated corpus."
+        ),
+        click.option(
+            "--corpus",
+            metavar="URL",
+            help="Your documents: a folder, 'docs/**/*.pdf', zip://, s3://, http://. Generated if left out.",
+        ),
+    ):
+        function = option(function)
+    return function

@@ -1,0 +1,141 @@
+"""``dataflow run``: the production way."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dataflow.cli.options import corpus_options, place_options
+
+if TYPE_CHECKING:
+    from dataflow.engine.run import Run, Summary
+    from dataflow.workload import Workload
+
+
+@click.command(short_help="Process documents and write their results to Parquet.")
+@click.option(
+    "--workload", default="batch", show_default=True, help="A name, or the path of your own .py file."
+)
+@corpus_options
+@click.option(
+    "--output",
+    required=True,
+    metavar="FOLDER",
+    help="Where the Parquet files go: a new or empty folder, or a URL.",
+)
+@place_options
+@click.option("--cache", default="none", show_default=True, help="none, lru or redis.")
+@click.option(
+    "--batch",
+    default="adaptive",
+    show_default=True,
+    help="adaptive, fixed:N documents or bytes:N (bytes:1MiB).",
+)
+@click.option("--collect", default="as_completed", show_default=True, help="as_completed, ordered or gather.")
+@click.option(
+    "--errors", default="bisect", show_default=True, help="bisect, skip or fail: what a bad document does."
+)
+@click.option(
+    "--payload", default="raw", show_default=True, help="raw, lz4 or zstd: values on their way to Redis."
+)
+@click.option(
+    "--fuse/--no-fuse", default=True, help="One Dask task a batch, or every node on its own, to look at."
+)
+@click.option(
+    "--timeout",
+    type=float,
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Limit a document and stage.",
+)
+@click.option("--strict", is_flag=True, help="Exit with status 1 if any document isn't ok.")
+def run(
+    workload: str, corpus: str | None, documents: int | None, seed: int, output: str, **options: Any
+) -> int:
+    """Process every document of a corpus and write one row a document.
+
+    \b
+    Afterwards:
+      pandas.read_parquet("FOLDER")     document, status, error, attempts, characters, chunks ...
+
+    A document that can't be parsed is a row with status `failed`, one that kills or hangs its worker is
+    `quarantined`; neither ends the run.
+    """
+    from dataflow.engine.clusters import check_cluster
+    from dataflow.engine.run import run as start
+    from dataflow.strategy import Strategy
+    from dataflow.workload import load_workload
+
+    loaded = load_workload(workload)
+    check_cluster(options["cluster"], options["workers"])
+    strategy = Strategy(
+        batching=options["batch"],
+        timeout_seconds=options["timeout"],
+        **{k: options[k] for k in ("cache", "collect", "errors", "payload", "fuse")},
+    )
+    place = {k: options[k] for k in ("cluster", "workers", "redis_url")}
+    with (
+        _corpus(loaded, corpus, documents, seed) as source,
+        start(
+            loaded.pipeline, source, strategy=strategy, output=output, search_path=loaded.search_path, **place
+        ) as running,
+    ):
+        return _follow(running, output, options["strict"])
+
+
+@contextlib.contextmanager
+def _corpus(workload: Workload, url: str | None, documents: int | None, seed: int) -> Iterator[str]:
+    """The corpus that was asked for: a URL, or the workload's own, generated into a temporary folder."""
+    if url or isinstance(workload.corpus, str):
+        yield url or str(workload.corpus)
+        return
+    if workload.corpus is None:
+        raise click.UsageError(f"workload {workload.name} has no corpus of its own: name one with --corpus.")
+    from dataflow.cli.progress import said
+
+    with tempfile.TemporaryDirectory(prefix="dataflow-corpus-") as folder:
+        with said("generating a corpus"):
+            workload.generate(folder, documents=documents, seed=seed)
+        yield folder
+
+
+def _follow(running: Run, output: str, strict: bool) -> int:
+    """Show progress to the end, then say what became of the documents."""
+    from dataflow.cli.progress import Progress
+
+    if running.dashboard_link:
+        click.echo(f"dashboard: {running.dashboard_link}", err=True)
+    if running.summary.uncacheable:
+        click.echo(f"not memoized: {running.summary.uncacheable}.", err=True)
+    with Progress("documents") as progress:
+        try:
+            for outcome in running:
+                progress.advance(bad=outcome.status != "ok", total=running.total)
+        except KeyboardInterrupt:
+            running.close()
+            click.echo(f"interrupted: {running.committed} documents are committed in {output}.", err=True)
+            raise
+    summary = running.summary
+    for line in _lines(summary, output):
+        click.echo(line)
+    return 1 if strict and summary.total != summary.documents["ok"] else 0
+
+
+def _lines(summary: Summary, output: str) -> Iterator[str]:
+    rate = summary.total / summary.seconds if summary.seconds else 0.0
+    counts = ", ".join(f"{n} {status}" for status, n in summary.documents.most_common())
+    yield f"{summary.total} documents in {summary.seconds:.1f} s ({rate:.0f}/s): {counts}"
+    for error, n in summary.errors.most_common(5):
+        yield f"  {n:>6} {error}: {summary.examples[error]}"
+    if summary.caches:
+        tiers = ", ".join(f"{n} from {tier}" for tier, n in summary.caches.most_common())
+        yield f"cache: {tiers}"
+    down = sum(n for name, n in summary.counters.items() if name == "misses_down")
+    if down:
+        yield f"cache: the server was away for {down} look-ups; they were computed"
+    yield f'read it: pandas.read_parquet("{output}")'
