@@ -10,7 +10,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dataflow.corpus import read_document
@@ -19,12 +19,12 @@ from dataflow.graph import table
 from dataflow.graph.guard import guard_of, unsafe_lock
 from dataflow.graph.plan import Batch, Plan, plan_of
 from dataflow.graph.work import BatchResult, Item, Part, Work
-from dataflow.outcome import OK
+from dataflow.outcome import OK, Outcome
 
 if TYPE_CHECKING:
     from dataflow.pipeline import Stage
 
-__all__ = ["compute", "lookup", "probe", "store", "write"]
+__all__ = ["compute", "lookup", "probe", "store", "write", "write_rows"]
 
 _READ = -1
 _IN_BATCH = "batch"  # the cache tier of a document whose twin in the batch was computed
@@ -130,7 +130,7 @@ def write(run: str, work: Work) -> BatchResult:
                 i.outcome(work.batch.number, value=i.value if i.status == OK else None) for i in work.items
             ]
         else:
-            part, outcomes = _write_part(plan.sink, work)
+            part, outcomes = write_rows(plan.sink, work.batch.number, work.items)
     return BatchResult(
         number=work.batch.number,
         outcomes=outcomes,
@@ -144,21 +144,28 @@ def write(run: str, work: Work) -> BatchResult:
     )
 
 
-def _write_part(sink: table.Sink, work: Work) -> tuple[Part, list[Any]]:
-    values = [i.value if i.status == OK else None for i in work.items]
-    outcomes = [i.outcome(work.batch.number) for i in work.items]
+def write_rows(sink: table.Sink, batch: int, items: Sequence[Item]) -> tuple[Part, list[Outcome]]:
+    """Write one part. An item whose value doesn't fit its column becomes a failed one.
+
+    Raises:
+        OSError: the folder's fault, and no document's.
+    """
     try:
-        name, size = table.write_part(sink, work.batch.number, outcomes, values)
+        return _write_part(sink, batch, items)
     except OSError:
-        raise  # the folder's fault, and no document's
+        raise
     except Exception:
-        for item in work.items:
+        for item in items:
             reason = table.fits(sink, item.value) if item.status == OK else None
             if reason:
                 item.fail("UnwritableValue", reason)
-        values = [i.value if i.status == OK else None for i in work.items]
-        outcomes = [i.outcome(work.batch.number) for i in work.items]
-        name, size = table.write_part(sink, work.batch.number, outcomes, values)
+        return _write_part(sink, batch, items)
+
+
+def _write_part(sink: table.Sink, batch: int, items: Sequence[Item]) -> tuple[Part, list[Outcome]]:
+    outcomes = [item.outcome(batch) for item in items]
+    values = [item.value if item.status == OK else None for item in items]
+    name, size = table.write_part(sink, batch, outcomes, values)
     return Part(name, len(outcomes), size), outcomes
 
 
