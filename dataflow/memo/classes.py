@@ -14,18 +14,22 @@ if TYPE_CHECKING:
 
 __all__ = ["class_parts"]
 
-_BOOKKEEPING = {
-    "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__annotations__",
-    "__abstractmethods__", "__firstlineno__", "__static_attributes__", "__annotate__", "__annotate_func__", "__annotations_cache__",
-    "__parameters__", "__orig_bases__", "__protocol_attrs__", "__non_callable_proto_members__",
-    "__dataclass_fields__", "__dataclass_params__", "__match_args__", "_abc_impl", "_is_protocol",
-    "_is_runtime_protocol", "__slotnames__",
-}  # fmt: skip
-_ENUM_BOOKKEEPING = {
-    "_member_map_", "_member_names_", "_value2member_map_", "_unhashable_values_", "_hashable_values_",
-    "_unhashable_values_map_", "_member_type_", "_value_repr_", "_use_args_", "_new_member_",
-    "__new_member__", "_generate_next_value_",
-}  # fmt: skip
+_BOOKKEEPING = frozenset(
+    {
+        "__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations__",
+        "__annotations_cache__", "__dataclass_fields__", "__dataclass_params__", "__dict__", "__doc__",
+        "__firstlineno__", "__match_args__", "__module__", "__non_callable_proto_members__",
+        "__orig_bases__", "__parameters__", "__protocol_attrs__", "__qualname__", "__slotnames__",
+        "__static_attributes__", "__weakref__", "_abc_impl", "_is_protocol", "_is_runtime_protocol",
+    }
+)  # fmt: skip
+_ENUM_BOOKKEEPING = frozenset(
+    {
+        "__new_member__", "_generate_next_value_", "_hashable_values_", "_member_map_", "_member_names_",
+        "_member_type_", "_new_member_", "_unhashable_values_", "_unhashable_values_map_", "_use_args_",
+        "_value2member_map_", "_value_repr_",
+    }
+)  # fmt: skip
 
 
 def class_parts(walk: Walk, kind: type) -> list[bytes]:

@@ -109,9 +109,9 @@ def _instructions(code: CodeType) -> bytes:
     for step in dis.get_instructions(code):
         parts.append(encode(step.opname))
         if step.opcode in dis.hasconst:
-            parts.append(_constant(step.argval))
+            parts.append(_constant(code.co_consts[step.arg or 0]))
         else:
-            parts.append(_constant(step.argval if isinstance(step.argval, (str, int, tuple)) else step.arg))
+            parts.append(encode(step.argval if isinstance(step.argval, (str, int)) else step.arg))
     return b"".join(parts)
 
 

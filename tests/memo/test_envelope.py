@@ -6,10 +6,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from dataflow.memo.envelope import HEADER_BYTES, EnvelopeError, seal, unseal
-from dataflow.memo.keys import Uncacheable, digest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dataflow.memo.envelope import HEADER_BYTES, EnvelopeError, seal, unseal
+from dataflow.memo.keys import Uncacheable, digest
 
 Same = Callable[[Any, Any], bool]
 SECRET, KEY = b"secret", b"k" * 20

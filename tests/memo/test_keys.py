@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dataflow.memo.keys import Uncacheable, digest, encode, memo_key
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dataflow.memo.keys import Uncacheable, digest, encode, memo_key
 
 leaves = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(), st.complex_numbers()

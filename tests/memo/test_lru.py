@@ -4,6 +4,7 @@ import os
 import threading
 
 import pytest
+
 from dataflow.errors import CacheError
 from dataflow.memo.base import Entry, Found, Missed
 from dataflow.memo.dictionary import DictBlobs, DictMemo

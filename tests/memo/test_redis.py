@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import redis
+
 from dataflow.memo.base import Entry, Found, Missed
 from dataflow.memo.redis import RedisMemo
 from dataflow.memo.sealed import Sealing
@@ -202,8 +203,9 @@ def test_a_server_that_is_not_there_is_misses_and_then_left_alone(url: str) -> N
 
 @pytest.mark.parametrize(
     "answer",
-    [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"+OK\r\n", b"$-1\r\n", b"*1\r\n:7\r\n", b"*1\r\n*1\r\n$1\r\na\r\n",
-     b":5\r\n", b"*-1\r\n", b"$99999999999\r\n", b"-ERR unknown command\r\n", b"-LOADING wait\r\n", b"\x00\xff" * 99],
+    [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"+OK\r\n", b"$-1\r\n", b"*1\r\n:7\r\n",
+     b"*1\r\n*1\r\n$1\r\na\r\n", b"-LOADING wait\r\n", b"\x00\xff" * 99,
+     b":5\r\n", b"*-1\r\n", b"$99999999999\r\n", b"-ERR unknown command\r\n"],
 )  # fmt: skip
 def test_a_server_that_talks_nonsense_is_misses(answer: bytes) -> None:
     with garbage_server(answer) as url:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from dataflow.errors import CacheError
 from dataflow.memo.secret import cache_secret
 

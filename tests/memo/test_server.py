@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
+
 from dataflow.errors import CacheError
-from dataflow.memo import server as module
+from dataflow.memo import launch
 from dataflow.memo.base import Entry, Found
 from dataflow.memo.connect import redacted
 from dataflow.memo.redis import RedisMemo
@@ -132,7 +133,7 @@ def test_without_any_server_program_the_mend_is_named(monkeypatch: pytest.Monkey
 
 
 def test_a_server_that_does_not_come_up_says_why(tmp_path: Path) -> None:
-    with pytest.raises(CacheError, match="doesn't start.*nonsense"):
+    with pytest.raises(CacheError, match=r"doesn't start.*nonsense"):
         EmbeddedServer(policy="nonsense").start()
     with pytest.raises(CacheError, match="can't be run"):
         EmbeddedServer(binary=str(tmp_path / "absent")).start()
@@ -141,7 +142,7 @@ def test_a_server_that_does_not_come_up_says_why(tmp_path: Path) -> None:
 def test_a_long_temporary_folder_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deep = tmp_path / ("x" * 100)
     deep.mkdir()
-    monkeypatch.setattr(module.tempfile, "tempdir", str(deep))
+    monkeypatch.setattr(launch.tempfile, "tempdir", str(deep))
     with EmbeddedServer() as server:
         assert not str(server.folder).startswith(str(deep))
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+
 from dataflow.errors import CacheError
 from dataflow.memo.base import Entry, Found
 from dataflow.memo.server import EmbeddedServer

