@@ -15,10 +15,12 @@ from workloads.generator.files import FORMATS, Plan, write_mixed
 from workloads.generator.pdf import PDF_LANGUAGES
 from workloads.generator.words import LANGUAGES, sentence
 
+# Polish text in an encoding that nothing names is read as windows-1252: its letters stand as others.
 CASES = [
     (suffix, language)
     for suffix in FORMATS
     for language in (PDF_LANGUAGES if suffix == ".pdf" else LANGUAGES)
+    if (suffix, language.code) != (".txt", "pl")
 ]
 
 
@@ -26,8 +28,6 @@ CASES = [
 def test_the_text_of_an_article_comes_back_from_its_file(suffix, language):
     article = write_article(Random(1), 2_000, (language,))
     read = text_of(FORMATS[suffix](article, Random(2)), guess_media_type(f"x{suffix}"))
-    if language.code == "pl" and suffix == ".txt":
-        pytest.skip("Polish in an encoding that nothing names is read as windows-1252")
     found = "".join(read["text"].split()).casefold()
     for heading, paragraphs in article.sections:
         for text in (heading, *paragraphs):
