@@ -7,6 +7,7 @@ import enum
 import types
 from typing import TYPE_CHECKING, Any
 
+from dataflow.memo.hints import hint
 from dataflow.memo.keys import encode, tagged
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def class_parts(walk: Walk, kind: type) -> list[bytes]:
     annotations = vars(kind).get("__annotations__", {})
     parts = [encode(kind.__name__), b"".join(walk.value(base) for base in kind.__bases__)]
     parts.append(walk.value(type(kind)))
-    parts += [encode(name) + walk.annotation(hint) for name, hint in annotations.items()]
+    parts += [encode(name) + hint(walk, one) for name, one in annotations.items()]
     parts.append(tagged(b"body", walk.items(_body(kind))))
     if dataclasses.is_dataclass(kind):
         parts += [_field(walk, field) for field in dataclasses.fields(kind)]

@@ -18,7 +18,7 @@ from types import CodeType
 
 from dataflow.memo.keys import encode, tagged
 
-__all__ = ["Import", "Reads", "describe_function", "reads"]
+__all__ = ["Bare", "Import", "Reads", "describe_function", "reads"]
 
 Chain = tuple[str, ...]
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef
@@ -160,15 +160,21 @@ def _definitions(source: str, filename: str) -> dict[tuple[str, int], tuple[_Def
 def _dump(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
     # What decorators and defaults evaluate to is walked as live values, so their text must not count:
     # another `@stage(timeout=...)` is no other function.
-    bare = _Bare().visit(copy.deepcopy(node))
+    bare = Bare().visit(copy.deepcopy(node))
     bare.decorator_list = []
     bare.args.defaults = [ast.Constant(None)] * len(node.args.defaults)
     bare.args.kw_defaults = [d and ast.Constant(None) for d in node.args.kw_defaults]
     return ast.dump(bare)
 
 
-class _Bare(ast.NodeTransformer):
-    """Takes docstrings out."""
+class Bare(ast.NodeTransformer):
+    """Takes out what can't matter: docstrings, and the order in which constants of a set are written."""
+
+    def visit_Set(self, node: ast.Set) -> ast.AST:
+        """Sort a set of constants."""
+        if all(isinstance(element, ast.Constant) for element in node.elts):
+            node.elts.sort(key=ast.dump)
+        return node
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         """Visit the children first, then drop this node's docstring."""

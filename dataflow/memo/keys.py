@@ -22,7 +22,18 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-__all__ = ["KEY_BYTES", "LEAVES", "SCHEMA", "Key", "Uncacheable", "digest", "encode", "memo_key", "tagged"]
+__all__ = [
+    "KEY_BYTES",
+    "LEAVES",
+    "SCHEMA",
+    "Key",
+    "Uncacheable",
+    "digest",
+    "encode",
+    "memo_key",
+    "of_leaves",
+    "tagged",
+]
 
 Key = bytes
 """A memo key: 20 bytes."""
@@ -212,3 +223,13 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
 
 LEAVES = frozenset(_ENCODERS) - {list, tuple, dict, set, frozenset, slice, datetime.time, datetime.datetime}
 """Types whose values hold no other values."""
+
+
+def of_leaves(value: Any) -> bool:
+    """Whether a value is a list, tuple, set or dict of plain leaves alone; quick, however long it is."""
+    kind = type(value)
+    if kind in (list, tuple, set, frozenset):
+        return LEAVES.issuperset(map(type, value))
+    if kind is dict:
+        return LEAVES.issuperset(map(type, value)) and LEAVES.issuperset(map(type, value.values()))
+    return False

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dataflow.memo.hints import hint
 from dataflow.memo.keys import digest, encode
 from dataflow.pipeline import Stage
 
@@ -109,5 +110,5 @@ _TABLE: tuple[tuple[Any, Callable[[Walk, Any], bytes]], ...] = (
     (logging.Logger, _attributes("name")),
     (contextvars.ContextVar, _attributes("name")),
     (_LOCKS, lambda walk, value: b""),
-    ((types.GenericAlias, types.UnionType, typing.TypeVar), lambda walk, value: walk.annotation(value)),
+    ((types.GenericAlias, types.UnionType, typing.TypeVar), hint),
 )

@@ -13,15 +13,15 @@ import importlib
 import importlib.util
 import sys
 import types
-import typing
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from dataflow.memo.bindings import binding, home
 from dataflow.memo.classes import class_parts
 from dataflow.memo.code import Chain, Import, describe_function, reads
-from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, tagged
+from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, of_leaves, tagged
 from dataflow.memo.origin import installed_as
 from dataflow.memo.special import contents, file_digest, importable, special
 
@@ -52,6 +52,7 @@ class Walk:
         self._queue: deque[tuple[Callable[[Any], list[bytes]], Any, tuple[str, ...]]] = deque()
         self._open: list[int] = []
         self._path: tuple[str, ...] = ()
+        self._bound: set[tuple[int, str]] = set()
 
     def root(self, value: object) -> bytes:
         """The description of one value; what it refers to waits in the queue."""
@@ -70,7 +71,7 @@ class Walk:
 
     def value(self, value: object) -> bytes:
         """The description of any value. Raises Uncacheable if it has none that is stable."""
-        if type(value) in LEAVES or _of_leaves(value):
+        if type(value) in LEAVES or of_leaves(value):
             return encode(value)
         if id(value) in self._open:
             return tagged(b"cycle", encode(len(self._open) - self._open.index(id(value))))
@@ -93,22 +94,6 @@ class Walk:
     def items(self, members: Mapping[str, Any]) -> bytes:
         """Named parts in the order of their names."""
         return b"".join(self.named(name, members[name]) for name in sorted(members))
-
-    def annotation(self, value: object) -> bytes:
-        """The description of a type hint."""
-        origin = typing.get_origin(value)
-        if origin is not None:
-            hints = typing.get_args(value)
-            return tagged(b"hint", self.annotation(origin) + b"".join(map(self.annotation, hints)))
-        if isinstance(value, (list, tuple)):
-            return tagged(b"hints", b"".join(map(self.annotation, value)))
-        if isinstance(value, typing.ForwardRef):
-            return encode(value.__forward_arg__)
-        if type(value).__module__ == "typing":
-            return tagged(
-                b"typing", encode(str(getattr(value, "_name", None) or getattr(value, "__name__", value)))
-            )
-        return self.value(value)
 
     def refuse(self, why: str) -> Uncacheable:
         """The error for the value that the walk stands at, with the way to it and the mend."""
@@ -203,13 +188,35 @@ class Walk:
             self._warn_if_dynamic(found)
             return tagged(b"builtin" if found is not None else b"absent", encode(name))
         value, taken = space[name], 1
+        if type(value) is dict and LEAVES.issuperset(map(type, value)):
+            return self._table(name, value, space)
         while isinstance(value, types.ModuleType) and taken < len(chain) and hasattr(value, chain[taken]):
             if installed_as(value.__name__) is not None:
                 break
-            value = getattr(value, chain[taken])
+            space, value = vars(value), getattr(value, chain[taken])
             taken += 1
+            if type(value) is dict and LEAVES.issuperset(map(type, value)):
+                return self._table(chain[taken - 1], value, space)
         self._warn_if_dynamic(value)
         return encode(taken) + self.named(".".join(chain[:taken]), value)
+
+    def _table(self, name: str, table: dict[Any, Any], space: Mapping[str, Any]) -> bytes:
+        """A global dict. Its order may matter, and it may follow a set's, which varies with the hash seed.
+
+        So the statements that make it, and what they read, stand for its order, where they can be seen.
+        """
+        space = home(name, table, space)
+        made = binding(name, space)
+        if made is None:
+            return self.named(name, table)
+        keys = sorted(table, key=encode)
+        parts = [self.named(name, [(key, table[key]) for key in keys])]
+        if (id(space), name) not in self._bound:
+            self._bound.add((id(space), name))
+            syntax, code = made
+            parts.append(encode(syntax))
+            parts += [self._global(chain, space) for chain in sorted(reads(code).chains) if chain[0] != name]
+        return tagged(b"table", b"".join(parts))
 
     def _warn_if_dynamic(self, value: object) -> None:
         if any(value is known for known in _DYNAMIC):
@@ -289,14 +296,3 @@ class Walk:
         if owner is None:
             owner = file_digest(getattr(sys.modules[module], "__file__", None)).hex()
         return tagged(b"compiled", encode((owner, module, name)))
-
-
-def _of_leaves(value: object) -> bool:
-    """A container of plain leaves only: it is encoded at once, however long it is."""
-    kind = type(value)
-    if kind in (list, tuple, set, frozenset):
-        return LEAVES.issuperset(map(type, typing.cast(Iterable[object], value)))
-    if kind is dict:
-        items = typing.cast(dict[object, object], value)
-        return LEAVES.issuperset(map(type, items)) and LEAVES.issuperset(map(type, items.values()))
-    return False

@@ -347,6 +347,27 @@ def test_a_set_of_functions_has_no_order(of: Of) -> None:
     assert of(text) != of(text.replace("return 3", "return 4"))
 
 
+def test_a_dict_made_from_a_set_is_the_same_for_every_hash_seed_and_another_order_is_another(
+    of: Of, tmp_path: Path
+) -> None:
+    text = "S = frozenset('abcdefgh')\nT = {**dict.fromkeys(S), 'z': 1, 'y': 2}\ndef f(x):\n    return T\n"
+    (tmp_path / "made.py").write_text(text)
+    program = (
+        "import made; from dataflow.memo.fingerprint import fingerprint; print(fingerprint(made.f).hex())"
+    )
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, check=True, text=True,
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join([str(tmp_path), *sys.path])},
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert printed == {of(text).hex()}
+    assert of(text) != of(text.replace("'z': 1, 'y': 2", "'y': 2, 'z': 1"))
+    pairs = "P = [('a', 1), ('b', 2)]\nT = dict(P)\ndef f(x):\n    return T\n"
+    assert of(pairs) != of(pairs.replace("('a', 1), ('b', 2)", "('b', 2), ('a', 1)"))
+
+
 def test_two_different_lambdas_on_one_line_are_two_functions(of: Of) -> None:
     text = "a, b = (lambda x: x + 1), (lambda x: x + 2)\n"
     assert of(text, "a") != of(text, "b")
@@ -479,16 +500,28 @@ def test_locks_and_loggers_need_no_mend() -> None:
     assert fingerprint(f) == fingerprint(f)
 
 
+TABLES = "S = frozenset('abcdefgh')\nT = {**dict.fromkeys(S), 'z': 1}\n"
+SIX = "import tables\nfrom tables import T\ndef f(x):\n    return T\ndef g(x):\n    return tables.T\n"
+
+
 def test_fingerprints_are_equal_across_processes_and_hash_seeds(tmp_path: Path) -> None:
-    for name, text in {"one": BASE, "two": DATA, "three": WRAPPED, "four": CLASS, "helpers": HELPERS}.items():
+    for name, text in {
+        "one": BASE,
+        "two": DATA,
+        "three": WRAPPED,
+        "four": CLASS,
+        "six": SIX,
+        "tables": TABLES,
+        "helpers": HELPERS,
+    }.items():
         (tmp_path / f"{name}.py").write_text(text)
     (tmp_path / "five.py").write_text(
         "f = lambda x: x in {'a', 'b', 'c'}\nG = {'p', 'q', ('r', frozenset('stu'))}\ng = lambda x: G\n"
         "def a(x):\n    return 1\ndef b(x):\n    return 2\nS = {a, b, 'z'}\nh = lambda: S\n"
     )
     program = (
-        "import one, two, three, four, five; from dataflow.memo.fingerprint import fingerprint as p;"
-        "print([p(f).hex() for f in (one.f, two.f, three.f, four.f, five.f, five.g, five.h)])"
+        "import one, two, three, four, five, six; from dataflow.memo.fingerprint import fingerprint as p;"
+        "print([p(f).hex() for f in (one.f, two.f, three.f, four.f, six.f, six.g, five.f, five.g, five.h)])"
     )
     printed = {
         subprocess.run(
