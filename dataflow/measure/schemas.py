@@ -44,8 +44,8 @@ _TRIALS = (
 suite | string | name | the suite that asked for the trial
 workload | string | name | the workload
 scenario | string | name | single, batch or mixed
-strategy | string | name | the arm: base, factor=level, serial or pool
-factor | string | name | what the arm varies against base; empty for base
+strategy | string | name | the arm: base, twin, factor=level, serial or pool
+factor | string | name | what the arm varies against base; twin, baseline, or empty for base
 level | string | name | the factor's level
 phase | string | name | cold or warm, for arms with a cache; otherwise empty
 block | int64 | number | the block, from 0; arms are compared within blocks
@@ -76,18 +76,18 @@ misses | int64 | lookups | cache lookups that were not
 hit_rate | float64 | fraction | hits / (hits + misses); null without a cache
 hits_lru | int64 | lookups | hits in the worker's memory
 hits_redis | int64 | lookups | hits in Redis
-seconds_saved | float64 | seconds | compute seconds that hits spared, less those of lookups and stores
+seconds_saved | float64 | seconds | compute seconds that hits spared, less those spent in lookups and stores
 stale | int64 | documents | results that differ from an uncached run's; null where not checked
 batches | int64 | batches | batches run
 batch_documents_mean | float64 | documents | documents / batches
-peak_rss_bytes | int64 | bytes | highest sum of resident memory over all processes
+peak_rss_bytes | int64 | bytes | highest sum of resident memory over all processes but Redis
 mean_cpu_percent | float64 | percent | CPU time / wall time, over all processes; 100 is one core
 redis_peak_bytes | int64 | bytes | highest resident memory of the Redis server; null without one
-overhead_seconds | float64 | seconds | worker-seconds that no node explains
-ideal_seconds | float64 | seconds | CPU seconds of the serial baseline / workers; null where not known
+overhead_seconds | float64 | seconds | wall_seconds x threads, less the seconds of all nodes
+ideal_seconds | float64 | seconds | CPU seconds of a serial run / threads; null where not known
 efficiency | float64 | fraction | ideal_seconds / wall_seconds; null where not known
 output_digest | string | hex digest | of all results, in the corpus's order
-matches_serial | bool | boolean | the digest equals the serial baseline's; null where not known
+matches_serial | bool | boolean | the digest equals a serial run's; null where not known
 steal_percent | float64 | percent | CPU time that the hypervisor took during the trial
 load | float64 | processes | load average over one minute, before the trial
 probe_seconds | float64 | seconds | a fixed piece of CPU work, timed before the trial
@@ -218,7 +218,7 @@ Each run of `make bench` leaves one folder here, `<UTC time>-<workload>-<cluster
 | `dask/<strategy>.html` | Dask's performance report of one trial under each strategy |
 
 The tables are written after every trial, each to a temporary name that then takes its place, `trials.parquet`
-last: whatever ends a run, every file can be read, and each trial in `trials.parquet` has its rows in the rest.
+last: whatever ends a run, every file can be read, and each trial there has its rows in the other tables.
 `dataflow report results/<run>` (`make report`) writes `report.html` and `csv/` again.
 
 ## Open them

@@ -170,12 +170,13 @@ def latest(root: str | os.PathLike[str] = "results") -> Path:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a UTF-8 file atomically; characters that UTF-8 can't hold are escaped.
+    """Write a UTF-8 file atomically, and the folder it lies in; what UTF-8 can't hold is escaped.
 
     Raises:
         ResultsError: it can't be written.
     """
     try:
+        path.parent.mkdir(exist_ok=True)
         with _replacing(path) as temporary:
             temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
     except OSError as error:

@@ -1,0 +1,73 @@
+"""What a benchmark prints at its end: a table, one sentence for each question, and the paths."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataflow.report.numbers import NOTHING, amount, megabytes, percent, times
+from dataflow.report.results import load
+from dataflow.report.summary import Arm, groups_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = ["print_summary"]
+
+_FILES = ("report.html", "run.json", "trials.parquet", "csv")
+
+
+def print_summary(folder: str | os.PathLike[str], console: Console | None = None) -> None:
+    """Print the comparison of a run's strategies, the recommendation, and where everything lies.
+
+    Args:
+        folder: ``results/<run>``.
+        console: where to; standard output if left out.
+
+    Raises:
+        ResultsError: the folder can't be read, or holds no trial.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    console = console or Console()
+    results = load(folder)
+    groups = groups_of(results.arms)
+    for group, arms in groups.items():
+        console.print(_table(arms, group.label if len(groups) > 1 else ""))
+    for error in dict.fromkeys(f"{arm.label}: {error}" for arm in results.arms for error in arm.errors):
+        console.print(Text(f"A trial failed: {error}", style="red"))
+    for advice in results.advice:
+        console.print(Text(advice.sentence))
+    # soft_wrap: a path that is broken over two lines can't be copied
+    for path in (Path(folder) / name for name in _FILES):
+        if path.exists():
+            console.print(Text(f"  {path}"), soft_wrap=True)
+
+
+def _table(arms: list[Arm], title: str) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=Text(title) if title else None, title_justify="left"
+    )
+    table.add_column("strategy", no_wrap=True, overflow="fold")
+    for name in ("docs/s", "to base", "min-max", "ok", "hits", "memory"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for arm in arms:
+        style = "red" if arm.disqualified else ""
+        table.add_row(Text(arm.label, style=style), *map(Text, _cells(arm)))
+    return table
+
+
+def _cells(arm: Arm) -> list[str]:
+    span = f"{min(arm.ratios):.2f}-{max(arm.ratios):.2f}" if len(arm.ratios) > 1 else NOTHING
+    return [
+        amount(arm.documents_per_second), times(arm.ratio), span, percent(arm.success_rate),
+        percent(arm.hit_rate),
+        megabytes(arm.median("peak_rss_bytes")),
+    ]  # fmt: skip

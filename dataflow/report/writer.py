@@ -1,0 +1,54 @@
+"""A run's folder to its report: reads the tables, writes ``report.html`` and ``csv/``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from dataflow.measure.tables import write_text
+from dataflow.report.export import write_csv
+from dataflow.report.page import page
+from dataflow.report.results import Results, load
+from dataflow.report.sections import sections
+
+__all__ = ["build"]
+
+
+def build(folder: str | os.PathLike[str]) -> Path:
+    """Write the report of a run and its CSV files; whatever the run left is enough.
+
+    Args:
+        folder: ``results/<run>``.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        ResultsError: the folder can't be read, holds no trial, or can't be written.
+    """
+    path = Path(folder)
+    results = load(path)
+    write_csv(path, results.tables, results.arms)
+    name = path.resolve().name
+    text = page(name, _subtitle(results), results.advice, sections(results))
+    return write_text(path / "report.html", text)
+
+
+def _subtitle(results: Results) -> str:
+    trials = results.tables["trials"]
+    rows = trials.to_pylist()
+    documents = max((row["documents"] or 0 for row in rows), default=0)
+    parts = [
+        _names("workload", rows),
+        _names("cluster", rows),
+        f"{len(rows):,} trial{'s' if len(rows) != 1 else ''} of {len(results.arms)} arms",
+        f"up to {documents:,} documents a trial" if documents else "",
+    ]
+    return " · ".join(filter(None, parts))
+
+
+def _names(column: str, rows: list[dict[str, Any]]) -> str:
+    found = list(dict.fromkeys(row[column] for row in rows if row[column]))
+    plural = f"{column}s" if len(found) > 1 else column
+    return f"{plural} {', '.join(found)}" if found else ""
