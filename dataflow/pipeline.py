@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import sys
@@ -13,6 +14,8 @@ from dataflow.document import Document
 from dataflow.errors import WorkloadError
 
 __all__ = ["Pipeline", "Stage", "stage"]
+
+DOCUMENT_FIELDS = tuple(f.name for f in dataclasses.fields(Document))
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,6 +35,8 @@ class Stage(Generic[P, R]):
         ignore: names of globals that don't matter to the result (loggers, counters).
         thread_safe: when false, one thread of a process at a time runs it.
         timeout_seconds: a limit a document for this stage; ``None`` takes the strategy's.
+        document_fields: the fields of the document that the result depends on, where the function takes it;
+            they are part of the memo key. All of them if not said otherwise.
         wants_document: the function takes ``(data, document)``.
     """
 
@@ -45,6 +50,7 @@ class Stage(Generic[P, R]):
         ignore: Iterable[str] = (),
         thread_safe: bool = True,
         timeout: float | None = None,
+        document_fields: Iterable[str] = DOCUMENT_FIELDS,
     ) -> None:
         if not callable(function) or inspect.iscoroutinefunction(function):
             raise WorkloadError(f"stage {_name(function)!r} must be a plain function, not {_kind(function)}.")
@@ -59,6 +65,10 @@ class Stage(Generic[P, R]):
         self.ignore = tuple(ignore)
         self.thread_safe = thread_safe
         self.timeout_seconds = timeout
+        self.document_fields = tuple(document_fields)
+        unknown = sorted(set(self.document_fields) - set(DOCUMENT_FIELDS))
+        if unknown:
+            raise WorkloadError(f"stage {self.name!r}: a document has no field {unknown[0]!r}.")
         self.wants_document = _arguments(function, self.name) == 2
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -81,6 +91,7 @@ class Stage(Generic[P, R]):
             "ignore": self.ignore,
             "thread_safe": self.thread_safe,
             "timeout": self.timeout_seconds,
+            "document_fields": self.document_fields,
         }
         return _remake, (self.function, options)
 
@@ -116,6 +127,7 @@ def stage(
     ignore: Iterable[str] = (),
     thread_safe: bool = True,
     timeout: float | None = None,
+    document_fields: Iterable[str] = DOCUMENT_FIELDS,
 ) -> Callable[[Callable[P, R]], Stage[P, R]]: ...
 def stage(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a stage of a plain function.
@@ -125,8 +137,8 @@ def stage(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     Args:
         function: takes the value of the stage before; the first stage of a pipeline takes the document's
             bytes, and the :class:`~dataflow.Document` too if it has a second parameter.
-        **options: ``pure``, ``version``, ``deps``, ``ignore``, ``thread_safe`` and ``timeout`` (seconds a
-            document), as described at :class:`Stage`.
+        **options: ``pure``, ``version``, ``deps``, ``ignore``, ``thread_safe``, ``timeout`` (seconds a
+            document) and ``document_fields``, as described at :class:`Stage`.
 
     Raises:
         WorkloadError: it isn't a plain function of one or two arguments, or an option is out of range.

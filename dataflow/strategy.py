@@ -31,7 +31,7 @@ class Strategy:
     Attributes:
         cache: ``none``; ``lru``, in the worker, bounded in bytes; ``redis``, shared by all workers.
         freshness: what makes a cached value count as new: ``content``, the digest of the bytes.
-        batching: ``fixed:N`` documents, ``bytes:N`` (``bytes:1MiB``), or ``adaptive``: equal predicted seconds.
+        batching: ``fixed:N`` documents, ``bytes:N`` (``bytes:1MiB``), or ``adaptive``, by predicted seconds.
         collect: ``gather``, all at the end; ``ordered``, in the corpus's order; ``as_completed``.
         errors: ``fail``, the first bad document ends the run; ``skip``, it is an outcome, and a batch whose
             worker died is quarantined whole; ``bisect``, such a batch is halved until the culprit is found.
@@ -87,10 +87,10 @@ class Strategy:
 
 
 def _check(factor: str, level: str, levels: tuple[str, ...]) -> None:
-    if level in levels:
+    if level in levels and not level.endswith(":N"):
         return
     kind, _, number = level.partition(":")
-    if f"{kind}:N" in levels and number:
+    if f"{kind}:N" in levels and number not in ("", "N"):
         _parse(level)
         return
     raise StrategyError(f"{factor} has no level {level!r}; there are {', '.join(levels)}.")

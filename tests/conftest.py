@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +64,25 @@ def required(report):
             report.outcome = "failed"
             report.longrepr = f"{reason} (skipping this is an error, since DATAFLOW_REQUIRE_REAL=1)"
     return report
+
+
+@pytest.fixture(scope="session")
+def words():
+    """A small workload whose documents may ask for a misfortune: see tests/support/words.py."""
+    from dataflow.workload import load_workload
+
+    return load_workload(str(Path(__file__).parent / "support" / "words.py"))
+
+
+@pytest.fixture
+def write_corpus(tmp_path):
+    """Write documents, given as texts, into a folder; returns the folder's path."""
+
+    def write(*texts: str, name: str = "corpus") -> str:
+        folder = tmp_path / name
+        folder.mkdir()
+        for number, text in enumerate(texts):
+            (folder / f"{number:04d}.txt").write_text(text)
+        return str(folder)
+
+    return write

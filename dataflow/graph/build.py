@@ -40,15 +40,17 @@ def node_names(plan: Plan) -> list[str]:
     return ["probe", "lookup", *stages[:memo], "store", *stages[memo:], "write"]
 
 
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "probe": nodes.probe,
+    "lookup": nodes.lookup,
+    "store": nodes.store,
+    "write": nodes.write,
+}
+
+
 def _chain(plan: Plan, batch: Batch) -> list[Any]:
     run, number = plan.run, batch.number
     stages = {s.name: i for i, s in enumerate(plan.pipeline.stages)}
-    functions: dict[str, Callable[..., Any]] = {
-        "probe": nodes.probe,
-        "lookup": nodes.lookup,
-        "store": nodes.store,
-        "write": nodes.write,
-    }
     tasks: list[Any] = []
     for name in node_names(plan):
         key = (f"{name}-{run}", number)
@@ -56,5 +58,5 @@ def _chain(plan: Plan, batch: Batch) -> list[Any]:
         if name in stages:
             tasks.append(Task(key, nodes.compute, run, stages[name], before))
         else:
-            tasks.append(Task(key, functions[name], run, before))
+            tasks.append(Task(key, _FUNCTIONS[name], run, before))
     return tasks

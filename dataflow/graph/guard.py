@@ -59,8 +59,8 @@ class Guard:
 
     Args:
         folder: where the ledger file goes; it has to exist.
-        limit_seconds: the longest time limit of any stage, for the C timer; ``None`` to end nothing. A process
-            may be ended only where a nanny starts another.
+        limit_seconds: the longest time limit of any stage, for the C timer; ``None`` to end nothing. A
+            process may be ended only where a nanny starts another.
     """
 
     def __init__(self, folder: str, *, limit_seconds: float | None = None) -> None:
@@ -118,7 +118,7 @@ class Guard:
             faulthandler.dump_traceback(file=self._stack, all_threads=True)
             self._stack.flush()
             os.kill(os.getpid(), signal.SIGKILL)
-        # Armed even when nothing runs: the next document may hold the interpreter's lock from its first moment.
+        # Armed even when nothing runs: the next document may hold the interpreter's lock from the first.
         faulthandler.dump_traceback_later(self._longest + _GRACE_SECONDS, exit=True, file=self._stack)
         return min([0.5, *(max(0.01, seconds) for seconds in left)])
 

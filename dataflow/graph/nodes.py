@@ -175,11 +175,10 @@ def _call(stage: Stage[..., Any], item: Item) -> Any:
     return stage.function(item.value)
 
 
-def _parameters(plan: Plan, item: Item) -> tuple[str, ...]:
-    """What else the first stage sees of the document: its name and type, and so they are part of the key."""
-    if plan.pipeline.stages[0].wants_document:
-        return (item.document.media_type, item.document.url.rpartition("/")[2])
-    return ()
+def _parameters(plan: Plan, item: Item) -> tuple[Any, ...]:
+    """What else the first stage sees of the document, and so it is part of the key."""
+    first = plan.pipeline.stages[0]
+    return tuple(getattr(item.document, f) for f in first.document_fields) if first.wants_document else ()
 
 
 def _copy_to_twins(work: Work) -> None:

@@ -48,7 +48,8 @@ class Sink:
 
     Attributes:
         folder: path or URL of the output folder.
-        columns: name, Arrow type as text (see ``_arrow``) and source field of each value column.
+        columns: name, Arrow type as text (see ``_arrow``) and source field of each value column; a ``?`` at
+            the field's end says that it may be missing.
         shape: how a value becomes them: ``fields``, ``text``, ``chunks`` or ``value``.
     """
 
@@ -71,7 +72,11 @@ def sink_for(pipeline: Pipeline, folder: str) -> Sink:
     fields = _fields(returns)
     if fields is not None:
         taken = {name for name, _, _ in _BASE}
-        columns = ((f"value_{n}" if n in taken else n, _type_name(t), n) for n, t in fields.items())
+        optional = getattr(returns, "__optional_keys__", frozenset())
+        columns = (
+            (f"value_{n}" if n in taken else n, _type_name(t), f"{n}?" if n in optional else n)
+            for n, t in fields.items()
+        )
         return Sink(folder, tuple(columns), "fields")
     kind = _type_name(returns)
     if kind == "string":
@@ -147,7 +152,13 @@ def _value_columns(sink: Sink, values: Sequence[Any]) -> list[list[Any]]:
 def _field(value: Any, name: str) -> Any:
     if value is None:
         return None
-    return value[name] if isinstance(value, Mapping) else getattr(value, name)
+    if not isinstance(value, Mapping):
+        return getattr(value, name)
+    if name.endswith("?"):
+        return value.get(name[:-1])
+    if name not in value:
+        raise ValueError(f"field {name!r} is missing")
+    return value[name]
 
 
 def _cell(value: Any, kind: str) -> Any:
@@ -169,7 +180,7 @@ def _fields(annotation: Any) -> dict[str, Any] | None:
 
 
 def _type_name(annotation: Any) -> str:
-    """The Arrow type of an annotation as text: ``string``, ``list<int64>``, or ``json`` where there is none."""
+    """The Arrow type of an annotation as text: ``string``, ``list<int64>``; ``json`` where there is none."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         some = [a for a in args if a is not type(None)]

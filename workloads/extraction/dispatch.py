@@ -69,7 +69,7 @@ _MAIL_START = re.compile(
 )
 
 
-@stage(thread_safe=False)
+@stage(thread_safe=False, document_fields=("media_type",))
 def extract(data: bytes, document: Document) -> Extracted:
     """The text of a document in any of the six formats.
 

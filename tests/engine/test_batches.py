@@ -1,0 +1,136 @@
+import random
+
+import pytest
+
+from dataflow import Document, Outcome, Strategy
+from dataflow.engine.batches import MAX_DOCUMENTS, AdaptiveBatcher, batcher_for
+from dataflow.graph.work import BatchResult
+
+
+def documents(*sizes):
+    return [Document(f"{i}.txt", size, "text/plain") for i, size in enumerate(sizes)]
+
+
+def drained(batcher, cost=None):
+    """All batches; ``cost`` gives a document's seconds, and the batcher learns them."""
+    batches = []
+    while (batch := batcher.take(len(batches))) is not None:
+        batches.append(batch)
+        if cost:
+            outcomes = [
+                Outcome(d.url, d.media_type, d.size_bytes, "ok", seconds=cost(d)) for d in batch.documents
+            ]
+            batcher.learn(BatchResult(batch.number, outcomes, None, "w", 0.1, 0.1, {}, {}))
+    return batches
+
+
+def sizes_of(batches):
+    return [[d.size_bytes for d in b.documents] for b in batches]
+
+
+@pytest.mark.parametrize("batching", ["fixed:3", "bytes:10", "adaptive"])
+@pytest.mark.parametrize("collect", ["ordered", "as_completed"])
+def test_every_document_is_in_one_batch_under_its_own_position(batching, collect):
+    listed = documents(*[random.Random(0).randrange(1, 20) for _ in range(5000)])
+    strategy = Strategy(batching=batching, collect=collect)
+    batches = drained(batcher_for(strategy, iter(listed), slots=2), cost=lambda d: 0.001)
+    pairs = [p for b in batches for p in zip(b.positions, b.documents, strict=True)]
+    assert sorted(pairs, key=lambda p: p[0]) == list(enumerate(listed))
+
+
+def test_fixed_batches_have_a_fixed_count():
+    batcher = batcher_for(Strategy(batching="fixed:2"), iter(documents(1, 2, 3)), slots=1)
+    assert sizes_of(drained(batcher)) == [[1, 2], [3]]
+
+
+def test_byte_bounded_batches_stay_within_and_a_larger_document_travels_alone():
+    batcher = batcher_for(Strategy(batching="bytes:10"), iter(documents(4, 6, 1, 50, 10, 2, 9)), slots=1)
+    assert sizes_of(drained(batcher)) == [[4, 6], [1], [50], [10], [2], [9]]
+
+
+def test_documents_of_unknown_size_still_end_a_batch():
+    batcher = batcher_for(Strategy(batching="bytes:10"), iter(documents(*[None] * 3000)), slots=1)
+    assert all(len(b) <= MAX_DOCUMENTS for b in drained(batcher))
+
+
+def test_bytes_travel_with_the_batch_where_only_the_driver_can_read_them():
+    def read(url):
+        if url == "1.txt":
+            raise OSError("gone")
+        return url.encode()
+
+    (batch,) = drained(batcher_for(Strategy(batching="fixed:9"), iter(documents(1, 1)), 1, read))
+    assert batch.payloads == (b"0.txt", None)
+
+
+def adaptive(listed, slots=2, **options):
+    return AdaptiveBatcher(enumerate(listed), slots, **options)
+
+
+def test_adaptive_batches_take_the_largest_first():
+    batches = drained(adaptive(documents(*range(1, 1000))), cost=lambda d: 1e-6 * d.size_bytes)
+    first = [max(sizes) for sizes in sizes_of(batches)]
+    assert first == sorted(first, reverse=True)
+
+
+def test_adaptive_batches_keep_the_corpus_order_where_it_is_asked_for():
+    batches = drained(adaptive(documents(*[5, 9, 2] * 100), in_order=True), cost=lambda d: 0.001)
+    assert [p for b in batches for p in b.positions] == list(range(300))
+
+
+def test_adaptive_batches_grow_at_most_twofold_until_something_is_learned():
+    counts = [len(b) for b in drained(adaptive(documents(*[10] * 5000)), cost=lambda d: 1e-5)]
+    assert counts[0] <= 4
+    assert all(later <= 2 * earlier for earlier, later in zip(counts, counts[1:], strict=False))
+
+
+def test_adaptive_batches_of_cheap_documents_are_large_and_of_dear_ones_small():
+    cheap = drained(adaptive(documents(*[10] * 10_000)), cost=lambda d: 1e-4)
+    dear = drained(adaptive(documents(*[10] * 500)), cost=lambda d: 0.5)
+    assert max(map(len, cheap)) > 500
+    assert max(map(len, dear[10:])) == 1
+
+
+def test_adaptive_batches_shrink_towards_the_end():
+    batches = drained(adaptive(documents(*[10] * 20_000), slots=4), cost=lambda d: 1e-3)
+    counts = [len(b) for b in batches]
+    assert counts[-1] < max(counts) / 3
+    assert sum(counts[-4:]) * 1e-3 < 0.5
+
+
+def makespan(batches, cost, slots):
+    """When the last of ``slots`` workers ends that take batches in turn, each as soon as it is free."""
+    free = [0.0] * slots
+    for batch in batches:
+        worker = free.index(min(free))
+        free[worker] += 0.003 + sum(cost(d) for d in batch.documents)
+    return max(free)
+
+
+@pytest.mark.parametrize("kind", ["flat", "heavy", "adversarial", "drifting"])
+def test_adaptive_batches_finish_near_the_ideal_whatever_the_costs(kind):
+    rng = random.Random(1)
+    sizes = [int(rng.lognormvariate(9, 1.5)) for _ in range(3000)]
+    listed = documents(*sizes)
+    secret = {d.url: rng.expovariate(1 / 0.003) for d in listed}
+    order = {d.url: i for i, d in enumerate(listed)}
+    cost = {
+        "flat": lambda d: 0.002,
+        "heavy": lambda d: 1e-7 * d.size_bytes,
+        "adversarial": lambda d: secret[d.url],
+        "drifting": lambda d: 0.001 * (1 + order[d.url] / 1000),
+    }[kind]
+    ideal = sum(map(cost, listed)) / 4
+    batches = drained(adaptive(listed, slots=4), cost=cost)
+    assert makespan(batches, cost, 4) < 1.15 * ideal
+
+
+def test_largest_first_and_shrinking_beats_fixed_batches_on_a_heavy_tail():
+    rng = random.Random(2)
+    listed = documents(*[int(rng.lognormvariate(9, 2)) for _ in range(2000)])
+
+    def cost(document):
+        return 1e-7 * document.size_bytes
+
+    fixed = drained(batcher_for(Strategy(batching="fixed:64"), iter(listed), 4))
+    assert makespan(drained(adaptive(listed, slots=4), cost=cost), cost, 4) < makespan(fixed, cost, 4)

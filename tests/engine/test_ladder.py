@@ -1,0 +1,78 @@
+import itertools
+
+import pytest
+
+from dataflow import Document
+from dataflow.engine.ladder import Ladder
+from dataflow.graph.guard import Guard
+from dataflow.graph.plan import Batch
+
+
+def batch(n, number=1, isolated=False):
+    documents = tuple(Document(str(i), 1, "text/plain") for i in range(n))
+    return Batch(number, documents, tuple(range(n)), (0,) * n, isolated=isolated)
+
+
+def ladder(*, bisect=True, ledger=None, all_note=False):
+    return Ladder(bisect=bisect, ledger=ledger, all_note=all_note, number=itertools.count(100).__next__)
+
+
+def test_without_a_ledger_a_lost_batch_is_halved_and_one_document_isolated():
+    rescue = ladder().lost(batch(5), "died")
+    assert [b.positions for b in rescue.batches] == [(0, 1), (2, 3, 4)]
+    (alone,) = ladder().lost(batch(1), "died").batches
+    assert alone.isolated
+
+
+def test_the_ledger_names_the_culprit_and_the_innocent_are_run_again(tmp_path):
+    guard = Guard(str(tmp_path))
+    with guard.at(1, 2, 0, 60):
+        rescue = ladder(ledger=str(tmp_path), all_note=True).lost(batch(4), "died")
+    culprit, rest = rescue.batches
+    assert (culprit.positions, culprit.isolated, culprit.attempts) == ((2,), True, (1,))
+    assert (rest.positions, rest.isolated, rest.attempts) == ((0, 1, 3), False, (0, 0, 0))
+
+
+def test_a_batch_that_only_waited_is_run_again_whole(tmp_path):
+    Guard(str(tmp_path))
+    (again,) = ladder(ledger=str(tmp_path), all_note=True).lost(batch(3), "died").batches
+    assert (len(again), again.attempts) == (3, (0, 0, 0))
+
+
+def test_a_batch_that_is_lost_for_ever_with_nobody_to_blame_is_halved_in_the_end(tmp_path):
+    chosen = ladder(ledger=str(tmp_path), all_note=True)
+    lost, rounds = [batch(2)], 0
+    while len(lost) == 1:
+        lost = chosen.lost(lost[0], "died").batches
+        rounds += 1
+        assert rounds < 100
+    assert [len(b) for b in lost] == [1, 1]
+
+
+def test_an_isolated_document_whose_worker_died_is_isolated_again():
+    (again,) = ladder().lost(batch(1, isolated=True), "died").batches
+    assert again.isolated
+    assert again.attempts == (0,)
+
+
+def test_without_bisection_a_lost_batch_is_quarantined_whole():
+    rescue = ladder(bisect=False).lost(batch(3), "its worker died")
+    assert [(o.status, o.error) for o in rescue.outcomes] == [("quarantined", "its worker died")] * 3
+
+
+def test_a_batch_that_raises_is_halved_down_to_the_document_that_failed():
+    assert len(ladder().failed(batch(2), "TypeError", "no").batches) == 2
+    (outcome,) = ladder().failed(batch(1), "TypeError", "no").outcomes
+    assert (outcome.status, outcome.error_type, outcome.error) == ("failed", "TypeError", "no")
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 64])
+def test_one_poison_costs_at_most_2n_attempts(n):
+    poison, chosen, attempts = 0, ladder(), 0
+    queue = [batch(n)]
+    while queue:
+        one = queue.pop()
+        attempts += 1
+        if poison in one.positions and not one.isolated:
+            queue += chosen.lost(one, "died").batches
+    assert attempts <= 2 * n

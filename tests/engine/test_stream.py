@@ -1,0 +1,130 @@
+"""The stream on a fake executor: what is in flight, what comes out and in which order."""
+
+import pytest
+
+from dataflow import Document, Outcome, Pipeline, Strategy
+from dataflow.engine.batches import batcher_for
+from dataflow.engine.executors import Done, InlineExecutor
+from dataflow.engine.stream import Stream
+from dataflow.errors import DocumentError, OutputError
+from dataflow.graph.plan import Plan
+from dataflow.graph.work import BatchResult
+from dataflow.memo.spec import MemoSpec
+
+
+class FakeExecutor:
+    """Finishes the newest batch first, in no time; remembers how many were in flight."""
+
+    slots = 2
+
+    def __init__(self, error=None, seconds=1.0):
+        self.live, self.most, self.submitted, self.error, self.seconds = [], 0, 0, error, seconds
+
+    def start(self, plan): ...
+
+    def submit(self, graphs):
+        self.live += graphs
+        self.submitted += len(graphs)
+        self.most = max(self.most, len(self.live))
+
+    def wait(self):
+        key, graph = self.live.pop()
+        error, self.error = self.error, None
+        return [Done(key, error=error)] if error else [Done(key, self.result(graph))]
+
+    def result(self, graph):
+        (task,) = graph.values()
+        chain = task.args[0] if isinstance(task.args[0], dict) else {None: task}
+        batch = next(iter(chain.values())).args[1]
+        outcomes = [
+            Outcome(d.url, d.media_type, 1, "failed" if d.url == "bad" else "ok", "E", "e", position=p)
+            for p, d in zip(batch.positions, batch.documents, strict=True)
+        ]
+        return BatchResult(batch.number, outcomes, None, "w", self.seconds, 0.0, {}, {})
+
+    def close(self): ...
+
+
+def stream(executor, listed, **strategy):
+    chosen = Strategy(**{"batching": "fixed:2", **strategy})
+    plan = Plan("beef", Pipeline(len), chosen, MemoSpec("none"))
+    return Stream(plan, batcher_for(chosen, iter(listed), executor.slots), executor)
+
+
+def documents(n):
+    for i in range(n):
+        yield Document(str(i), 1, "text/plain")
+
+
+@pytest.mark.parametrize("collect", ["gather", "ordered", "as_completed"])
+def test_every_document_comes_out_once_however_they_are_collected(collect):
+    positions = [o.position for o in stream(FakeExecutor(), documents(101), collect=collect)]
+    assert sorted(positions) == list(range(101))
+    assert (positions == sorted(positions)) == (collect == "ordered")
+
+
+def test_what_is_in_flight_is_bounded_however_large_the_corpus():
+    executor = FakeExecutor()
+    assert sum(1 for _ in stream(executor, documents(10_000))) == 10_000
+    assert executor.most == 2 * executor.slots
+
+
+def test_short_batches_get_a_deeper_window_so_that_no_worker_runs_dry():
+    executor = FakeExecutor(seconds=0.01)
+    sum(1 for _ in stream(executor, documents(10_000)))
+    assert executor.most == 30 * executor.slots
+
+
+def test_a_slow_consumer_slows_the_source():
+    listed = []
+
+    def source():
+        for document in documents(10_000):
+            listed.append(document)
+            yield document
+
+    outcomes = iter(stream(FakeExecutor(), source()))
+    next(outcomes)
+    assert len(listed) < 20
+
+
+def test_in_order_a_slow_first_batch_does_not_pile_up_the_rest():
+    class Stubborn(FakeExecutor):
+        def wait(self):
+            if len(self.live) == 1:
+                return [Done(self.live[0][0], self.result(self.live.pop()[1]))]
+            key, graph = self.live.pop(1)
+            return [Done(key, self.result(graph))]
+
+    executor = Stubborn()
+    first = next(iter(stream(executor, documents(50_000), collect="ordered")))
+    assert first.position == 0
+    assert executor.submitted * 2 < 6000
+
+
+def test_the_first_bad_document_ends_the_run_where_that_was_asked_for():
+    listed = [Document("a", 1, "text/plain"), Document("bad", 1, "text/plain")]
+    with pytest.raises(DocumentError, match="bad: E: e"):
+        list(stream(FakeExecutor(), listed, errors="fail"))
+
+
+def test_a_full_disk_ends_the_run_in_one_line():
+    error = OSError(28, "No space left on device")
+    with pytest.raises(OutputError, match="No space left"):
+        list(stream(FakeExecutor(error), documents(4)))
+
+
+def test_a_batch_that_raised_is_halved_and_nothing_is_lost():
+    outcomes = list(stream(FakeExecutor(TypeError("no")), documents(4), batching="fixed:4"))
+    assert sorted(o.position for o in outcomes) == [0, 1, 2, 3]
+    assert {o.status for o in outcomes} == {"ok"}
+
+
+def test_the_inline_executor_runs_when_it_is_waited_for():
+    executor = InlineExecutor()
+    chosen = Strategy(batching="fixed:2")
+    plan = Plan("beef", Pipeline(len), chosen, MemoSpec("none"))
+    executor.start(plan)
+    outcomes = list(Stream(plan, batcher_for(chosen, documents(3), 1, lambda url: b"abc"), executor))
+    assert [o.value for o in outcomes] == [3, 3, 3]
+    executor.close()

@@ -1,0 +1,64 @@
+import subprocess
+import sys
+import time
+
+import pytest
+
+from dataflow.graph.guard import Guard, guard_of, read_blame
+
+DYING = """
+import ctypes, os, sys, time
+from dataflow.graph.guard import Guard
+guard = Guard(sys.argv[1], limit_seconds=float(sys.argv[3]) or None)
+with guard.at(7, 40, 1, float(sys.argv[3]) or 60):
+    pass
+with guard.at(7, 41, 0, float(sys.argv[3]) or 60):
+    exec(sys.argv[2])
+"""
+
+
+def die(folder, how, limit=0.0):
+    done = subprocess.run([sys.executable, "-c", DYING, str(folder), how, str(limit)], timeout=60)
+    return done.returncode
+
+
+@pytest.mark.parametrize("how", ["os._exit(1)", "os.kill(os.getpid(), 9)", "os.kill(os.getpid(), 11)"])
+def test_the_ledger_outlives_the_process_and_names_the_document(tmp_path, how):
+    assert die(tmp_path, how) != 0
+    (blame,) = read_blame(str(tmp_path), 7)
+    assert (blame.position, blame.stage, blame.overran) == (41, 0, False)
+    assert read_blame(str(tmp_path), 8) == []
+
+
+@pytest.mark.parametrize("how", ["time.sleep(600)", "ctypes.PyDLL(None).sleep(600)"])
+def test_the_watchdog_ends_a_process_whose_document_overruns_even_if_it_holds_the_lock(tmp_path, how):
+    assert die(tmp_path, how, limit=0.2) != 0
+    (blame,) = read_blame(str(tmp_path), 7)
+    assert blame.position == 41
+    assert blame.overran
+    assert "most recent call first" in blame.stack
+
+
+def test_a_document_that_is_done_is_not_blamed(tmp_path):
+    guard = Guard(str(tmp_path))
+    with guard.at(3, 5, 0, 60):
+        assert [b.position for b in read_blame(str(tmp_path), 3)] == [5]
+    assert read_blame(str(tmp_path), 3) == []
+
+
+def test_nobody_is_ended_where_no_limit_was_given(tmp_path):
+    assert die(tmp_path, "time.sleep(0.3)") == 0
+
+
+def test_a_folder_of_another_machine_has_no_guard(tmp_path):
+    assert guard_of(str(tmp_path / "nope")) is None
+    assert guard_of(None) is None
+
+
+def test_the_note_costs_microseconds(tmp_path):
+    guard = Guard(str(tmp_path))
+    started = time.perf_counter()
+    for i in range(1000):
+        with guard.at(1, i, 0, 60):
+            pass
+    assert time.perf_counter() - started < 1.0  # a thousand times slower than it is: no timing, a tripwire

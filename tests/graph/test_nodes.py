@@ -1,0 +1,135 @@
+"""The nodes by themselves, in this process, with the dictionary memo."""
+
+import pytest
+
+from dataflow import Document, DocumentError, Pipeline, Strategy, stage
+from dataflow.graph import nodes
+from dataflow.graph.plan import Batch, Plan, forget_plan, plan_of, register_plan
+from dataflow.errors import ClusterError
+from dataflow.memo.spec import MemoSpec, close_memos
+
+CALLS = []
+
+
+@stage
+def decode(data: bytes) -> str:
+    CALLS.append(data)
+    if data == b"bad":
+        raise DocumentError("no good")
+    if data == b"exit":
+        raise SystemExit(1)
+    if data == b"deep":
+        return decode(data)
+    return data.decode()
+
+
+@stage(pure=False)
+def shout(text: str) -> str:
+    return text.upper()
+
+
+@pytest.fixture(autouse=True)
+def _no_calls_and_no_memory():
+    CALLS.clear()
+    yield
+    forget_plan("cafe")
+    close_memos()
+
+
+def batch(*payloads, number=1):
+    documents = tuple(Document(f"{i}.txt", None, "text/plain") for i in range(len(payloads)))
+    return Batch(number, documents, tuple(range(len(payloads))), (0,) * len(payloads), payloads)
+
+
+def run_nodes(payloads, *, memo="none", pipeline=None, number=1):
+    pipeline = pipeline or Pipeline(decode, shout)
+    spec = MemoSpec(memo, secret=b"s" * 32)
+    memoized = 1 if memo != "none" else 0
+    register_plan(Plan("cafe", pipeline, Strategy(), spec, memoized, (b"id",) * memoized))
+    work = nodes.probe("cafe", batch(*payloads, number=number))
+    if memoized:
+        work = nodes.lookup("cafe", work)
+    work = nodes.compute("cafe", 0, work)
+    if memoized:
+        work = nodes.store("cafe", work)
+    return nodes.write("cafe", nodes.compute("cafe", 1, work))
+
+
+def test_a_batch_becomes_outcomes_in_order():
+    result = run_nodes([b"a", b"b"])
+    assert [(o.value, o.status, o.size_bytes, o.attempts) for o in result.outcomes] == [
+        ("A", "ok", 1, 1),
+        ("B", "ok", 1, 1),
+    ]
+    assert set(result.node_seconds) == {"probe", "decode", "shout", "write"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "error_type"),
+    [(b"bad", "DocumentError"), (b"exit", "SystemExit"), (b"deep", "RecursionError"), (b"\xff", "UnicodeDecodeError")],
+)
+def test_a_bad_document_is_an_outcome_and_its_neighbours_are_untouched(payload, error_type):
+    result = run_nodes([b"a", payload, b"c"])
+    assert [o.status for o in result.outcomes] == ["ok", "failed", "ok"]
+    assert result.outcomes[1].error_type == error_type
+    assert result.outcomes[1].error
+    assert result.outcomes[1].value is None
+
+
+def test_a_document_that_cannot_be_read_is_an_outcome():
+    result = run_nodes([None])
+    assert (result.outcomes[0].status, result.outcomes[0].error_type) == ("failed", "FileNotFoundError")
+
+
+def test_equal_documents_of_a_batch_are_computed_once():
+    result = run_nodes([b"a", b"b", b"a"], memo="dict")
+    assert CALLS == [b"a", b"b"]
+    assert [o.value for o in result.outcomes] == ["A", "B", "A"]
+    assert [o.cache for o in result.outcomes] == [None, None, "batch"]
+
+
+def test_the_twin_of_a_bad_document_is_bad_too():
+    result = run_nodes([b"bad", b"bad"], memo="dict")
+    assert [o.status for o in result.outcomes] == ["failed", "failed"]
+    assert result.outcomes[1].error == "no good"
+
+
+def test_what_is_memoized_is_not_computed_again_and_what_is_impure_is():
+    run_nodes([b"a", b"b"], memo="dict")
+    CALLS.clear()
+    result = run_nodes([b"b", b"c"], memo="dict", number=2)
+    assert CALLS == [b"c"]
+    assert [o.value for o in result.outcomes] == ["B", "C"]
+    assert [o.cache for o in result.outcomes] == ["dict", None]
+    assert result.counters["hits_dict"] == 1
+    assert result.counters["misses_new"] == 1
+
+
+def test_a_failure_is_not_memoized():
+    run_nodes([b"bad"], memo="dict")
+    CALLS.clear()
+    run_nodes([b"bad"], memo="dict", number=2)
+    assert CALLS == [b"bad"]
+
+
+def test_what_the_first_stage_sees_of_the_document_is_part_of_the_key():
+    def name(data: bytes, document: Document) -> str:
+        return document.url
+
+    result = run_nodes([b"same", b"same"], memo="dict", pipeline=Pipeline(stage(name), shout))
+    assert [o.value for o in result.outcomes] == ["0.TXT", "1.TXT"]
+
+
+def test_a_stage_may_say_which_fields_of_the_document_matter():
+    def kind(data: bytes, document: Document) -> str:
+        CALLS.append(document)
+        return document.media_type
+
+    pipeline = Pipeline(stage(document_fields=["media_type"])(kind), shout)
+    run_nodes([b"same", b"same"], memo="dict", pipeline=pipeline)
+    assert len(CALLS) == 1
+
+
+def test_a_worker_that_does_not_know_the_run_says_so():
+    with pytest.raises(ClusterError, match="restart the worker"):
+        plan_of("nonsense")

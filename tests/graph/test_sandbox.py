@@ -1,0 +1,64 @@
+"""Real poison in a real sandbox process."""
+
+import pandas as pd
+import pytest
+
+from dataflow import Document, Strategy
+from dataflow.graph.plan import Batch, Plan, forget_plan, register_plan
+from dataflow.graph.sandbox import isolate
+from dataflow.graph.table import sink_for
+from dataflow.memo.spec import MemoSpec
+
+
+@pytest.fixture
+def sandboxed(words):
+    def run(text: str, *, sink=None, **limits):
+        strategy = Strategy(timeout_seconds=limits.pop("timeout", 30.0))
+        plan = Plan("f00d", words.pipeline, strategy, MemoSpec("none"), sink=sink, **limits)
+        register_plan(plan)
+        batch = Batch(1, (Document("x.txt", None, "text/plain"),), (9,), (1,), (text.encode(),), isolated=True)
+        return isolate("f00d", batch)
+
+    yield run
+    forget_plan("f00d")
+
+
+def test_an_innocent_document_comes_out_as_it_would_anywhere(sandboxed):
+    (outcome,) = sandboxed("hello there").outcomes
+    assert (outcome.status, outcome.value, outcome.attempts, outcome.position) == ("ok", ["hello", "there"], 2, 9)
+
+
+def test_a_document_that_merely_fails_has_failed(sandboxed):
+    (outcome,) = sandboxed("BAD x").outcomes
+    assert (outcome.status, outcome.error_type, outcome.error) == ("failed", "DocumentError", "this one is bad")
+
+
+@pytest.mark.parametrize(
+    ("word", "error_type", "says"),
+    [
+        ("SEGFAULT", "WorkerDied", r"in stage extract: signal 11 \(SIGSEGV\)"),
+        ("DIE", "WorkerDied", "in stage extract: exit status 3"),
+    ],
+)
+def test_a_document_that_ends_its_process_is_quarantined_with_the_reason(sandboxed, word, error_type, says):
+    (outcome,) = sandboxed(f"{word} x").outcomes
+    assert (outcome.status, outcome.error_type) == ("quarantined", error_type)
+    assert outcome.error.endswith(says.replace("\\", ""))
+
+
+@pytest.mark.parametrize("word", ["HANG", "HANG_WITH_THE_LOCK"])
+def test_a_document_that_hangs_is_quarantined_even_if_it_holds_the_lock(sandboxed, word):
+    (outcome,) = sandboxed(f"{word} x", timeout=0.5).outcomes
+    assert (outcome.status, outcome.error_type) == ("quarantined", "TimeLimit")
+    assert "in stage extract" in outcome.error
+
+
+def test_a_document_that_eats_memory_is_quarantined(sandboxed):
+    (outcome,) = sandboxed("EAT x", sandbox_memory_bytes=2 * 1024**3).outcomes
+    assert (outcome.status, outcome.error_type) == ("quarantined", "MemoryLimit")
+
+
+def test_the_sandbox_writes_its_own_part(sandboxed, tmp_path, words):
+    result = sandboxed("a b", sink=sink_for(words.pipeline, str(tmp_path)))
+    assert result.part is not None
+    assert [list(c) for c in pd.read_parquet(tmp_path).chunks] == [["a", "b"]]

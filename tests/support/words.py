@@ -1,0 +1,46 @@
+"""A small workload for tests: words of a text. A document's first word may ask for a misfortune."""
+
+import ctypes
+import os
+import signal
+import time
+
+from dataflow import DocumentError, Pipeline, stage
+
+
+def misfortune(word: bytes) -> None:
+    """Do what a bad document does to its parser."""
+    if word == b"BAD":
+        raise DocumentError("this one is bad")
+    if word == b"EXIT":
+        raise SystemExit(3)
+    if word == b"DIE":
+        os._exit(3)
+    if word == b"SEGFAULT":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if word == b"HANG":
+        time.sleep(3600)
+    if word == b"HANG_WITH_THE_LOCK":
+        ctypes.PyDLL(None).sleep(3600)
+    if word == b"DEEP":
+        misfortune(word)
+    if word == b"EAT":
+        eaten = []
+        while True:
+            eaten.append(bytes(2**27))
+
+
+@stage
+def extract(data: bytes) -> str:
+    """Decode the text."""
+    misfortune(data.split(b" ", 1)[0])
+    return data.decode()
+
+
+@stage
+def words(text: str) -> list[str]:
+    """Split it."""
+    return text.split()
+
+
+pipeline = Pipeline(extract, words)

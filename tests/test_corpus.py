@@ -1,0 +1,156 @@
+import functools
+import http.server
+import os
+import threading
+import zipfile
+
+import fsspec
+import pytest
+
+from dataflow.corpus import list_corpus, open_corpus, read_document
+from dataflow.errors import CorpusError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "b" / ".hidden").mkdir(parents=True)
+    for name in ("a.html", "b/c.pdf", "b/d é#%.txt", "b/.hidden/e.txt"):
+        (tmp_path / name).write_bytes(name.encode())
+    return tmp_path
+
+
+def names(corpus, root):
+    return [os.path.relpath(d.url, root) for d in corpus]
+
+
+def test_a_folder_is_walked_to_its_end_with_hidden_files_in_the_order_of_names(folder):
+    assert names(open_corpus(str(folder)), folder) == ["a.html", "b/.hidden/e.txt", "b/c.pdf", "b/d é#%.txt"]
+
+
+def test_one_file_is_a_corpus(folder):
+    (document,) = open_corpus(folder / "b" / "c.pdf")
+    assert (document.size_bytes, document.media_type) == (7, "application/pdf")
+    assert document.modified == pytest.approx((folder / "b" / "c.pdf").stat().st_mtime)
+
+
+def test_a_pattern_lists_what_it_matches(folder):
+    assert names(open_corpus(f"{folder}/**/*.txt"), folder) == ["b/d é#%.txt", "b/.hidden/e.txt"]
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_itself(tmp_path):
+    (tmp_path / "a[1].txt").write_text("x")
+    assert [d.url for d in open_corpus(f"{tmp_path}/a[1].txt")] == [f"{tmp_path}/a[1].txt"]
+
+
+def test_a_relative_path_is_absolute_in_the_document(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert next(iter(open_corpus("b/c.pdf"))).url == str(folder / "b" / "c.pdf")
+
+
+def test_a_broken_link_is_listed_so_that_it_can_fail(folder):
+    (folder / "broken").symlink_to("/nonexistent")
+    assert "broken" in names(open_corpus(str(folder)), folder)
+
+
+def test_a_circle_of_folders_ends(folder):
+    (folder / "b" / "circle").symlink_to(folder)
+    assert len(list(open_corpus(str(folder)))) == 4
+
+
+def test_an_iterable_of_urls_is_a_corpus(folder):
+    corpus = open_corpus([f"{folder}/a.html", f"file://{folder}/b/c.pdf"])
+    assert names(corpus, folder) == ["a.html", "b/c.pdf"]
+    assert corpus.total == 2
+
+
+def test_an_archive_is_a_corpus_and_its_path_made_absolute(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with zipfile.ZipFile("x.zip", "w") as archive:
+        for name in ("a/b.html", "c.html", "#%d é.txt"):
+            archive.writestr(name, name)
+    found = list(open_corpus("zip://**::x.zip"))
+    assert {read_document(d.url) for d in found} == {b"a/b.html", b"c.html", "#%d é.txt".encode()}
+    assert all(d.url.endswith(f"::{folder}/x.zip") for d in found)
+    assert [d.url for d in open_corpus("zip://*.html::x.zip")] == [f"zip://c.html::{folder}/x.zip"]
+
+
+def test_the_memory_of_this_process_is_a_corpus_that_others_cannot_read():
+    fsspec.filesystem("memory").pipe("/corpus-test/a.txt", b"hello")
+    corpus = open_corpus("memory://corpus-test")
+    assert corpus.process_local
+    assert [read_document(d.url) for d in corpus] == [b"hello"]
+
+
+def test_a_web_page_and_the_links_of_an_index_are_a_corpus(folder):
+    pytest.importorskip("aiohttp")
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        root = f"http://127.0.0.1:{server.server_port}"
+        (document,) = open_corpus(f"{root}/a.html")
+        assert (read_document(document.url), document.media_type) == (b"a.html", "text/html")
+        assert {d.media_type for d in open_corpus(f"{root}/b/*.pdf")} == {"application/pdf"}
+        with pytest.raises(CorpusError, match="doesn't exist"):
+            open_corpus(f"{root}/nope.html")
+        server.shutdown()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_a_bucket_is_a_corpus(monkeypatch):
+    pytest.importorskip("s3fs")
+    moto = pytest.importorskip("moto.server")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    try:
+        store = fsspec.filesystem("s3", skip_instance_cache=True)
+        store.mkdir("papers")
+        store.pipe("papers/x/a.pdf", b"%PDF")
+        (document,) = open_corpus("s3://papers/**/*.pdf")
+        assert document.url == "s3://papers/x/a.pdf"
+        assert document.etag
+        assert document.modified
+        assert read_document(document.url) == b"%PDF"
+        assert len(list(list_corpus("s3://papers"))) == 1
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("/nope", "corpus /nope doesn't exist"),
+        ("zip://*::/nope.zip", "doesn't exist"),
+        ("nonsense://x", "can't be listed"),
+        ("http://127.0.0.1:1/x", "can't be listed"),
+    ],
+)
+def test_a_corpus_that_is_not_there_says_so_in_one_line(url, says):
+    with pytest.raises(CorpusError, match=says) as caught:
+        open_corpus(url)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_corpus_is_an_error(tmp_path):
+    with pytest.raises(CorpusError, match="is empty"):
+        open_corpus(str(tmp_path))
+    with pytest.raises(CorpusError, match="is empty"):
+        open_corpus([])
+
+
+def test_a_file_that_is_no_archive_cannot_be_listed(folder):
+    with pytest.raises(CorpusError, match="can't be listed: BadZipFile"):
+        open_corpus(f"zip://*::{folder}/a.html")
+
+
+def test_the_total_is_known_when_the_listing_has_ended(folder):
+    corpus = open_corpus(str(folder))
+    assert corpus.total is None
+    assert len(list(corpus)) == corpus.total == 4

@@ -1,0 +1,33 @@
+"""The names that users import are a contract."""
+
+import subprocess
+import sys
+
+import dataflow
+
+
+def test_the_public_names_are_these():
+    assert dataflow.__all__ == [
+        "DataflowError",
+        "Document",
+        "DocumentError",
+        "Outcome",
+        "Pipeline",
+        "Run",
+        "Stage",
+        "Strategy",
+        "run",
+        "stage",
+    ]
+    for name in dataflow.__all__:
+        assert getattr(dataflow, name).__name__ == name
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    assert not hasattr(dataflow, "nonsense")
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import sys, dataflow; print(sorted({'dask','distributed','pandas','pyarrow','bokeh','redis'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

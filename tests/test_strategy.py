@@ -1,0 +1,56 @@
+import pytest
+
+from dataflow import Strategy
+from dataflow.errors import StrategyError
+from dataflow.strategy import LEVELS
+
+
+def test_the_defaults_are_the_best_known():
+    assert Strategy().describe() == "default"
+    assert (Strategy().batching, Strategy().collect, Strategy().fuse) == ("adaptive", "as_completed", True)
+
+
+def test_every_level_is_accepted():
+    for factor, levels in LEVELS.items():
+        for level in levels:
+            Strategy().replace(**{factor: level.replace(":N", ":7")})
+
+
+@pytest.mark.parametrize(
+    ("batching", "rule"),
+    [
+        ("fixed:64", ("fixed", 64)),
+        ("bytes:1000", ("bytes", 1000)),
+        ("bytes:1MiB", ("bytes", 2**20)),
+        ("bytes:2kB", ("bytes", 2000)),
+        ("adaptive", ("adaptive", 0)),
+    ],
+)
+def test_a_batching_level_is_understood(batching, rule):
+    assert Strategy(batching=batching).batch_rule == rule
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cache": "memcached"},
+        {"batching": "fixed"},
+        {"batching": "fixed:0"},
+        {"batching": "fixed:-1"},
+        {"batching": "fixed:1MiB"},
+        {"batching": "bytes:lots"},
+        {"batching": "fixed:N"},
+        {"collect": "all"},
+        {"errors": "ignore"},
+        {"timeout_seconds": 0},
+        {"nonsense": 1},
+    ],
+)
+def test_what_no_strategy_knows_is_refused_in_one_line(changes):
+    with pytest.raises(StrategyError) as caught:
+        Strategy().replace(**changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_strategy_describes_what_differs_from_the_default():
+    assert Strategy(cache="redis", fuse=False).describe() == "cache=redis fuse=False"
