@@ -1,4 +1,4 @@
-"""What else was going on around a trial: stolen CPU, load, pressure, and how fast a fixed piece of work was."""
+"""What else went on around a trial: stolen CPU, load, pressure, and how fast a fixed piece of work was."""
 
 from __future__ import annotations
 

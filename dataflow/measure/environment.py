@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["commit", "describe_environment", "machine", "shown_command", "versions"]
+__all__ = ["commit", "describe_environment", "machine", "shown_command", "versions", "without_secrets"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _USER_INFO = re.compile(r"(?<=://)[^\s/?#]*@")
@@ -90,8 +90,12 @@ def commit(root: Path = _ROOT) -> dict[str, Any] | None:
 
 def shown_command(argv: Sequence[str]) -> str:
     """A command line as one line for a shell, without the secrets that URLs and options may hold."""
-    words = [_OPTION.sub(r"\1***", _QUERY.sub(r"\1***", _USER_INFO.sub("***@", word))) for word in argv]
-    return shlex.join(words)
+    return shlex.join(without_secrets(word) for word in argv)
+
+
+def without_secrets(word: str) -> str:
+    """A URL or an option without the password, token or signature that it may hold."""
+    return _OPTION.sub(r"\1***", _QUERY.sub(r"\1***", _USER_INFO.sub("***@", word)))
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -12,7 +12,7 @@ from dataflow.document import Document
 from dataflow.engine.manifest import committed_parts
 from dataflow.engine.run import run
 from dataflow.graph.work import BatchResult
-from dataflow.measure.resources import ClusterProbe, Probe, ProcessProbe, RedisProbe
+from dataflow.measure.probes import ClusterProbe, Probe, ProcessProbe, RedisProbe
 from dataflow.outcome import Outcome
 from dataflow.pipeline import Pipeline
 from dataflow.strategy import Strategy
@@ -34,6 +34,7 @@ class Execution:
         outcomes: in the order in which they came.
         batches: likewise.
         parts: names of the Parquet files that hold the rows.
+        uncacheable: why nothing was memoized although the strategy asked for it.
     """
 
     started: float
@@ -42,6 +43,7 @@ class Execution:
     outcomes: list[Outcome] = field(default_factory=list)
     batches: list[BatchResult] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
+    uncacheable: str | None = None
 
 
 class Subject(Protocol):
@@ -107,11 +109,12 @@ class EngineSubject:
                     execution.first = time.perf_counter()
                 execution.outcomes.append(outcome)
         execution.ended = time.perf_counter()
+        execution.uncacheable = outcomes.summary.uncacheable
         execution.parts = [r["part"] for r in committed_parts(str(folder)) if "part" in r]
         return execution
 
     def probes(self) -> list[Probe]:
-        """The driver, each worker, the scheduler where it is a process of its own, and Redis where it is used."""
+        """The driver, each worker, a scheduler that is a process of its own, and Redis where it is used."""
         found: list[Probe] = [ProcessProbe()]
         if self._client is not None:
             found.append(ClusterProbe(self._client))

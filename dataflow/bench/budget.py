@@ -1,0 +1,43 @@
+"""How many blocks a run has time for, and how long it will still take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dataflow.bench.suites import Suite
+
+__all__ = ["Progress", "blocks_that_fit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a benchmark is.
+
+    Attributes:
+        done: trials that have ended.
+        total: trials there will be; an estimate until the first block has ended.
+        arm: the arm at work, such as ``cache=redis warm``.
+        block: its block, from 1.
+        blocks: how many there will be.
+        seconds_left: an estimate; ``None`` before there is one.
+    """
+
+    done: int
+    total: int
+    arm: str
+    block: int
+    blocks: int
+    seconds_left: float | None
+
+
+def blocks_that_fit(suite: Suite, block_seconds: float, max_seconds: float | None = None) -> int:
+    """How many blocks to run, the first included.
+
+    Args:
+        suite: its bounds hold.
+        block_seconds: what the first block took.
+        max_seconds: what all blocks may take together; the suite's own if left out.
+    """
+    seconds = suite.seconds if max_seconds is None else max_seconds
+    fit = int(seconds / block_seconds) if block_seconds > 0 else suite.most_blocks
+    return max(suite.least_blocks, min(suite.most_blocks, fit))

@@ -1,0 +1,153 @@
+"""What trials run on, opened once and kept warm: clusters, a Redis server, the baselines' processes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dataflow.bench.baselines import Processes
+from dataflow.bench.suites import ENGINE, GIVEN, Arm
+from dataflow.engine.clusters import ClusterSpec, OpenCluster, load_cluster, open_cluster, usable_cores
+from dataflow.errors import CacheError, one_line
+from dataflow.workload import Workload
+
+if TYPE_CHECKING:
+    from dataflow.memo.server import ServerHandle
+
+__all__ = ["Equipment", "open_equipment"]
+
+
+@dataclass
+class Equipment:
+    """Everything that is open.
+
+    Attributes:
+        clusters: by the name that arms use.
+        startup_seconds: of each cluster, by its own name.
+        redis: the server; ``None`` where no arm needs one or there is none.
+        serial: the process of the plain loop.
+        pool: the processes of the pool.
+        notes: what had to be left out, and why.
+    """
+
+    serial: Processes
+    pool: Processes
+    clusters: dict[str, OpenCluster] = field(default_factory=dict)
+    startup_seconds: dict[str, float] = field(default_factory=dict)
+    redis: ServerHandle | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def redis_url(self) -> str | None:
+        """The server's URL, which may hold a password."""
+        return self.redis.url if self.redis else None
+
+    def describe(self) -> dict[str, Any]:
+        """As data for ``run.json``."""
+        redis = self.redis
+        return {
+            "clusters": {
+                cluster.name: {
+                    "workers": len(cluster.client.nthreads()),
+                    "threads": cluster.slots,
+                    "local": cluster.local,
+                    "startup_seconds": self.startup_seconds.get(cluster.name),
+                }
+                for cluster in self.clusters.values()
+            },
+            "pool": {"processes": self.pool.count},
+            "redis": redis
+            and {"server": redis.shown, "version": redis.version, "embedded": redis.embedded is not None},
+        }
+
+
+@contextlib.contextmanager
+def open_equipment(
+    workload: Workload,
+    arms: Sequence[Arm],
+    cluster: Any,
+    workers: int | None,
+    redis_url: str | None,
+    say: Callable[[str], None],
+) -> Iterator[Equipment]:
+    """Open all that the arms need, for the length of the block.
+
+    Args:
+        workload: the baselines' processes learn its pipeline.
+        arms: of the suite.
+        cluster: the one that the user asked for.
+        workers: how many, for every cluster.
+        redis_url: the user's server; without one it is ``REDIS_URL``, or else an embedded one.
+        say: told what is opened.
+
+    Raises:
+        ClusterError, CacheError: what the user asked for can't be opened.
+    """
+    with contextlib.ExitStack() as stack:
+        clusters: dict[str, OpenCluster] = {}
+        startup_seconds: dict[str, float] = {}
+        for name in dict.fromkeys(arm.cluster for arm in arms if arm.kind == ENGINE):
+            wanted = cluster if name == GIVEN else name
+            twin = _same(wanted, clusters, cluster)
+            if twin is not None:
+                clusters[name] = dataclasses.replace(clusters[twin], name=name)
+                say(f"cluster {name} is what {clusters[twin].name} is on this machine: it isn't opened twice")
+                continue
+            started = time.perf_counter()
+            opened = clusters[name] = stack.enter_context(open_cluster(wanted, workers))
+            startup_seconds[opened.name] = time.perf_counter() - started
+            say(_welcome(opened, startup_seconds[opened.name]))
+        given = clusters[GIVEN]
+        processes = given.slots if given.local else usable_cores()
+        serial = Processes(1, workload.pipeline, workload.search_path)
+        pool = Processes(processes, workload.pipeline, workload.search_path)
+        equipment = Equipment(serial, pool, clusters, startup_seconds)
+        stack.callback(serial.close)
+        stack.callback(pool.close)
+        if any(arm.strategy.cache == "redis" for arm in arms):
+            equipment.redis = _redis(stack, redis_url or os.environ.get("REDIS_URL"), equipment)
+        for note in equipment.notes:
+            say(note)
+        yield equipment
+
+
+def _redis(stack: contextlib.ExitStack, url: str | None, equipment: Equipment) -> ServerHandle | None:
+    from dataflow.memo.server import find_server
+
+    if url:  # what the user asked for has to be there
+        return stack.enter_context(find_server(url))
+    if not all(c.local for c in equipment.clusters.values()):
+        equipment.notes.append("no Redis arm: workers on other machines need a server of yours (REDIS_URL)")
+        return None
+    try:
+        return stack.enter_context(find_server())
+    except CacheError as error:
+        equipment.notes.append(f"no Redis arm: {one_line(error)}")
+        return None
+
+
+def _welcome(opened: OpenCluster, seconds: float) -> str:
+    link = f", dashboard at {opened.dashboard_link}" if opened.dashboard_link else ", no dashboard"
+    workers = len(opened.client.nthreads())
+    return f"cluster {opened.name}: {workers} workers, {opened.slots} threads, open in {seconds:.1f} s{link}"
+
+
+def _same(wanted: Any, clusters: dict[str, OpenCluster], given: Any) -> str | None:
+    """The open cluster whose file says the same as the wanted one's."""
+    spec = _spec(wanted)
+    for name in clusters:
+        if spec is not None and spec == _spec(given if name == GIVEN else name):
+            return name
+    return None
+
+
+def _spec(name: Any) -> ClusterSpec | None:
+    """A cluster's file without what it is called; ``None`` for an address or a client."""
+    if not isinstance(name, str) or "://" in name or name.endswith(".json"):
+        return None
+    return dataclasses.replace(load_cluster(name), name="", description="")

@@ -1,0 +1,119 @@
+"""What comes before the first trial: everything imported and warm, and the plain loop's output known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataflow.bench.baselines import PoolSubject, SerialSubject, tuned_chunksize
+from dataflow.bench.equipment import Equipment
+from dataflow.bench.material import Material, cut_to_time, warm_up_documents
+from dataflow.bench.suites import POOL, SERIAL
+from dataflow.measure.subject import EngineSubject
+from dataflow.measure.trial import Reference, TrialRecords, run_trial
+from dataflow.strategy import Strategy
+from dataflow.workload import Workload
+
+__all__ = ["Prepared", "prepare"]
+
+_WARM_UP_DOCUMENTS = 48
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known before the first trial.
+
+    Attributes:
+        material: the documents of every trial.
+        reference: the plain loop's output; ``None`` where it can't get through.
+        failed: name and trial of each baseline that can't get through.
+        chunksize: the pool's, tuned; ``None`` where it can't get through.
+        uncacheable: why nothing can be memoized; ``None`` where it can.
+    """
+
+    material: Material
+    reference: Reference | None
+    failed: tuple[tuple[str, TrialRecords], ...]
+    chunksize: int | None
+    uncacheable: str | None
+
+
+def prepare(
+    workload: Workload,
+    material: Material,
+    equipment: Equipment,
+    *,
+    seconds: float | None,
+    scratch: Path,
+    say: Callable[[str], None],
+) -> Prepared:
+    """Warm everything up and get the reference.
+
+    Args:
+        workload: its pipeline is run.
+        material: the corpus.
+        equipment: open.
+        seconds: what a plain loop may take; a larger corpus is cut down to it. ``None`` takes it whole.
+        scratch: for outputs that are thrown away.
+        say: told what is going on.
+    """
+    say("warming up the plain loop, whose output is the reference")
+    if seconds is not None:
+        material = cut_to_time(material, equipment.serial, seconds, scratch / "scout", say)
+    reference, serial = _reference(material, equipment, scratch)
+    say("warming up the pool, and tuning its chunk size")
+    chunksize, pool = _chunksize(material, equipment, scratch)
+    say("warming up the clusters")
+    uncacheable = _warm_up(workload, material, equipment, scratch)
+    if uncacheable:
+        say(f"no cache arm: {uncacheable}")
+    failed = tuple((n, r) for n, r in ((SERIAL, serial), (POOL, pool)) if r is not None)
+    return Prepared(material, reference, failed, chunksize, uncacheable)
+
+
+def _reference(
+    material: Material, equipment: Equipment, scratch: Path
+) -> tuple[Reference | None, TrialRecords | None]:
+    """The plain loop's output and CPU seconds: of two runs the fewer, since noise only ever adds."""
+    cpu_seconds: list[float] = []
+    for _ in range(2):
+        subject = SerialSubject(equipment.serial)
+        records = run_trial(subject, material.documents, {"trial": 0}, scratch=scratch)
+        if records.output is None:
+            return None, records
+        cpu_seconds.append(sum(row["cpu_seconds"] for row in records.tables["batches"]))
+    assert records.output is not None
+    return Reference(records.output, min(cpu_seconds)), None
+
+
+def _chunksize(
+    material: Material, equipment: Equipment, scratch: Path
+) -> tuple[int | None, TrialRecords | None]:
+    """The pool's chunk size. A whole trial comes first: it warms up, and shows that the pool gets through."""
+    records = run_trial(PoolSubject(equipment.pool, 1), material.documents, {"trial": 0}, scratch=scratch)
+    if records.output is None:
+        return None, records
+    return tuned_chunksize(equipment.pool, material.documents, scratch), None
+
+
+def _warm_up(workload: Workload, material: Material, equipment: Equipment, scratch: Path) -> str | None:
+    """One small run on each cluster; says why nothing can be memoized."""
+    from dataflow.memo.spec import close_memos
+
+    documents = warm_up_documents(material.documents, _WARM_UP_DOCUMENTS)
+    uncacheable = None
+    for name, cluster in equipment.clusters.items():
+        # With a cache, so that what a cache needs is imported and warm as well.
+        for level in ("none", "lru"):
+            subject = EngineSubject(
+                workload.pipeline,
+                Strategy(cache=level),
+                cluster.client,
+                namespace="dataflow:warm-up",
+                search_path=workload.search_path,
+            )
+            execution = subject.execute(documents, scratch / f"warm-{name}-{level}")
+            uncacheable = uncacheable or execution.uncacheable
+        cluster.client.run(close_memos)
+    return uncacheable

@@ -1,0 +1,148 @@
+"""The rig: makes an arm into a trial on the equipment that is open, and cleans up behind it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from dataflow.bench.baselines import PoolSubject, SerialSubject
+from dataflow.bench.equipment import Equipment
+from dataflow.bench.pictures import performance_page
+from dataflow.bench.preparation import Prepared
+from dataflow.bench.suites import ENGINE, POOL, SERIAL, Arm
+from dataflow.measure.subject import EngineSubject, Subject
+from dataflow.measure.trial import TrialRecords, run_trial
+from dataflow.workload import Workload
+
+__all__ = ["OpenRig", "Rig"]
+
+
+class Rig(Protocol):
+    """What an experiment needs of the world."""
+
+    def can_run(self, arm: Arm) -> bool:
+        """Whether all that the arm needs is there."""
+
+    def trial(self, arm: Arm, namespace: str, row: Mapping[str, Any]) -> TrialRecords:
+        """Run one trial; ``row`` holds the columns that are known beforehand."""
+
+    def forget(self, arm: Arm, namespace: str) -> None:
+        """Empty what the arm cached."""
+
+    def page(self, arm: Arm, namespace: str, folder: Path) -> None:
+        """Leave Dask's performance report of one more trial in ``folder``."""
+
+    def columns(self, arm: Arm) -> dict[str, Any]:
+        """Columns of a trial's row that say where and how the arm runs."""
+
+    def failed(self) -> tuple[tuple[str, TrialRecords], ...]:
+        """Baselines that couldn't get through the corpus while it was prepared, with their trials."""
+
+    def describe(self) -> dict[str, Any]:
+        """What everything ran on, for ``run.json``."""
+
+
+@dataclass(frozen=True)
+class OpenRig:
+    """A rig on open equipment.
+
+    Attributes:
+        workload: what is run.
+        equipment: what it is run on.
+        prepared: the documents, and what has to come out.
+        scratch: for outputs that are thrown away.
+    """
+
+    workload: Workload
+    equipment: Equipment
+    prepared: Prepared
+    scratch: Path
+
+    def can_run(self, arm: Arm) -> bool:
+        """Whether all that the arm needs is there."""
+        if arm.kind == SERIAL:
+            return self.prepared.reference is not None
+        if arm.kind == POOL:
+            return self.prepared.chunksize is not None
+        if arm.strategy.cache == "redis" and self.equipment.redis is None:
+            return False
+        return arm.strategy.cache == "none" or self.prepared.uncacheable is None
+
+    def trial(self, arm: Arm, namespace: str, row: Mapping[str, Any]) -> TrialRecords:
+        """Run one trial."""
+        documents, reference = self.prepared.material.documents, self.prepared.reference
+        return run_trial(
+            self._subject(arm, namespace), documents, row, scratch=self.scratch, reference=reference
+        )
+
+    def forget(self, arm: Arm, namespace: str) -> None:
+        """Empty what the arm cached: in the workers, and on the server under its own keys alone."""
+        from dataflow.memo.clear import clear_namespace
+        from dataflow.memo.spec import close_memos
+
+        self.equipment.clusters[arm.cluster].client.run(close_memos)
+        if arm.strategy.cache == "redis" and self.equipment.redis_url:
+            clear_namespace(self.equipment.redis_url, namespace)
+
+    def page(self, arm: Arm, namespace: str, folder: Path) -> None:
+        """Leave Dask's performance report of one more trial in ``folder``."""
+        subject = self._subject(arm, namespace)
+        client = self.equipment.clusters[arm.cluster].client
+        output = Path(tempfile.mkdtemp(prefix="page-", dir=self.scratch))
+        try:
+            with performance_page(client, arm.name, folder):
+                subject.execute(self.prepared.material.documents, output / "output")
+        finally:
+            shutil.rmtree(output, ignore_errors=True)
+
+    def columns(self, arm: Arm) -> dict[str, Any]:
+        """Columns of a trial's row that say where and how the arm runs."""
+        found: dict[str, Any] = {"workload": self.workload.name, "scenario": self.workload.name}
+        if arm.kind != ENGINE:
+            batching = f"fixed:{self.prepared.chunksize}" if arm.kind == POOL else None
+            return found | {"cluster": arm.kind, "cache": "none", "batching": batching}
+        chosen = arm.strategy
+        return found | {
+            "cluster": self.equipment.clusters[arm.cluster].name,
+            "cache": chosen.cache,
+            "batching": chosen.batching,
+            "collect": chosen.collect,
+            "fuse": chosen.fuse,
+        }
+
+    def failed(self) -> tuple[tuple[str, TrialRecords], ...]:
+        """Baselines that couldn't get through the corpus while it was prepared, with their trials."""
+        return self.prepared.failed
+
+    def describe(self) -> dict[str, Any]:
+        """What everything ran on, for ``run.json``."""
+        return {
+            "workload": {
+                "name": self.workload.name,
+                "description": self.workload.description,
+                "stages": [s.name for s in self.workload.pipeline.stages],
+            },
+            "corpus": self.prepared.material.describe(),
+            **self.equipment.describe(),
+            "pool_chunksize": self.prepared.chunksize,
+            "uncacheable": self.prepared.uncacheable,
+        }
+
+    def _subject(self, arm: Arm, namespace: str) -> Subject:
+        if arm.kind == SERIAL:
+            return SerialSubject(self.equipment.serial)
+        if arm.kind == POOL:
+            assert self.prepared.chunksize is not None
+            return PoolSubject(self.equipment.pool, self.prepared.chunksize)
+        return EngineSubject(
+            self.workload.pipeline,
+            arm.strategy,
+            self.equipment.clusters[arm.cluster].client,
+            redis_url=self.equipment.redis_url,
+            namespace=namespace,
+            search_path=self.workload.search_path,
+        )
