@@ -28,6 +28,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_importing_the_package_imports_nothing_heavy():
-    code = "import sys, dataflow; print(sorted({'dask','distributed','pandas','pyarrow','bokeh','redis'} & set(sys.modules)))"
+    heavy = {"dask", "distributed", "pandas", "pyarrow", "bokeh", "redis"}
+    code = f"import sys, dataflow; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

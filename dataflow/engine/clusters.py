@@ -120,8 +120,8 @@ def open_cluster(name: Any, workers: int | None = None) -> Iterator[OpenCluster]
     """Open a cluster for the length of the block.
 
     Args:
-        name: a name, a path to a YAML file, an address (``tcp://HOST:PORT``), a scheduler file (``.json``), or
-            an open ``distributed.Client``, which is left open.
+        name: a name, a path to a YAML file, an address (``tcp://HOST:PORT``), a scheduler file (``.json``),
+            or an open ``distributed.Client``, which is left open.
         workers: how many; an address is waited for until it has as many.
 
     Raises:
@@ -174,7 +174,8 @@ def _connect(address: str, workers: int | None) -> Iterator[Client]:
             client = Client(**where, timeout="10s", set_as_default=False)
         except (OSError, TimeoutError, ValueError, RuntimeError) as error:
             raise ClusterError(
-                f"no scheduler answers at {address}: start `dask scheduler` and check host and port ({type(error).__name__})."
+                f"no scheduler answers at {address} ({type(error).__name__}): "
+                "start `dask scheduler`, and check host and port."
             ) from error
     with contextlib.ExitStack() as stack:
         stack.callback(_close, client)
@@ -249,7 +250,7 @@ def _class(spec: ClusterSpec) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ClusterError(
-            f"cluster {spec.name} needs {spec.class_path}: {one_line(error)}. Install the package that has it."
+            f"cluster {spec.name} needs {spec.class_path}: {one_line(error)}. Install its package."
         ) from None
 
 
@@ -274,7 +275,7 @@ def _inherited_config() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Dask's own log lines (a worker that was killed, a port that was taken) are told by us, or not at all."""
+    """Dask's own log lines (a worker was killed, a port was taken) are told by us, or not at all."""
     import logging
     import warnings
 

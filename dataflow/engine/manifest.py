@@ -11,12 +11,13 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from dataflow.errors import OutputError, one_line
 from dataflow.graph.work import Part
 
-__all__ = ["Manifest", "committed_parts"]
+__all__ = ["Manifest", "committed_parts", "refuse_used"]
 
 _FOLDER = "_dataflow"
 
@@ -42,11 +43,11 @@ class Manifest:
         try:
             self._fs, self._path = url_to_fs(folder)
             self._local = "file" in _protocols(self._fs)
-            self._refuse_used()
+            refuse_used(folder)
             self._made = not self._fs.exists(self._path)
             self._fs.makedirs(f"{self._path}/{_FOLDER}", exist_ok=True)
             self._commits = 0
-            self._file = open(self._name(), "x", encoding="utf-8") if self._local else None
+            self._file = Path(self._name()).open("x", encoding="utf-8") if self._local else None  # noqa: SIM115
             self._append([{"format": 1, **header}])
         except OutputError:
             raise
@@ -91,12 +92,6 @@ class Manifest:
         self._close()
         return len(orphans)
 
-    def _refuse_used(self) -> None:
-        if self._fs.isfile(self._path):
-            raise OutputError(f"output {self.folder} is a file: name a folder.")
-        if self._fs.isdir(self._path) and self._fs.ls(self._path, detail=False):
-            raise OutputError(f"output {self.folder} isn't empty: name another folder, or empty it.")
-
     def _name(self) -> str:
         return f"{self._path}/{_FOLDER}/manifest" + (
             ".jsonl" if self._local else f"-{self._commits:08d}.jsonl"
@@ -125,6 +120,28 @@ class Manifest:
             self._fs.rm(self._path, recursive=True)
         else:
             self._fs.rm(f"{self._path}/{_FOLDER}", recursive=True)
+
+
+def refuse_used(folder: str) -> None:
+    """Find out whether a folder can take an output, without touching it.
+
+    Raises:
+        OutputError: it holds something, isn't a folder, or its file system is unknown.
+    """
+    from fsspec.core import url_to_fs
+
+    try:
+        filesystem, path = url_to_fs(folder)
+        is_file = filesystem.isfile(path)
+        used = not is_file and filesystem.isdir(path) and bool(filesystem.ls(path, detail=False))
+    except Exception as error:  # a file system raises what it likes
+        raise OutputError(
+            f"output {folder} can't be used: {one_line(error)}. Choose another folder."
+        ) from error
+    if is_file:
+        raise OutputError(f"output {folder} is a file: name a folder.")
+    if used:
+        raise OutputError(f"output {folder} isn't empty: name another folder, or empty it.")
 
 
 def committed_parts(folder: str) -> list[dict[str, Any]]:

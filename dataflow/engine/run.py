@@ -20,9 +20,9 @@ from dataflow.document import Document
 from dataflow.engine.batches import batcher_for
 from dataflow.engine.clusters import OpenCluster, open_cluster
 from dataflow.engine.executors import DaskExecutor, Executor, InlineExecutor
-from dataflow.engine.manifest import Manifest
+from dataflow.engine.manifest import Manifest, refuse_used
 from dataflow.engine.stream import Stream
-from dataflow.errors import CacheError
+from dataflow.errors import CacheError, one_line
 from dataflow.graph.plan import Plan
 from dataflow.graph.table import sink_for
 from dataflow.graph.work import BatchResult
@@ -174,8 +174,8 @@ def run(
         pipeline: the stages.
         corpus: a URL pattern, or any iterable of URLs and documents.
         strategy: how to run; the default strategy if left out.
-        cluster: where: a name, a YAML file, an address, an open ``distributed.Client``, or ``inline`` for this
-            very process. A pipeline over ``memory://`` works on any: the bytes travel with the batches.
+        cluster: where: a name, a YAML file, an address, an open ``distributed.Client``, or ``inline`` for
+            this very process. ``memory://`` works on any: the bytes travel with the batches.
         workers: how many.
         output: folder or URL for Parquet parts; values then stay out of the outcomes.
         redis_url: a server for ``cache="redis"``; ``REDIS_URL`` if left out, else an embedded one.
@@ -193,6 +193,8 @@ def run(
     chosen = (strategy or Strategy()).replace(**overrides)
     documents = open_corpus(corpus)
     folder = _local_folder(output)
+    if folder:
+        refuse_used(folder)
     with contextlib.ExitStack() as stack:
         opened, executor = _executor(stack, cluster, workers)
         ledger = _ledger(stack) if opened and opened.local else None
@@ -287,7 +289,8 @@ def _stage_ids(pipeline: Pipeline) -> tuple[tuple[bytes, ...], str | None]:
             return tuple(ids), None if ids else f"stage {stage.name} says pure=False"
         try:
             ids.append(stage_fingerprint(stage))
-        except Uncacheable as reason:
+        except Uncacheable as error:
+            reason = one_line(error).rstrip(".")
             return tuple(ids), None if ids else f"stage {stage.name} can't be fingerprinted: {reason}"
     return tuple(ids), None
 

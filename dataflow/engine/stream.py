@@ -139,7 +139,7 @@ class Stream:
         self._commit(results)
         for result in results:
             self._learn(result)
-            outcomes += result.outcomes
+            outcomes += result.take()
         return outcomes
 
     def _rescue(self, batch: Batch, done: Done) -> Rescue:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -123,12 +124,11 @@ def store(run: str, work: Work) -> Work:
 def write(run: str, work: Work) -> BatchResult:
     """Write the batch's part where the run has an output, and boil the work down to its result."""
     plan = plan_of(run)
-    part = None
+    part, values = None, None
     with _timed(work, "write"):
         if plan.sink is None:
-            outcomes = [
-                i.outcome(work.batch.number, value=i.value if i.status == OK else None) for i in work.items
-            ]
+            values = _packed(work)
+            outcomes = [i.outcome(work.batch.number) for i in work.items]
         else:
             part, outcomes = write_rows(plan.sink, work.batch.number, work.items)
     return BatchResult(
@@ -141,7 +141,31 @@ def write(run: str, work: Work) -> BatchResult:
         node_seconds=work.node_seconds,
         counters=work.counters,
         started=work.started,
+        values=values,
     )
+
+
+def _packed(work: Work) -> bytes:
+    """The values as bytes; a document whose value can't be packed has failed."""
+    try:
+        return _pickled([i.value for i in work.items])
+    except Exception:
+        for item in work.items:
+            try:
+                _pickled(item.value)
+            except Exception as error:
+                item.fail(type(error).__name__, f"the result can't be sent: {one_line(error)}")
+    return _pickled([i.value for i in work.items])
+
+
+def _pickled(value: Any) -> bytes:
+    try:
+        return pickle.dumps(value, protocol=5)
+    except Exception:  # a class that only the workload's own file has
+        import cloudpickle
+
+        packed: bytes = cloudpickle.dumps(value, protocol=5)
+        return packed
 
 
 def write_rows(sink: table.Sink, batch: int, items: Sequence[Item]) -> tuple[Part, list[Outcome]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pickle
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +42,7 @@ class Item:
         """From here on the document is a failed one, and carries no value."""
         self.status, self.error_type, self.error, self.value = FAILED, error_type, error, None
 
-    def outcome(self, batch: int, *, value: Any = None) -> Outcome:
+    def outcome(self, batch: int) -> Outcome:
         """The item as its outcome."""
         return Outcome(
             document=self.document.url,
@@ -56,7 +58,6 @@ class Item:
             digest=self.digest.hex() if self.digest else None,
             position=self.position,
             batch=batch,
-            value=value,
         )
 
 
@@ -94,6 +95,8 @@ class BatchResult:
         cpu_seconds: CPU seconds of the thread that ran it; of the last node alone where nodes are not fused.
         node_seconds: wall seconds by node: probe, lookup, each stage, store, write.
         counters: of the memo, for this batch: hits, misses by reason, bytes.
+        values: where it has no output, the pipeline's results, aligned and pickled: a value that can't be sent
+            is found out on the worker, where it is one document's failure.
         started: when it began, by the monotonic ``perf_counter`` of the worker's machine; 0 where not known.
     """
 
@@ -105,4 +108,12 @@ class BatchResult:
     cpu_seconds: float
     node_seconds: dict[str, float]
     counters: dict[str, float]
+    values: bytes | None = None
     started: float = 0.0
+
+    def take(self) -> list[Outcome]:
+        """The outcomes, with their values."""
+        if self.values is None:
+            return self.outcomes
+        values = pickle.loads(self.values)
+        return [dataclasses.replace(o, value=v) for o, v in zip(self.outcomes, values, strict=True)]

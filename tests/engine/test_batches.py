@@ -1,3 +1,4 @@
+import itertools
 import random
 
 import pytest
@@ -81,7 +82,7 @@ def test_adaptive_batches_keep_the_corpus_order_where_it_is_asked_for():
 def test_adaptive_batches_grow_at_most_twofold_until_something_is_learned():
     counts = [len(b) for b in drained(adaptive(documents(*[10] * 5000)), cost=lambda d: 1e-5)]
     assert counts[0] <= 4
-    assert all(later <= 2 * earlier for earlier, later in zip(counts, counts[1:], strict=False))
+    assert all(later <= 2 * earlier for earlier, later in itertools.pairwise(counts))
 
 
 def test_adaptive_batches_of_cheap_documents_are_large_and_of_dear_ones_small():

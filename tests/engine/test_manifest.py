@@ -11,7 +11,9 @@ from dataflow.graph.work import Part
 
 
 def part(folder, name, rows=1):
-    fsspec.filesystem(folder.partition("://")[0] if "://" in folder else "file").makedirs(folder, exist_ok=True)
+    fsspec.filesystem(folder.partition("://")[0] if "://" in folder else "file").makedirs(
+        folder, exist_ok=True
+    )
     with fsspec.open(f"{folder}/{name}", "wb") as file:
         pd.DataFrame({"x": range(rows)}).to_parquet(file)
     return Part(name, rows, 1)

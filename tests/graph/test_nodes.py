@@ -3,9 +3,9 @@
 import pytest
 
 from dataflow import Document, DocumentError, Pipeline, Strategy, stage
+from dataflow.errors import ClusterError
 from dataflow.graph import nodes
 from dataflow.graph.plan import Batch, Plan, forget_plan, plan_of, register_plan
-from dataflow.errors import ClusterError
 from dataflow.memo.spec import MemoSpec, close_memos
 
 CALLS = []
@@ -57,7 +57,7 @@ def run_nodes(payloads, *, memo="none", pipeline=None, number=1):
 
 def test_a_batch_becomes_outcomes_in_order():
     result = run_nodes([b"a", b"b"])
-    assert [(o.value, o.status, o.size_bytes, o.attempts) for o in result.outcomes] == [
+    assert [(o.value, o.status, o.size_bytes, o.attempts) for o in result.take()] == [
         ("A", "ok", 1, 1),
         ("B", "ok", 1, 1),
     ]
@@ -66,32 +66,37 @@ def test_a_batch_becomes_outcomes_in_order():
 
 @pytest.mark.parametrize(
     ("payload", "error_type"),
-    [(b"bad", "DocumentError"), (b"exit", "SystemExit"), (b"deep", "RecursionError"), (b"\xff", "UnicodeDecodeError")],
+    [
+        (b"bad", "DocumentError"),
+        (b"exit", "SystemExit"),
+        (b"deep", "RecursionError"),
+        (b"\xff", "UnicodeDecodeError"),
+    ],
 )
 def test_a_bad_document_is_an_outcome_and_its_neighbours_are_untouched(payload, error_type):
     result = run_nodes([b"a", payload, b"c"])
-    assert [o.status for o in result.outcomes] == ["ok", "failed", "ok"]
-    assert result.outcomes[1].error_type == error_type
-    assert result.outcomes[1].error
-    assert result.outcomes[1].value is None
+    assert [o.status for o in result.take()] == ["ok", "failed", "ok"]
+    assert result.take()[1].error_type == error_type
+    assert result.take()[1].error
+    assert result.take()[1].value is None
 
 
 def test_a_document_that_cannot_be_read_is_an_outcome():
     result = run_nodes([None])
-    assert (result.outcomes[0].status, result.outcomes[0].error_type) == ("failed", "FileNotFoundError")
+    assert (result.take()[0].status, result.take()[0].error_type) == ("failed", "FileNotFoundError")
 
 
 def test_equal_documents_of_a_batch_are_computed_once():
     result = run_nodes([b"a", b"b", b"a"], memo="dict")
     assert CALLS == [b"a", b"b"]
-    assert [o.value for o in result.outcomes] == ["A", "B", "A"]
-    assert [o.cache for o in result.outcomes] == [None, None, "batch"]
+    assert [o.value for o in result.take()] == ["A", "B", "A"]
+    assert [o.cache for o in result.take()] == [None, None, "batch"]
 
 
 def test_the_twin_of_a_bad_document_is_bad_too():
     result = run_nodes([b"bad", b"bad"], memo="dict")
-    assert [o.status for o in result.outcomes] == ["failed", "failed"]
-    assert result.outcomes[1].error == "no good"
+    assert [o.status for o in result.take()] == ["failed", "failed"]
+    assert result.take()[1].error == "no good"
 
 
 def test_what_is_memoized_is_not_computed_again_and_what_is_impure_is():
@@ -99,8 +104,8 @@ def test_what_is_memoized_is_not_computed_again_and_what_is_impure_is():
     CALLS.clear()
     result = run_nodes([b"b", b"c"], memo="dict", number=2)
     assert CALLS == [b"c"]
-    assert [o.value for o in result.outcomes] == ["B", "C"]
-    assert [o.cache for o in result.outcomes] == ["dict", None]
+    assert [o.value for o in result.take()] == ["B", "C"]
+    assert [o.cache for o in result.take()] == ["dict", None]
     assert result.counters["hits_dict"] == 1
     assert result.counters["misses_new"] == 1
 
@@ -117,7 +122,7 @@ def test_what_the_first_stage_sees_of_the_document_is_part_of_the_key():
         return document.url
 
     result = run_nodes([b"same", b"same"], memo="dict", pipeline=Pipeline(stage(name), shout))
-    assert [o.value for o in result.outcomes] == ["0.TXT", "1.TXT"]
+    assert [o.value for o in result.take()] == ["0.TXT", "1.TXT"]
 
 
 def test_a_stage_may_say_which_fields_of_the_document_matter():

@@ -16,7 +16,9 @@ def sandboxed(words):
         strategy = Strategy(timeout_seconds=limits.pop("timeout", 30.0))
         plan = Plan("f00d", words.pipeline, strategy, MemoSpec("none"), sink=sink, **limits)
         register_plan(plan)
-        batch = Batch(1, (Document("x.txt", None, "text/plain"),), (9,), (1,), (text.encode(),), isolated=True)
+        batch = Batch(
+            1, (Document("x.txt", None, "text/plain"),), (9,), (1,), (text.encode(),), isolated=True
+        )
         return isolate("f00d", batch)
 
     yield run
@@ -24,13 +26,22 @@ def sandboxed(words):
 
 
 def test_an_innocent_document_comes_out_as_it_would_anywhere(sandboxed):
-    (outcome,) = sandboxed("hello there").outcomes
-    assert (outcome.status, outcome.value, outcome.attempts, outcome.position) == ("ok", ["hello", "there"], 2, 9)
+    (outcome,) = sandboxed("hello there").take()
+    assert (outcome.status, outcome.value, outcome.attempts, outcome.position) == (
+        "ok",
+        ["hello", "there"],
+        2,
+        9,
+    )
 
 
 def test_a_document_that_merely_fails_has_failed(sandboxed):
-    (outcome,) = sandboxed("BAD x").outcomes
-    assert (outcome.status, outcome.error_type, outcome.error) == ("failed", "DocumentError", "this one is bad")
+    (outcome,) = sandboxed("BAD x").take()
+    assert (outcome.status, outcome.error_type, outcome.error) == (
+        "failed",
+        "DocumentError",
+        "this one is bad",
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,20 +52,20 @@ def test_a_document_that_merely_fails_has_failed(sandboxed):
     ],
 )
 def test_a_document_that_ends_its_process_is_quarantined_with_the_reason(sandboxed, word, error_type, says):
-    (outcome,) = sandboxed(f"{word} x").outcomes
+    (outcome,) = sandboxed(f"{word} x").take()
     assert (outcome.status, outcome.error_type) == ("quarantined", error_type)
     assert outcome.error.endswith(says.replace("\\", ""))
 
 
 @pytest.mark.parametrize("word", ["HANG", "HANG_WITH_THE_LOCK"])
 def test_a_document_that_hangs_is_quarantined_even_if_it_holds_the_lock(sandboxed, word):
-    (outcome,) = sandboxed(f"{word} x", timeout=0.5).outcomes
+    (outcome,) = sandboxed(f"{word} x", timeout=0.5).take()
     assert (outcome.status, outcome.error_type) == ("quarantined", "TimeLimit")
     assert "in stage extract" in outcome.error
 
 
 def test_a_document_that_eats_memory_is_quarantined(sandboxed):
-    (outcome,) = sandboxed("EAT x", sandbox_memory_bytes=2 * 1024**3).outcomes
+    (outcome,) = sandboxed("EAT x", sandbox_memory_bytes=2 * 1024**3).take()
     assert (outcome.status, outcome.error_type) == ("quarantined", "MemoryLimit")
 
 

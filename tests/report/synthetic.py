@@ -9,7 +9,11 @@ from pathlib import Path
 
 from dataflow.measure.tables import ResultsFolder
 
-HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">\x1b[2J.pdf"
+#: A file's name that tries to become a script, an image, and a terminal's command.
+HOSTILE = (
+    "</script><script>document.title='owned'</script>"
+    "<img src=x onerror=\"document.title='owned'\">\x1b[2J.pdf"
+)
 
 #: Strategy, factor, level, phase, documents a second, megabytes, documents a batch.
 ARMS: tuple[tuple[str, str, str, str, float, float, float], ...] = (
@@ -61,7 +65,12 @@ def _run(run_id: str) -> dict:
         "workload": "mixed",
         "corpus": HOSTILE,
         "environment": {
-            "machine": {"system": "Linux-6.1", "processor": "A processor", "cores": 2, "memory_bytes": 8_000_000_000},
+            "machine": {
+                "system": "Linux-6.1",
+                "processor": "A processor",
+                "cores": 2,
+                "memory_bytes": 8_000_000_000,
+            },
             "python": {"version": "3.11.9"},
             "versions": {"dask": "2026.8.0", "pyarrow": "26.0.1"},
             "commit": {"id": "0123abc", "dirty": False},
@@ -79,13 +88,15 @@ def _trial(folder, chance, trial, block, position, arm, documents, wrong):
     peak = int(megabytes * 1e6 * chance.gauss(1, 0.02))
     folder.append("trials", [{
         "trial": trial, "suite": "quick", "workload": "mixed", "scenario": "mixed", "strategy": strategy,
-        "factor": factor, "level": level, "phase": phase, "block": block, "position": position, "cluster": "local",
-        "workers": 1 if serial else 2, "threads": 1 if serial else 2, "cache": level if factor == "cache" else "none",
+        "factor": factor, "level": level, "phase": phase, "block": block, "position": position,
+        "cluster": "local", "workers": 1 if serial else 2, "threads": 1 if serial else 2,
+        "cache": level if factor == "cache" else "none",
         "batching": "adaptive", "collect": "as_completed", "fuse": True, "documents": documents,
         "ok": documents - failed - quarantined, "failed": failed, "quarantined": quarantined,
-        "success_rate": (documents - 4) / documents, "bytes_in": documents * 90_000, "bytes_out": documents * 9_000,
-        "wall_seconds": wall, "cpu_seconds": 1.8 * wall, "documents_per_second": speed,
-        "first_result_seconds": wall / 9, "latency_p50_seconds": 1.6 / speed, "latency_p95_seconds": 5 / speed,
+        "success_rate": (documents - 4) / documents, "bytes_in": documents * 90_000,
+        "bytes_out": documents * 9_000, "wall_seconds": wall, "cpu_seconds": 1.8 * wall, "documents_per_second": speed,
+        "first_result_seconds": wall / 9, "latency_p50_seconds": 1.6 / speed,
+        "latency_p95_seconds": 5 / speed,
         "latency_p99_seconds": 9 / speed, "hits": hits, "misses": documents - hits if phase else 0,
         "hit_rate": hits / documents if phase else None, "hits_lru": 0 if redis else hits,
         "hits_redis": hits if redis else 0, "seconds_saved": 1.9 if warm else -0.02 if phase else None,
@@ -105,8 +116,8 @@ def _details(folder, chance, trial, wall, documents, peak, warm, redis):
         work |= {"extract": 0.05, "chunk": 0.0, "lookup": 0.2}
     folder.append("stages", [{"trial": trial, "node": n, "seconds": s * wall} for n, s in work.items()])
     folder.append("batches", [
-        {"trial": trial, "batch": b, "worker": f"w:{b % 2}", "documents": 10, "bytes": 900_000, "seconds": 0.2,
-         "cpu_seconds": 0.2, "started_seconds": b * 0.1, "probe_seconds": 0.02, "compute_seconds": 0.15}
+        {"trial": trial, "batch": b, "worker": f"w:{b % 2}", "documents": 10, "bytes": 900_000,
+         "seconds": 0.2, "cpu_seconds": 0.2, "started_seconds": b * 0.1, "probe_seconds": 0.02, "compute_seconds": 0.15}
         for b in range(6)
     ])  # fmt: skip
     bad = {5: ERRORS[0], 6: ERRORS[0], 9: ERRORS[1], 11: ERRORS[2]}
@@ -115,7 +126,8 @@ def _details(folder, chance, trial, wall, documents, peak, warm, redis):
         status, kind, error = bad.get(i, ("ok", None, None))
         name = HOSTILE if i == 5 else f"corpus/document-{i:04d}.pdf"
         rows.append({
-            "trial": trial, "document": name, "position": i, "media_type": "application/pdf", "size_bytes": 90_000,
+            "trial": trial, "document": name, "position": i, "media_type": "application/pdf",
+            "size_bytes": 90_000,
             "status": status, "error_type": kind, "error": error and f"{error}: {name}", "attempts": 1,
             "seconds": chance.expovariate(300), "characters": 4_000, "batch": i // 10,
         })  # fmt: skip
@@ -123,6 +135,7 @@ def _details(folder, chance, trial, wall, documents, peak, warm, redis):
     names = {"driver": 0.28, "worker-0": 0.36, "worker-1": 0.33, **({"redis": 0.03} if redis else {})}
     folder.append("resources", [
         {"trial": trial, "at_seconds": wall * i / 40, "process": name, "process_id": 100, "cpu_percent": 90.0,
-         "cpu_seconds": wall * i / 40, "rss_bytes": int(peak * share * (0.7 + 0.3 * i / 40) * chance.gauss(1, 0.01))}
+         "cpu_seconds": wall * i / 40,
+         "rss_bytes": int(peak * share * (0.7 + 0.3 * i / 40) * chance.gauss(1, 0.01))}
         for name, share in names.items() for i in range(41)
     ])  # fmt: skip

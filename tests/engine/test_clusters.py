@@ -1,0 +1,164 @@
+"""Every cluster passes one check; every mistake with one is one clear line."""
+
+import subprocess
+import sys
+
+import pytest
+
+from dataflow import run
+from dataflow.engine.clusters import check_cluster, cluster_names, load_cluster, open_cluster, usable_cores
+from dataflow.errors import ClusterError
+
+
+def check_cluster_runs(name, words, folder, **options):
+    """A cluster runs a pipeline that its workers can't import, tells its size, and links a local dashboard."""
+    with open_cluster(name, **options) as cluster:
+        assert cluster.local
+        assert cluster.dashboard_link is None or "//127.0.0.1:" in cluster.dashboard_link
+        outcomes = list(run(words.pipeline, folder, cluster=cluster.client))
+        assert sorted(o.value[1] for o in outcomes) == ["0", "1", "2"]
+        return cluster.slots
+
+
+@pytest.mark.parametrize("name", ["threads", "processes", "local", "distributed"])
+def test_every_cluster_of_this_project_runs_a_pipeline(name, words, write_corpus):
+    folder = write_corpus("a 0", "b 1", "c 2")
+    assert check_cluster_runs(name, words, folder, workers=2) == 2
+
+
+def test_the_clusters_are_these():
+    assert cluster_names() == ["distributed", "local", "processes", "threads"]
+
+
+def test_threads_is_one_process_and_processes_have_one_thread():
+    threads, processes = load_cluster("threads").resolve(3), load_cluster("processes").resolve(3)
+    assert (threads["n_workers"], threads["threads_per_worker"]) == (1, 3)
+    assert (processes["n_workers"], processes["threads_per_worker"]) == (3, 1)
+    assert load_cluster("processes").resolve(None)["n_workers"] == usable_cores()
+
+
+def test_every_cluster_stays_on_loopback():
+    for name in cluster_names():
+        options = load_cluster(name).options
+        assert options["host"] == "127.0.0.1"
+        assert options["dashboard_address"].startswith("127.0.0.1:")
+
+
+@pytest.fixture
+def scheduler(tmp_path):
+    """A scheduler and two workers, started by hand with Dask's own command line."""
+    dask = [sys.executable, "-m", "dask"]
+    file = str(tmp_path / "scheduler.json")
+    started = [
+        subprocess.Popen(
+            [
+                *dask,
+                "scheduler",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                "0",
+                "--scheduler-file",
+                file,
+                "--no-dashboard",
+            ],
+            stderr=subprocess.DEVNULL,
+        )
+    ]
+    worker = [
+        *dask,
+        "worker",
+        "--scheduler-file",
+        file,
+        "--host",
+        "127.0.0.1",
+        "--nthreads",
+        "1",
+        "--no-dashboard",
+    ]
+    started += [subprocess.Popen(worker, cwd=tmp_path, stderr=subprocess.DEVNULL) for _ in range(2)]
+    yield file
+    for process in started:
+        process.terminate()
+    for process in started:
+        process.wait()
+
+
+def test_a_cluster_that_was_started_by_hand_is_used_and_left_running(scheduler, words, write_corpus):
+    import json
+    import pathlib
+
+    folder = write_corpus("a 0", "b 1", "c 2")
+    # The workers wait for the file that the scheduler writes, and so do we: by asking for two workers.
+    for _ in range(600):
+        if pathlib.Path(scheduler).exists():
+            break
+        subprocess.run([sys.executable, "-c", "pass"], check=True)
+    assert check_cluster_runs(scheduler, words, folder, workers=2) == 2
+    address = json.loads(pathlib.Path(scheduler).read_text())["address"]
+    assert address.startswith("tcp://127.0.0.1:")
+    assert check_cluster_runs(address, words, folder, workers=2) == 2
+    with (
+        pytest.raises(ClusterError, match="has 2 workers, not 3: start more"),
+        open_cluster(address, workers=3),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "workers", "says"),
+    [
+        ("nonsense", None, "take one of distributed, local, processes, threads"),
+        ("local", 0, "WORKERS must be a whole number above 0"),
+        ("local", -2, "WORKERS must be a whole number above 0"),
+        ("tcp://127.0.0.1:1", None, "no scheduler answers at tcp://127.0.0.1:1"),
+        ("nope/scheduler.json", None, "doesn't exist"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(name, workers, says):
+    with pytest.raises(ClusterError, match=says) as caught, open_cluster(name, workers):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("class: [", "can't be read"),
+        ("options: {}", "needs a 'class'"),
+        ("class: no.such.Cluster", "needs no.such.Cluster"),
+        ("class: distributed.LocalCluster\noptions: {nonsense: 1}", "can't be opened"),
+    ],
+)
+def test_a_cluster_file_with_a_mistake_is_one_clear_line(tmp_path, text, says):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ClusterError, match=says) as caught, open_cluster(str(path)):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cluster_without_a_size_refuses_one(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("class: distributed.LocalCluster\n")
+    with pytest.raises(ClusterError, match="fixed size"):
+        check_cluster(str(path), 3)
+
+
+def test_processes_of_a_distributed_cluster_end_with_a_driver_that_is_killed(tmp_path):
+    import psutil
+
+    code = (
+        "from dataflow.engine.clusters import open_cluster\n"
+        "with open_cluster('distributed', 1) as c:\n"
+        "    print('open', flush=True)\n"
+        "    input()\n"
+    )
+    driver = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert driver.stdout.readline() == b"open\n"
+    children = psutil.Process(driver.pid).children(recursive=True)
+    assert len(children) >= 3
+    driver.kill()
+    driver.wait()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []

@@ -1,0 +1,214 @@
+"""The whole way, on real worker processes and threads."""
+
+import os
+import signal
+import threading
+
+import fsspec
+import pandas as pd
+import pytest
+
+from dataflow import Pipeline, run, stage
+from dataflow.errors import CacheError, CorpusError, OutputError, StrategyError, WorkloadError
+
+TEXTS = [f"document {i} " + "word " * (i % 50) for i in range(200)]
+
+
+def test_outcomes_are_streamed_with_their_values(cluster, words, write_corpus):
+    outcomes = list(run(words.pipeline, write_corpus(*TEXTS), cluster=cluster.client))
+    assert sorted(o.position for o in outcomes) == list(range(200))
+    assert {o.value[1] for o in outcomes} == {str(i) for i in range(200)}
+
+
+def test_with_an_output_pandas_reads_one_row_a_document(cluster, words, write_corpus, tmp_path):
+    folder = write_corpus(*TEXTS, "BAD x", "EXIT x")
+    with run(
+        words.pipeline, folder, cluster=cluster.client, output=tmp_path / "out", batching="fixed:7"
+    ) as running:
+        assert all(o.value is None for o in running)
+        assert running.summary.documents == {"ok": 200, "failed": 2}
+        assert running.total == 202
+    table = pd.read_parquet(tmp_path / "out")
+    assert len(table) == table.document.nunique() == 202
+    assert table[table.status == "failed"].error_type.tolist() == ["DocumentError", "SystemExit"]
+    assert {p.name for p in (tmp_path / "out").iterdir() if not p.name.startswith("part-")} == {"_dataflow"}
+
+
+@pytest.mark.parametrize("poison", ["SEGFAULT", "DIE", "HANG_WITH_THE_LOCK"])
+def test_a_document_that_kills_or_hangs_its_worker_is_quarantined_and_nothing_else_is(
+    cluster, words, write_corpus, tmp_path, poison
+):
+    folder = write_corpus(*TEXTS[:100], f"{poison} x", *TEXTS[100:])
+    options = {"timeout_seconds": 2.0, "batching": "fixed:16"}
+    with run(words.pipeline, folder, cluster=cluster.client, output=tmp_path / "out", **options) as running:
+        assert sum(1 for _ in running) == 201
+    table = pd.read_parquet(tmp_path / "out")
+    bad = table[table.status != "ok"]
+    assert len(table) == table.document.nunique() == 201
+    assert bad.status.tolist() == ["quarantined"]
+    assert bad.document.str.endswith("0100.txt").all()
+    assert bad.error_type.tolist() == ["TimeLimit" if "HANG" in poison else "WorkerDied"]
+
+
+def test_workers_that_are_killed_from_outside_cost_nothing_but_time(processes, words, write_corpus, tmp_path):
+    folder = write_corpus(*TEXTS)
+    options = {"batching": "fixed:2", "cluster": processes.client, "output": tmp_path / "out"}
+    with run(words.pipeline, folder, **options) as running:
+        for number, _ in enumerate(running):
+            if number in (10, 90, 150):
+                pids = list(processes.client.run(os.getpid).values())
+                os.kill(pids[number % len(pids)], signal.SIGKILL)
+    table = pd.read_parquet(tmp_path / "out")
+    assert len(table) == table.document.nunique() == 200
+    assert set(table.status) == {"ok"}
+
+
+def test_leaving_early_cancels_what_is_in_flight_and_keeps_what_is_committed(
+    processes, words, write_corpus, tmp_path
+):
+    folder = write_corpus(*TEXTS)
+    with run(
+        words.pipeline, folder, cluster=processes.client, output=tmp_path / "out", batching="fixed:2"
+    ) as running:
+        for _ in zip(range(5), running, strict=False):
+            pass
+        committed = running.committed
+    assert 5 <= committed < 200
+    assert len(pd.read_parquet(tmp_path / "out")) >= committed
+    assert processes.client.run(os.getpid)
+    assert not processes.client.run_on_scheduler(lambda dask_scheduler: dict(dask_scheduler.tasks))
+
+
+def test_nothing_of_a_run_is_left_on_the_workers(processes, words, write_corpus):
+    from dataflow.graph import plan
+
+    list(run(words.pipeline, write_corpus("a b"), cluster=processes.client))
+    assert list(processes.client.run(lambda: len(plan._plans)).values()) == [0, 0]
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+@pytest.mark.parametrize("cache", ["lru", "redis"])
+def test_a_cache_changes_no_outcome_and_answers_the_second_time(processes, words, write_corpus, cache, fuse):
+    from dataflow.memo.server import find_server
+
+    folder = write_corpus(*TEXTS, "BAD x")
+    with find_server(None) as server:
+        options = {"cluster": processes.client, "cache": cache, "fuse": fuse, "redis_url": server.url}
+        plain = {o.document: (o.status, o.value) for o in run(words.pipeline, folder, cluster="inline")}
+        cold = list(run(words.pipeline, folder, **options))
+        warm = list(run(words.pipeline, folder, **options))
+    for outcomes in (cold, warm):
+        assert {o.document: (o.status, o.value) for o in outcomes} == plain
+    if cache == "redis":
+        assert {o.cache for o in warm if o.status == "ok"} == {"redis"}
+
+
+def test_a_redis_that_dies_in_the_middle_costs_only_the_hits(processes, words, write_corpus):
+    from dataflow.memo.server import find_server
+
+    with find_server(None) as server:
+        options = {
+            "cluster": processes.client,
+            "cache": "redis",
+            "redis_url": server.url,
+            "batching": "fixed:4",
+        }
+        with run(words.pipeline, write_corpus(*TEXTS), **options) as running:
+            for number, outcome in enumerate(running):
+                assert outcome.status == "ok"
+                if number == 20:
+                    os.kill(server.embedded.pid, signal.SIGKILL)
+            assert running.summary.total == 200
+
+
+def test_documents_that_only_the_driver_can_read_run_on_processes(processes, words):
+    store = fsspec.filesystem("memory")
+    for i in range(20):
+        store.pipe(f"/run-test/{i}.txt", f"document {i}".encode())
+    outcomes = list(run(words.pipeline, "memory://run-test", cluster=processes.client))
+    assert {o.value[1] for o in outcomes} == {str(i) for i in range(20)}
+
+
+def test_a_value_that_cannot_be_sent_is_that_documents_failure(processes, write_corpus):
+    @stage
+    def lock_for_b(data: bytes):
+        return threading.Lock() if data == b"b" else data
+
+    outcomes = list(run(Pipeline(lock_for_b), write_corpus("a", "b", "c"), cluster=processes.client))
+    assert sorted(o.status for o in outcomes) == ["failed", "ok", "ok"]
+
+
+def test_a_value_that_does_not_fit_its_column_is_that_documents_failure(processes, write_corpus, tmp_path):
+    @stage
+    def number_for_b(data: bytes) -> str:
+        return 3 if data == b"b" else data.decode()
+
+    list(
+        run(
+            Pipeline(number_for_b),
+            write_corpus("a", "b", "c"),
+            cluster=processes.client,
+            output=tmp_path / "o",
+        )
+    )
+    table = pd.read_parquet(tmp_path / "o").sort_values("document")
+    assert table.status.tolist() == ["ok", "failed", "ok"]
+    assert table.error_type.tolist()[1] == "UnwritableValue"
+
+
+def test_a_pipeline_that_cannot_travel_is_refused_before_anything_is_written(
+    processes, write_corpus, tmp_path
+):
+    held = threading.Lock()
+
+    @stage
+    def locked(data: bytes) -> int:
+        with held:
+            return len(data)
+
+    with pytest.raises(WorkloadError, match="can't be sent"):
+        run(Pipeline(locked), write_corpus("a"), cluster=processes.client, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_memoized_is_said_and_still_runs(write_corpus):
+    @stage(pure=False)
+    def impure(data: bytes) -> int:
+        return len(data)
+
+    with run(Pipeline(impure), write_corpus("a"), cluster="inline", cache="lru") as running:
+        assert [o.value for o in running] == [1]
+        assert running.summary.uncacheable == "stage impure says pure=False"
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"corpus": "/nope"}, CorpusError),
+        ({"cache": "nonsense"}, StrategyError),
+        ({"cache": "redis", "redis_url": "redis://:secret@127.0.0.1:1/0"}, CacheError),
+        ({"output": "/proc/nope/out"}, OutputError),
+    ],
+)
+def test_a_mistake_is_found_before_anything_is_written(words, write_corpus, tmp_path, options, error):
+    arguments = {"corpus": write_corpus("a"), "output": tmp_path / "out", "cluster": "inline", **options}
+    with pytest.raises(error) as caught:
+        run(words.pipeline, arguments.pop("corpus"), **arguments)
+    assert "secret" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_threads_and_processes_give_the_same_text_for_every_format(words, tmp_path, processes):
+    from dataflow.engine.clusters import open_cluster
+    from dataflow.workload import load_workload
+
+    mixed = load_workload("mixed")
+    (tmp_path / "corpus").mkdir()
+    mixed.generate(tmp_path / "corpus", documents=80, seed=3)
+
+    def rows(client):
+        found = run(mixed.pipeline, tmp_path / "corpus", cluster=client)
+        return {o.document: (o.status, o.error, o.value) for o in found}
+
+    with open_cluster("threads", 4) as threads:
+        assert rows(threads.client) == rows(processes.client)
