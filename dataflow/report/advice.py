@@ -56,7 +56,7 @@ def _advise(question: str, arms: Sequence[Arm], noise: str) -> Advice:
     if best is None:
         return Advice(question, None, "no strategy can be recommended.", _why_none(arms))
     speed = f"{amount(best.documents_per_second)} documents/s"
-    finding = f"{best.label} has the highest median, {speed}{_against_base(best)}."
+    finding = f"{best.strategy} has the highest median, {speed}{_against_base(best)}."
     caveat = " ".join(filter(None, (_caveat(best, arms), noise)))
     return Advice(question, best, finding, caveat)
 

@@ -8,7 +8,7 @@ from typing import Any
 from dataflow.report.data import memory_lines, node_seconds, typical_trial
 from dataflow.report.layout import by_group, column, empty, strips
 from dataflow.report.markup import Html, Section, escape, heading, script_json, table
-from dataflow.report.numbers import amount, megabytes, percent, seconds
+from dataflow.report.numbers import amount, finite, megabytes, percent, seconds
 from dataflow.report.palette import colours
 from dataflow.report.plots import Picture, Value, lines, pairs, points, stacks
 from dataflow.report.results import Results
@@ -78,14 +78,14 @@ def _against_batch(arms: Sequence[Arm], value: Value, axis: str) -> Picture | No
         {"name": arm.label, "x": x, "y": y}
         for arm in arms
         for row in arm.trials
-        if (x := row.get("batch_documents_mean")) and (y := value(row)) is not None
+        if (x := finite(row.get("batch_documents_mean")) or 0) > 0 and (y := finite(value(row))) is not None
     ]
     return points(rows, "documents in a batch, mean", axis, colours([arm.label for arm in arms]))
 
 
 def cache(results: Results) -> Section:
     """Cold against warm, hits, and the time they saved."""
-    lead = "Cold: the cache is empty. Warm: the same documents again. Time saved is after lookups and ."
+    lead = "Cold: the cache is empty. Warm: the same documents. Time saved is net of lookups and stores."
     section = Section("cache", "Cache", lead)
     columns = (
         "strategy",
@@ -152,12 +152,12 @@ def _varied(arms: Sequence[Arm], factor: str) -> list[Arm]:
 
 
 def _overhead_percent(row: Mapping[str, Any], nodes: Mapping[int, Mapping[str, float]]) -> float | None:
-    overhead, explained = row.get("overhead_seconds"), sum(nodes.get(row["trial"], {}).values())
+    overhead, explained = finite(row.get("overhead_seconds")), sum(nodes.get(row["trial"], {}).values())
     if overhead is None or not overhead + explained:
         return None
-    return max(0.0, 100.0 * float(overhead) / (float(overhead) + explained))
+    return max(0.0, 100.0 * overhead / (overhead + explained))
 
 
 def _mean(values: Iterable[float | None]) -> float:
-    known = [value for value in values if value is not None]
+    known = [number for value in values if (number := finite(value)) is not None]
     return sum(known) / len(known) if known else 0.0

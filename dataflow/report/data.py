@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dataflow.outcome import OK
+from dataflow.report.numbers import finite
 from dataflow.report.summary import Arm
 
 if TYPE_CHECKING:
@@ -64,12 +65,12 @@ def node_seconds(stages: pa.Table, batches: pa.Table) -> dict[int, dict[str, flo
     found: dict[int, dict[str, float]] = {}
     for row in stages.to_pylist():
         nodes = found.setdefault(row["trial"], {})
-        nodes[row["node"] or ""] = nodes.get(row["node"] or "", 0.0) + (row["seconds"] or 0.0)
+        nodes[row["node"] or ""] = nodes.get(row["node"] or "", 0.0) + (finite(row["seconds"]) or 0.0)
     if found or not batches.num_rows:
         return found
     summed = batches.group_by("trial").aggregate([(f"{node}_seconds", "sum") for node in _NODES])
     return {
-        row["trial"]: {node: row[f"{node}_seconds_sum"] or 0.0 for node in _NODES}
+        row["trial"]: {node: finite(row[f"{node}_seconds_sum"]) or 0.0 for node in _NODES}
         for row in summed.to_pylist()
     }
 
@@ -89,7 +90,7 @@ def memory_lines(resources: pa.Table, trials: Iterable[int]) -> dict[int, list[M
     rows = resources.filter(pc.is_in(resources["trial"], value_set=wanted)).sort_by("at_seconds").to_pylist()
     samples: dict[tuple[int, str], list[tuple[float, float]]] = {}
     for row in rows:
-        if row["at_seconds"] is not None and row["rss_bytes"] is not None:
+        if finite(row["at_seconds"]) is not None and row["rss_bytes"] is not None:
             key = (row["trial"], row["process"] or "")
             samples.setdefault(key, []).append((row["at_seconds"], row["rss_bytes"] / 1e6))
     found: dict[int, list[MemoryLine]] = {}

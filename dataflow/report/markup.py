@@ -57,12 +57,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], text_columns: i
         text_columns: how many columns from the left hold text; the rest are numbers, to the right.
     """
     head = "".join(f'<th scope="col"{_side(i, text_columns)}>{escape(c)}</th>' for i, c in enumerate(columns))
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td{_side(i, text_columns)}>{escape(cell)}</td>" for i, cell in enumerate(row))
-        + "</tr>"
-        for row in rows
-    )
+    body = "".join(f"<tr>{_cells(columns, row, text_columns)}</tr>" for row in rows)
     inner = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
     return Html(f'<div class="scroll" tabindex="0"><table>{inner}</table></div>')
 
@@ -70,7 +65,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], text_columns: i
 def facts(data: Mapping[str, Any]) -> Html:
     """Nested data as a list of names and values."""
     items = "".join(
-        f"<dt>{escape(k)}</dt><dd>{_fact(v)}</dd>" for k, v in data.items() if v not in (None, "", {}, [])
+        f"<dt>{escape(k)}</dt><dd>{_fact(str(k), v)}</dd>"
+        for k, v in data.items()
+        if v not in (None, "", {}, [])
     )
     return Html(f"<dl>{items}</dl>")
 
@@ -87,13 +84,26 @@ def script_json(data: Any) -> Html:
     return Html(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
+def _cells(columns: Sequence[str], row: Sequence[Any], text_columns: int) -> str:
+    # a narrow window shows each row as a list, and then needs the column's name in each cell
+    return "".join(
+        f'<td data-column="{escape(name)}"{_side(i, text_columns)}>{escape(cell)}</td>'
+        for i, (name, cell) in enumerate(zip(columns, row, strict=True))
+    )
+
+
 def _side(index: int, text_columns: int) -> str:
     return "" if index < text_columns else ' class="number"'
 
 
-def _fact(value: Any) -> Html:
+def _fact(name: str, value: Any) -> Html:
     if isinstance(value, Mapping):
         return facts(value)
+    if isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
+        inner = "".join(facts(item) if isinstance(item, Mapping) else escape(item) for item in value)
+        return Html(f"<details><summary>{len(value)} entries</summary>{inner}</details>")
     if isinstance(value, (list, tuple)):
-        return escape(", ".join(map(str, value)))
+        return Html("<br>".join(map(escape, value)))
+    if name.endswith("_bytes") and isinstance(value, int):
+        return escape(f"{value:,}")
     return escape(value)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["NOTHING", "amount", "megabytes", "percent", "seconds", "times"]
+__all__ = ["NOTHING", "amount", "finite", "megabytes", "percent", "seconds", "times"]
 
 #: What stands where there is no number.
 NOTHING = "-"
+
+
+def finite(value: float | None) -> float | None:
+    """The number itself, or ``None`` where it is no number that can be drawn or added."""
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def amount(value: float | None) -> str:

@@ -19,13 +19,16 @@ _POLICY = (
 )  # fmt: skip
 
 
-def page(title: str, subtitle: str, advice: Sequence[Advice], sections: Sequence[Section]) -> str:
+def page(
+    title: str, subtitle: str, advice: Sequence[Advice], notes: Sequence[str], sections: Sequence[Section]
+) -> str:
     """The whole HTML text.
 
     Args:
         title: the run's name.
         subtitle: what it was, in one line.
         advice: the verdicts, on top.
+        notes: what went otherwise than asked for, below them.
         sections: what follows, in order.
     """
     figures = _Figures()
@@ -36,7 +39,7 @@ def page(title: str, subtitle: str, advice: Sequence[Advice], sections: Sequence
         title=escape(title),
         subtitle=escape(subtitle),
         style=_own("page.css"),
-        verdict="".join(map(_verdict, advice)),
+        verdict="".join(map(_verdict, advice)) + _notes(notes),
         links=links,
         body=body,
         bokeh=_bokeh(),
@@ -77,6 +80,11 @@ def _verdict(advice: Advice) -> str:
         f'<p class="finding">{escape(_capital(advice.finding))}</p>'
         f'<p class="caveat">{escape(advice.caveat)}</p></div>'
     )
+
+
+def _notes(notes: Sequence[str]) -> str:
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f'<ul class="notes">{items}</ul>' if notes else ""
 
 
 def _capital(sentence: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dataflow.report.numbers import finite
 from dataflow.report.palette import INK, colour_of_factor
 from dataflow.report.summary import Arm
 
@@ -52,7 +53,7 @@ def strip(arms: Sequence[Arm], value: Value, axis: str, *, reference: float | No
         }
         for arm in arms
         for row in arm.trials
-        if (x := _finite(value(row))) is not None
+        if (x := finite(value(row))) is not None
     ]
     if not dots:
         return None
@@ -122,6 +123,7 @@ def points(
     )
     _hover(plot, marks, [("strategy", "@name"), (x_axis, "@x{0,0.[0]}"), (y_axis, "@y{0,0.[000]}")])
     _middles(plot, rows)
+    _round_ticks(plot, [row["x"] for row in rows])
     plot.xaxis.axis_label, plot.yaxis.axis_label = x_axis, y_axis
     return Picture(plot, {name: colour[name] for name in dict.fromkeys(row["name"] for row in rows)})
 
@@ -186,7 +188,21 @@ def _rows_figure(labels: Sequence[str], axis: str, values: Sequence[float], kind
     height = _FRAME_PIXELS + _ROW_PIXELS * len(labels)
     plot = _figure(height=height, y_range=list(reversed(labels)), **options)
     plot.xaxis.axis_label = f"{axis}, logarithmic" if kind == "log" else axis
+    if kind == "log":
+        _round_ticks(plot, values)
     return plot
+
+
+def _round_ticks(plot: figure, values: Sequence[float]) -> None:
+    """A few round numbers on a logarithmic axis; Bokeh's own ticks run into each other or are powers."""
+    from bokeh.models import BasicTickFormatter, FixedTicker
+
+    low, high = math.log10(min(values)), math.log10(max(values))
+    steps = (1, 2, 5) if high - low < 1.2 else (1, 3) if high - low < 3 else (1,)
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    ticker = FixedTicker(ticks=[float(f"{step}e{decade}") for decade in decades for step in steps])
+    plot.xaxis.ticker = plot.xgrid.ticker = ticker
+    plot.xaxis.formatter = BasicTickFormatter(use_scientific=False)
 
 
 def _scale(values: Sequence[float]) -> str:
@@ -231,10 +247,6 @@ def _median(arm: Arm, value: Value) -> float:
     from dataflow.report.summary import median_of
 
     return median_of(value(row) for row in arm.trials) or 0.0
-
-
-def _finite(value: float | None) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _colour(arm: Arm) -> str:

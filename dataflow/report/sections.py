@@ -123,7 +123,7 @@ def _efficiency(results: Results) -> Section:
 
 
 def _repeat(results: Results) -> Section:
-    section = Section("repeat", "Environment, and how to repeat this", "")
+    section = Section("repeat", "How to repeat this", "")
     run = dict(results.run)
     environment = run.get("environment")
     command = run.get("command") or (environment.get("command") if isinstance(environment, Mapping) else None)

@@ -61,9 +61,13 @@ class Arm:
 
     @property
     def label(self) -> str:
-        """Strategy and phase, as pictures and tables show it."""
-        name = f"{self.strategy} · {self.phase}" if self.phase else self.strategy
-        return f"{name} (other results)" if self.disqualified else name
+        """The name, and whether the arm is disqualified, as pictures and tables show it."""
+        return f"{self.name} (other results)" if self.disqualified else self.name
+
+    @property
+    def name(self) -> str:
+        """Strategy and phase."""
+        return f"{self.strategy} · {self.phase}" if self.phase else self.strategy
 
     @property
     def blocks(self) -> int:

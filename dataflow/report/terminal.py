@@ -55,19 +55,22 @@ def _table(arms: list[Arm], title: str) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=Text(title) if title else None, title_justify="left"
     )
-    table.add_column("strategy", no_wrap=True, overflow="fold")
+    table.add_column("strategy", overflow="fold")
     for name in ("docs/s", "to base", "min-max", "ok", "hits", "memory"):
         table.add_column(name, justify="right", no_wrap=True)
     for arm in arms:
         style = "red" if arm.disqualified else ""
-        table.add_row(Text(arm.label, style=style), *map(Text, _cells(arm)))
+        table.add_row(Text(arm.name, style=style), *map(Text, _cells(arm)))
     return table
 
 
 def _cells(arm: Arm) -> list[str]:
-    span = f"{min(arm.ratios):.2f}-{max(arm.ratios):.2f}" if len(arm.ratios) > 1 else NOTHING
+    ratio, span = times(arm.ratio), NOTHING
+    if arm.disqualified:
+        ratio, span = NOTHING, "other results"
+    elif len(arm.ratios) > 1:
+        span = f"{min(arm.ratios):.2f}-{max(arm.ratios):.2f}"
     return [
-        amount(arm.documents_per_second), times(arm.ratio), span, percent(arm.success_rate),
-        percent(arm.hit_rate),
+        amount(arm.documents_per_second), ratio, span, percent(arm.success_rate), percent(arm.hit_rate),
         megabytes(arm.median("peak_rss_bytes")),
     ]  # fmt: skip

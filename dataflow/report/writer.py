@@ -31,8 +31,17 @@ def build(folder: str | os.PathLike[str]) -> Path:
     results = load(path)
     write_csv(path, results.tables, results.arms)
     name = path.resolve().name
-    text = page(name, _subtitle(results), results.advice, sections(results))
+    text = page(name, _subtitle(results), results.advice, _notes(results), sections(results))
     return write_text(path / "report.html", text)
+
+
+def _notes(results: Results) -> list[str]:
+    """What the run noted, and that it didn't come to its end, if so."""
+    noted = results.run.get("notes") or []
+    notes = list(map(str, noted)) if isinstance(noted, (list, tuple)) else [str(noted)]
+    if results.run.get("complete") is False:
+        notes.append("The run didn't come to its end: this is what it had until then.")
+    return notes
 
 
 def _subtitle(results: Results) -> str:

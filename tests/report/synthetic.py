@@ -94,7 +94,8 @@ def _trial(folder, chance, trial, block, position, arm, documents, wrong):
         "batching": "adaptive", "collect": "as_completed", "fuse": True, "documents": documents,
         "ok": documents - failed - quarantined, "failed": failed, "quarantined": quarantined,
         "success_rate": (documents - 4) / documents, "bytes_in": documents * 90_000,
-        "bytes_out": documents * 9_000, "wall_seconds": wall, "cpu_seconds": 1.8 * wall, "documents_per_second": speed,
+        "bytes_out": documents * 9_000, "wall_seconds": wall, "cpu_seconds": 1.8 * wall,
+        "documents_per_second": speed,
         "first_result_seconds": wall / 9, "latency_p50_seconds": 1.6 / speed,
         "latency_p95_seconds": 5 / speed,
         "latency_p99_seconds": 9 / speed, "hits": hits, "misses": documents - hits if phase else 0,
@@ -117,7 +118,8 @@ def _details(folder, chance, trial, wall, documents, peak, warm, redis):
     folder.append("stages", [{"trial": trial, "node": n, "seconds": s * wall} for n, s in work.items()])
     folder.append("batches", [
         {"trial": trial, "batch": b, "worker": f"w:{b % 2}", "documents": 10, "bytes": 900_000,
-         "seconds": 0.2, "cpu_seconds": 0.2, "started_seconds": b * 0.1, "probe_seconds": 0.02, "compute_seconds": 0.15}
+         "seconds": 0.2, "cpu_seconds": 0.2, "started_seconds": b * 0.1, "probe_seconds": 0.02,
+         "compute_seconds": 0.15}
         for b in range(6)
     ])  # fmt: skip
     bad = {5: ERRORS[0], 6: ERRORS[0], 9: ERRORS[1], 11: ERRORS[2]}

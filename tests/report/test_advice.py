@@ -69,7 +69,8 @@ def test_when_all_are_wrong_nothing_is_recommended_and_the_reason_is_said():
     given = only(rows)
     assert given.arm is None
     assert given.sentence.endswith(
-        "no strategy can be recommended. Those that ran to their end gave other results than the serial baseline."
+        "no strategy can be recommended. "
+        "Those that ran to their end gave other results than the serial baseline."
     )
 
 

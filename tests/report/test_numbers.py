@@ -10,7 +10,8 @@ from dataflow.report.numbers import amount, megabytes, percent, seconds, times
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (0.001234, "0.00123"), (4.5678, "4.57"), (78.94, "78.9"), (1234.5, "1,234"), (0, "0"), (-2.5, "-2.50"),
+        (0.001234, "0.00123"), (4.5678, "4.57"), (78.94, "78.9"), (1234.5, "1,234"), (0, "0"),
+        (-2.5, "-2.50"),
         (None, "-"), (math.nan, "-"), (math.inf, "-"),
     ],
 )  # fmt: skip

@@ -85,7 +85,8 @@ def test_nothing_is_asked_of_any_host(desk, report):
 
 def test_every_picture_is_painted(desk):
     painted = desk.page.evaluate(PAINTED)
-    assert len(painted) == 9
+    # speed, time, memory, memory over time, success, two of batches, cache, worker time, efficiency
+    assert len(painted) == 10
     assert min(painted) > 100
 
 
@@ -95,13 +96,10 @@ def test_hostile_names_stay_text(desk, report):
     assert "<img src=x onerror=" in desk.page.locator("#success").inner_text()
 
 
-def test_the_page_could_not_fetch_if_it_wanted_to(desk):
-    refused = "() => fetch('http://127.0.0.1:9/').then(() => 'fetched', (error) => error.name)"
-    found = Opened(desk.page)
-    assert desk.page.evaluate(refused) == "TypeError"
-    assert found.requests == []
-    desk.complaints.clear()
-    desk.requests[1:] = []
+def test_the_page_could_not_fetch_if_it_wanted_to(browser, report):
+    found = opened(browser, report)
+    found.page.evaluate("() => fetch('http://127.0.0.1:9/').catch(() => null)")
+    assert any("Content Security Policy" in complaint for complaint in found.complaints)
 
 
 def test_another_trial_can_be_chosen_for_memory_over_time(desk):
@@ -124,7 +122,8 @@ def test_dark_windows_get_light_letters(browser, report):
     colours = {}
     for scheme in ("light", "dark"):
         page = opened(browser, report, color_scheme=scheme).page
-        axis = "[...Bokeh.documents[0].all_models].find((m) => 'major_label_text_color' in m).major_label_text_color"
+        key = "major_label_text_color"
+        axis = f"[...Bokeh.documents[0].all_models].find((model) => '{key}' in model).{key}"
         colours[scheme] = (page.evaluate(axis), page.evaluate("getComputedStyle(document.body).color"))
     assert colours["light"][0] != colours["dark"][0]
     assert colours["light"][1] != colours["dark"][1]

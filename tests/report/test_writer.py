@@ -36,7 +36,8 @@ def test_the_report_is_one_file_with_the_verdict_first(run):
 def test_every_question_has_its_section(run):
     anchors = re.findall(r'<section id="([a-z-]+)">', text_of(build(run)))
     assert anchors == [
-        "strategies", "speed", "time", "memory", "success", "batches", "cache", "worker-time", "efficiency", "repeat",
+        "strategies", "speed", "time", "memory", "success", "batches", "cache", "worker-time", "efficiency",
+        "repeat",
     ]  # fmt: skip
 
 
@@ -94,8 +95,9 @@ def test_zeros_and_values_that_are_no_numbers_are_no_obstacle(tmp_path):
     folder = ResultsFolder.create(tmp_path, "w", "c")
     numbers = (0.0, float("nan"), float("inf"), -1.0)
     folder.append("trials", (
-        {"trial": i, "strategy": f"s{i}", "documents_per_second": n, "wall_seconds": n, "efficiency": n, "documents": 0,
-         "peak_rss_bytes": 0, "batch_documents_mean": n, "overhead_seconds": n, "factor": "batching", "hits": 0,
+        {"trial": i, "strategy": f"s{i}", "documents_per_second": n, "wall_seconds": n, "efficiency": n,
+         "documents": 0, "peak_rss_bytes": 0, "batch_documents_mean": n, "overhead_seconds": n, "factor": "batching",
+         "hits": 0,
          "misses": 1, "phase": "cold", "seconds_saved": n, "latency_p50_seconds": n}
         for i, n in enumerate(numbers)
     ))  # fmt: skip
