@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from dataflow import Pipeline, Strategy, stage
+from dataflow.corpus import open_corpus
+from dataflow.measure.probes import ProcessProbe, RedisProbe
+from dataflow.measure.records import Reference
+from dataflow.measure.subject import EngineSubject
+from dataflow.measure.tables import TABLES, ResultsFolder, read_results
+from dataflow.measure.trial import run_trial
+
+
+@stage
+def text(data: bytes) -> str:
+    return data.decode("ascii")
+
+
+@stage
+def shout(data: bytes) -> str:
+    return data.decode("ascii").upper()
+
+
+DESIGN = {"trial": 3, "strategy": "base", "phase": "", "cache": "none"}
+
+
+@pytest.fixture
+def documents(tmp_path):
+    """Five documents, one of which can't be decoded."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for i in range(4):
+        (folder / f"{i}.txt").write_text(f"document {i}")
+    (folder / "bad.txt").write_bytes(b"\xff")
+    return list(open_corpus(str(folder)))
+
+
+def subject(*stages, cache="none", **options):
+    return EngineSubject(Pipeline(*stages), Strategy(cache=cache, batching="fixed:2"), None, **options)
+
+
+def test_a_trial_becomes_rows_of_every_table(documents, tmp_path):
+    records = run_trial(subject(text), documents, DESIGN, scratch=tmp_path)
+    trial = records.trial
+    assert (trial["documents"], trial["ok"], trial["failed"], trial["success_rate"]) == (5, 4, 1, 0.8)
+    assert trial["bytes_in"] == sum(d.size_bytes for d in documents)
+    assert trial["bytes_out"] > 0
+    assert (trial["batches"], trial["batch_documents_mean"]) == (3, 5 / 3)
+    assert 0 < trial["first_result_seconds"] <= trial["wall_seconds"]
+    assert trial["latency_p50_seconds"] <= trial["latency_p95_seconds"] <= trial["latency_p99_seconds"]
+    assert (trial["hits"], trial["misses"], trial.get("hit_rate")) == (0, 0, None)
+    assert sum(row["documents"] for row in records.tables["batches"]) == 5
+    assert all(row["started_seconds"] >= 0 for row in records.tables["batches"])
+    by_name = {os.path.basename(row["document"]): row for row in records.tables["documents"]}
+    assert by_name["bad.txt"]["error_type"] == "UnicodeDecodeError"
+    assert by_name["0.txt"]["characters"] == len("document 0")
+    assert {row["node"] for row in records.tables["stages"]} == {"probe", "text", "write"}
+    assert {row["process"] for row in records.tables["resources"]} == {"driver"}
+
+
+def test_the_rows_fit_the_tables(documents, tmp_path):
+    results = ResultsFolder.create(tmp_path / "results")
+    run_trial(subject(text), documents, DESIGN, scratch=tmp_path).save(results)
+    tables = read_results(results.path)
+    assert all(tables[name].num_rows for name in TABLES)
+
+
+def test_what_no_node_explains_and_what_nodes_explain_add_up_to_the_workers_time(documents, tmp_path):
+    records = run_trial(subject(text), documents, DESIGN, scratch=tmp_path)
+    explained = sum(row["seconds"] for row in records.tables["stages"])
+    trial = records.trial
+    assert explained + trial["overhead_seconds"] == pytest.approx(trial["wall_seconds"] * trial["threads"])
+
+
+def test_equal_results_match_the_reference_and_others_do_not(documents, tmp_path):
+    output = run_trial(subject(text), documents, DESIGN, scratch=tmp_path).output
+    assert output is not None
+    reference = Reference(output, cpu_seconds=1.0)
+    same = run_trial(subject(text), documents, DESIGN, scratch=tmp_path, reference=reference).trial
+    other = run_trial(subject(shout), documents, DESIGN, scratch=tmp_path, reference=reference).trial
+    assert (same["matches_serial"], other["matches_serial"]) == (True, False)
+    assert same["ideal_seconds"] == 1.0
+    assert same["efficiency"] == pytest.approx(1.0 / same["wall_seconds"])
+
+
+def test_an_answer_from_the_cache_that_is_not_the_references_is_stale(documents, tmp_path):
+    cached = subject(text, cache="lru", namespace=f"test-{tmp_path}")
+    design = {**DESIGN, "cache": "lru", "phase": "cold"}
+    cold = run_trial(cached, documents, design, scratch=tmp_path)
+    wrong = run_trial(subject(shout), documents, DESIGN, scratch=tmp_path).output
+    assert cold.output is not None
+    assert wrong is not None
+    warm = {**design, "phase": "warm"}
+    fresh, stale = (
+        run_trial(cached, documents, warm, scratch=tmp_path, reference=Reference(o, 1.0)).trial
+        for o in (cold.output, wrong)
+    )
+    assert cold.trial["hits"] == 0
+    assert cold.trial["misses"] == 5
+    assert (fresh["hits_lru"], fresh["misses"], fresh["hit_rate"]) == (4, 1, 0.8)
+    assert (fresh["stale"], stale["stale"]) == (0, 4)
+    assert "efficiency" not in fresh  # nothing limits a warm run to what cores can compute
+
+
+def test_a_trial_that_raises_is_a_row_with_its_error(documents, tmp_path):
+    class Broken:
+        workers = threads = 2
+
+        def execute(self, documents, folder):
+            raise OSError("the disk\nis full")
+
+        def probes(self):
+            return [ProcessProbe()]
+
+    records = run_trial(Broken(), documents, DESIGN, scratch=tmp_path)
+    assert records.trial["error"] == "OSError: the disk is full"
+    assert records.output is None
+    assert {row["process"] for row in records.tables["resources"]} == {"driver"}
+
+
+def test_ctrl_c_goes_through_and_leaves_no_output(documents, tmp_path):
+    class Stopped:
+        workers = threads = 1
+
+        def execute(self, documents, folder):
+            folder.mkdir()
+            raise KeyboardInterrupt
+
+        def probes(self):
+            return []
+
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(Stopped(), documents, DESIGN, scratch=scratch)
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_probe_that_fails_costs_its_samples_and_not_the_trial(documents, tmp_path):
+    class Deaf:
+        def start(self):
+            pass
+
+        def stop(self):
+            raise OSError("no answer")
+
+    tried = subject(text)
+    tried.probes = lambda: [Deaf(), ProcessProbe()]
+    records = run_trial(tried, documents, DESIGN, scratch=tmp_path)
+    assert records.trial["ok"] == 4
+    assert {row["process"] for row in records.tables["resources"]} == {"driver"}
+
+
+def test_a_server_is_sampled_by_asking_it():
+    info = {"process_id": 9, "cpu_seconds": 2.0, "rss_bytes": 1000}
+    probe = RedisProbe("redis://nowhere", lambda url: info)
+    probe.start()
+    assert {(s.process, s.process_id, s.rss_bytes) for s in probe.stop()} == {("redis", 9, 1000)}
+
+
+def test_a_server_that_does_not_answer_has_no_samples():
+    def refuse(url):
+        raise OSError("refused")
+
+    probe = RedisProbe("redis://nowhere", refuse)
+    probe.start()
+    assert probe.stop() == []
+
+
+def test_only_the_way_through_the_corpus_is_timed(documents, tmp_path, monkeypatch):
+    from dataflow.measure import trial as module
+
+    ended = []
+    read = module.read_output
+    monkeypatch.setattr(module, "read_output", lambda *a: (ended.append(time.perf_counter()), read(*a))[1])
+    tried = subject(text)
+    execute, seen = tried.execute, []
+    tried.execute = lambda *a: seen.append(execute(*a)) or seen[0]
+    trial = run_trial(tried, documents, DESIGN, scratch=tmp_path).trial
+    assert seen[0].ended <= ended[0]
+    assert trial["wall_seconds"] == seen[0].ended - seen[0].started
