@@ -79,8 +79,10 @@ class Manifest:
 
         A folder that was made for this run and in which nothing counts is removed with all that is in it.
         """
-        if self._file:
-            self._file.flush()
+        # What is on disk counts, and not what was noted here: Ctrl-C may have come between the two.
+        records = [r for r in committed_parts(self.folder) if "part" in r]
+        self.parts = {r["part"] for r in records}
+        self.rows = sum(r["rows"] for r in records)
         orphans = [p for p in self._listed() if os.path.basename(p) not in self.parts]
         for path in orphans:
             self._fs.rm_file(path)

@@ -137,6 +137,7 @@ class Run:
         finally:
             if manifest:
                 manifest.finish(complete=complete)
+                self._committed = manifest.rows
 
     def _count(self, outcome: Outcome) -> None:
         summary = self.summary

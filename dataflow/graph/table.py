@@ -72,7 +72,7 @@ def sink_for(pipeline: Pipeline, folder: str) -> Sink:
     fields = _fields(returns)
     if fields is not None:
         taken = {name for name, _, _ in _BASE}
-        optional = getattr(returns, "__optional_keys__", frozenset())
+        optional: frozenset[str] = getattr(returns, "__optional_keys__", frozenset())
         columns = (
             (f"value_{n}" if n in taken else n, _type_name(t), f"{n}?" if n in optional else n)
             for n, t in fields.items()

@@ -1,0 +1,130 @@
+"""The commands, as a user types them."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+DATAFLOW = [sys.executable, "-m", "dataflow"]
+
+
+def dataflow(*arguments, **options):
+    return subprocess.run([*DATAFLOW, *arguments], capture_output=True, text=True, timeout=170, **options)
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["run"], ["bench"], ["report"], ["corpus"], ["corpus", "list"], ["doctor"]]
+)
+def test_every_command_explains_itself(command):
+    done = dataflow(*command, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: dataflow")
+
+
+def test_the_commands_are_these():
+    from dataflow.cli.commands import COMMANDS
+
+    assert list(COMMANDS) == ["bench", "run", "report", "corpus", "doctor"]
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from click.testing import CliRunner; from dataflow.cli import cli\n"
+        "assert CliRunner().invoke(cli, ['--help']).exit_code == 0\n"
+        "print(sorted({'dask', 'distributed', 'pandas', 'pyarrow', 'bokeh', 'redis', 'rich'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "bokeh" not in done.stdout
+    assert "distributed" not in done.stdout
+
+
+def test_a_run_of_the_real_formats_gives_one_row_a_document(tmp_path):
+    made = dataflow(
+        "corpus", "make", "docs", "--workload", "mixed", "--documents", "40", "--seed", "5", cwd=tmp_path
+    )
+    assert made.stdout == "40 documents in docs\n"
+    listed = dataflow("corpus", "list", "docs", cwd=tmp_path)
+    assert listed.stdout.splitlines()[-1].split()[0] == "40"
+    done = dataflow(
+        "run", "--workload", "mixed", "--corpus", "docs", "--cluster", "processes", "--output", "out",
+        "--cache", "redis", "--batch", "fixed:8", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("40 documents in ")
+    assert "dashboard: http://127.0.0.1:" in done.stderr
+    table = pd.read_parquet(tmp_path / "out")
+    assert len(table) == table.document.nunique() == 40
+    assert {"document", "media_type", "size_bytes", "status", "error_type", "error", "attempts"} <= set(
+        table.columns
+    )
+    good = table[table.status == "ok"]
+    assert len(good) >= 30
+    assert (good.characters > 0).any()
+    assert all(isinstance(chunk, str) for chunks in good.chunks for chunk in chunks)
+    assert table[table.status != "ok"].error.notna().all()
+
+
+def test_strict_makes_a_bad_document_an_exit_status(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "empty.pdf").write_bytes(b"")
+    arguments = ["run", "--corpus", "docs", "--cluster", "inline"]
+    assert dataflow(*arguments, "--output", "a", cwd=tmp_path).returncode == 0
+    done = dataflow(*arguments, "--output", "b", "--strict", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "EmptyDocument" in done.stdout
+    assert "empty.pdf" in done.stdout
+
+
+def test_a_workload_of_ones_own_runs_on_worker_processes(tmp_path):
+    (tmp_path / "beside.py").write_text("SUFFIX = '!'\n")
+    (tmp_path / "mine.py").write_text(
+        "from dataflow import Pipeline, stage\nfrom beside import SUFFIX\n\n"
+        "@stage\ndef shout(data: bytes) -> str:\n    return data.decode().upper() + SUFFIX\n\n"
+        "pipeline = Pipeline(shout)\ncorpus = 'docs/*.txt'\n"
+    )
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text("hello")
+    done = dataflow("run", "--workload", "mine.py", "--cluster", "processes", "--output", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert pd.read_parquet(tmp_path / "out").text.tolist() == ["HELLO!"]
+
+
+def test_ctrl_c_stops_the_workers_and_keeps_what_is_committed(tmp_path):
+    (tmp_path / "slow.py").write_text(
+        "import time\nfrom dataflow import Pipeline, stage\n\n"
+        "@stage\ndef slow(data: bytes) -> str:\n    time.sleep(0.05)\n    return data.decode()\n\n"
+        "pipeline = Pipeline(slow)\n"
+    )
+    (tmp_path / "docs").mkdir()
+    for i in range(400):
+        (tmp_path / "docs" / f"{i}.txt").write_text("x")
+    command = [*DATAFLOW, "run", "--workload", "slow.py", "--corpus", "docs", "--cluster", "processes"]
+    running = subprocess.Popen(
+        [*command, "--output", "out", "--batch", "fixed:5"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    manifest = tmp_path / "out" / "_dataflow" / "manifest.jsonl"
+    while not (manifest.exists() and manifest.read_text().count("\n") > 3):
+        assert running.poll() is None
+    os.kill(running.pid, signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "documents are committed in out" in said
+    assert "Traceback" not in said
+    assert 15 <= len(pd.read_parquet(tmp_path / "out")) < 400
+
+
+def test_the_doctor_says_what_this_machine_has():
+    done = dataflow("doctor")
+    assert done.returncode == 0, done.stdout
+    for word in ("cores", "memory", "packages", "embedded server", "dashboard port", "clusters", "workloads"):
+        assert word in done.stdout
+
+
+def test_the_doctor_finds_a_redis_that_is_not_there_and_keeps_its_password():
+    done = dataflow("doctor", "--redis-url", "redis://:hush@127.0.0.1:1/0")
+    assert done.returncode == 2
+    assert "BAD  REDIS_URL" in done.stdout
+    assert "hush" not in done.stdout + done.stderr
