@@ -121,7 +121,7 @@ class SerialSubject:
 
     def execute(self, documents: Sequence[Document], folder: Path) -> Execution:
         """Run the loop."""
-        folder.mkdir()
+        folder.mkdir(parents=True)
         sink = sink_for(self._processes.pipeline, str(folder))
         numbered = list(enumerate(documents))
         results = list(self._processes.map(sink, [(1, numbered)]))
@@ -152,7 +152,7 @@ class PoolSubject:
     def execute(self, documents: Sequence[Document], folder: Path) -> Execution:
         """Run all chunks."""
         execution = Execution(time.perf_counter())
-        folder.mkdir()
+        folder.mkdir(parents=True)
         sink = sink_for(self._processes.pipeline, str(folder))
         results = []
         for result in self._processes.map(sink, _chunks(documents, self._chunksize)):

@@ -66,3 +66,54 @@ class FakeRig:
 def fake_rig():
     """The class of rigs that measure nothing."""
     return FakeRig
+
+
+WORKLOAD = '''"""Words of small texts."""
+
+import os
+import signal
+import time
+
+from dataflow import Pipeline, stage
+
+
+@stage
+def decode(data: bytes) -> str:
+    if data == b"die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if data == b"hang":
+        time.sleep(600)
+    return data.decode("ascii")
+
+
+@stage
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+pipeline = Pipeline(decode, words)
+
+
+def corpus(folder, *, documents=None, seed=0):
+    for i in range(40 if documents is None else documents):
+        (folder / f"{i:03}.txt").write_text(f"document {i} of seed {seed}")
+    (folder / "bad.txt").write_bytes(b"\\xff")
+'''
+
+
+@pytest.fixture(scope="session")
+def workload(tmp_path_factory):
+    """A workload that other processes can run: forty small texts and one that can't be decoded."""
+    from dataflow.workload import load_workload
+
+    path = tmp_path_factory.mktemp("workload") / "tiny.py"
+    path.write_text(WORKLOAD)
+    return load_workload(str(path))
+
+
+@pytest.fixture
+def corpus(workload, tmp_path):
+    """The workload's documents."""
+    from dataflow.bench.material import find_material
+
+    return find_material(workload, None, None, 0, tmp_path / "corpus").documents

@@ -1,0 +1,167 @@
+"""One real, small benchmark: a real cluster, a real server, two blocks; and what its tables then hold."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from dataflow.bench.experiment import bench
+from dataflow.errors import CacheError, ClusterError, CorpusError, StrategyError
+
+BLOCKS = 2
+
+
+@pytest.fixture(scope="module")
+def run(workload, tmp_path_factory):
+    """The run's folder, and what was said."""
+    said: list[str] = []
+    folder = bench(
+        workload,
+        cluster="processes",
+        workers=2,
+        documents=40,
+        seed=3,
+        blocks=BLOCKS,
+        results=tmp_path_factory.mktemp("results"),
+        say=said.append,
+    )
+    return folder, said
+
+
+@pytest.fixture(scope="module")
+def trials(run):
+    return pd.read_parquet(run[0] / "trials.parquet")
+
+
+def of(trials, strategy, phase=""):
+    return trials[(trials.strategy == strategy) & (trials.phase == phase)]
+
+
+def test_every_arm_ran_once_a_block_without_error(trials):
+    assert trials.error.isna().all()
+    assert (trials.groupby(["strategy", "phase"]).block.nunique() == BLOCKS).all()
+    assert {"base", "twin", "cache=redis", "cluster=threads", "serial", "pool"} <= set(trials.strategy)
+
+
+def test_every_arm_put_out_what_the_plain_loop_did(trials):
+    assert trials.matches_serial.all()
+    assert trials.output_digest.nunique() == 1
+    assert (trials.documents == 41).all()
+    assert (trials.failed == 1).all()
+    assert (trials.success_rate == 40 / 41).all()
+
+
+def test_a_cold_cache_hits_nothing_and_a_warm_one_all_that_could_be_kept(trials):
+    cold, warm = of(trials, "cache=redis", "cold"), of(trials, "cache=redis", "warm")
+    assert (cold.hits == 0).all()
+    assert (warm.hits_redis == 40).all()
+    assert (warm.misses == 1).all()  # a failure isn't kept
+    assert (warm.stale == 0).all()
+    assert (of(trials, "cache=lru", "cold").hits == 0).all()
+    assert (of(trials, "cache=lru", "warm").hits_lru > 0).all()
+    assert of(trials, "base").hit_rate.isna().all()
+
+
+def test_the_server_and_every_worker_were_sampled(run, trials):
+    resources = pd.read_parquet(run[0] / "resources.parquet")
+
+    def sampled(strategy):
+        wanted = set(of(trials, strategy).trial) | set(of(trials, strategy, "cold").trial)
+        return {frozenset(resources[resources.trial == t].process) for t in wanted}
+
+    assert sampled("cache=redis") == {frozenset({"driver", "worker-0", "worker-1", "redis"})}
+    assert sampled("base") == {frozenset({"driver", "worker-0", "worker-1"})}
+    assert sampled("pool") == {frozenset({"driver", "pool-0", "pool-1"})}
+    assert sampled("serial") == {frozenset({"driver", "serial-0"})}
+    assert (trials.peak_rss_bytes > 10_000_000).all()
+    assert (of(trials, "cache=redis", "warm").redis_peak_bytes > 0).all()
+    assert (trials.cpu_seconds > 0).all()
+
+
+def test_where_an_arm_ran_and_how_is_in_its_row(trials):
+    assert set(of(trials, "base").workers) == {2}
+    assert set(of(trials, "cluster=threads").workers) == {1}
+    assert set(of(trials, "cluster=threads").threads) == {2}
+    assert set(of(trials, "batching=fixed:1").batches) == {41}
+    assert set(of(trials, "fuse=off").fuse) == {False}
+    assert set(of(trials, "serial").cluster) == {"serial"}
+    assert of(trials, "pool").batching.str.startswith("fixed:").all()
+
+
+def test_each_trials_rows_are_in_the_other_tables(run, trials):
+    for table in ("batches", "documents", "stages"):
+        rows = pd.read_parquet(run[0] / f"{table}.parquet")
+        assert set(rows.trial) == set(trials.trial)
+    documents = pd.read_parquet(run[0] / "documents.parquet")
+    assert (documents.groupby("trial").position.nunique() == 41).all()
+
+
+def test_the_run_says_how_to_repeat_it(run):
+    said = json.loads((run[0] / "run.json").read_text())
+    assert (said["seed"], said["suite"], said["complete"]) == (3, "quick", True)
+    assert said["corpus"]["documents"] == 41
+    assert said["clusters"]["processes"]["startup_seconds"] > 0
+    assert said["redis"]["embedded"] is True
+    assert {a["name"] for a in said["arms"]} >= {"base", "twin"}
+    assert said["blocks"]["done"] == BLOCKS
+
+
+def test_dasks_own_pages_are_there_and_ask_no_other_host(run):
+    pages = {p.name for p in (run[0] / "dask").iterdir()}
+    assert {"base.html", "cluster=threads.html", "cache=redis.html", "batching=fixed-1.html"} <= pages
+    assert "cdn.bokeh.org" not in (run[0] / "dask" / "base.html").read_text()
+
+
+def test_the_dashboard_is_named_before_the_work_begins(run):
+    said = run[1]
+    named = next(i for i, text in enumerate(said) if "dashboard at http" in text)
+    assert named < next(i for i, text in enumerate(said) if "warming up" in text)
+
+
+def test_nothing_is_left_on_the_users_server_but_what_was_there(
+    workload, tmp_path, redis_server_program, monkeypatch
+):
+    from dataflow.memo.connect import client_of
+    from dataflow.memo.server import EmbeddedServer
+
+    with EmbeddedServer(binary=redis_server_program) as server:
+        client = client_of(server.url)
+        client.set("dataflow:somebody-elses", "kept")
+        folder = bench(
+            workload,
+            cluster="processes",
+            workers=1,
+            documents=4,
+            blocks=1,
+            results=tmp_path,
+            redis_url=server.url,
+            say=lambda text: None,
+        )
+        keys = client.keys()
+        client.close()
+    assert keys == [b"dataflow:somebody-elses"]
+    rows = pq.read_table(folder / "trials.parquet").to_pylist()
+    assert [r["hits"] for r in rows if (r["strategy"], r["phase"]) == ("cache=redis", "warm")] == [4]
+    assert json.loads((folder / "run.json").read_text())["redis"]["embedded"] is False
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"suite": "slow"}, StrategyError),
+        ({"corpus": "/nowhere/at/all"}, CorpusError),
+        ({"cluster": "no-such-cluster"}, ClusterError),
+        ({"workers": 0}, ClusterError),
+        ({"cluster": "processes", "workers": 1, "redis_url": "redis://127.0.0.1:1"}, CacheError),
+        ({"batching": "sometimes"}, StrategyError),
+    ],
+)
+def test_a_mistake_is_one_error_and_leaves_no_folder(workload, tmp_path, options, error):
+    results = tmp_path / "results"
+    with pytest.raises(error) as caught:
+        bench(workload, documents=2, blocks=1, results=results, say=lambda text: None, **options)
+    assert "\n" not in str(caught.value)
+    assert not results.exists()
