@@ -13,6 +13,10 @@ from dataflow.report.plots import Picture
 __all__ = ["Html", "Section", "escape", "facts", "heading", "legend", "paragraph", "script_json", "table"]
 
 
+# A longer list of facts is folded, so that it doesn't bury the rest.
+_FOLD_FROM = 12
+
+
 class Html(str):
     """Text that is HTML already."""
 
@@ -98,12 +102,16 @@ def _side(index: int, text_columns: int) -> str:
 
 def _fact(name: str, value: Any) -> Html:
     if isinstance(value, Mapping):
-        return facts(value)
+        return _folded(len(value), facts(value)) if len(value) > _FOLD_FROM else facts(value)
     if isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
         inner = "".join(facts(item) if isinstance(item, Mapping) else escape(item) for item in value)
-        return Html(f"<details><summary>{len(value)} entries</summary>{inner}</details>")
+        return _folded(len(value), inner)
     if isinstance(value, (list, tuple)):
         return Html("<br>".join(map(escape, value)))
     if name.endswith("_bytes") and isinstance(value, int):
         return escape(f"{value:,}")
     return escape(value)
+
+
+def _folded(count: int, inner: str) -> Html:
+    return Html(f"<details><summary>{count} entries</summary>{inner}</details>")
