@@ -89,6 +89,9 @@ def open_equipment(
         ClusterError, CacheError: what the user asked for can't be opened.
     """
     with contextlib.ExitStack() as stack:
+        wants_redis = any(arm.strategy.cache == "redis" for arm in arms)
+        # First what is quick to fail: a server that the user named has to be there.
+        server = _named_server(stack, redis_url or os.environ.get("REDIS_URL")) if wants_redis else None
         clusters: dict[str, OpenCluster] = {}
         startup_seconds: dict[str, float] = {}
         for name in dict.fromkeys(arm.cluster for arm in arms if arm.kind == ENGINE):
@@ -109,18 +112,24 @@ def open_equipment(
         equipment = Equipment(serial, pool, clusters, startup_seconds)
         stack.callback(serial.close)
         stack.callback(pool.close)
-        if any(arm.strategy.cache == "redis" for arm in arms):
-            equipment.redis = _redis(stack, redis_url or os.environ.get("REDIS_URL"), equipment)
+        equipment.redis = server
+        if wants_redis and server is None:
+            equipment.redis = _embedded(stack, equipment)
         for note in equipment.notes:
             say(note)
         yield equipment
 
 
-def _redis(stack: contextlib.ExitStack, url: str | None, equipment: Equipment) -> ServerHandle | None:
+def _named_server(stack: contextlib.ExitStack, url: str | None) -> ServerHandle | None:
     from dataflow.memo.server import find_server
 
-    if url:  # what the user asked for has to be there
-        return stack.enter_context(find_server(url))
+    return stack.enter_context(find_server(url)) if url else None
+
+
+def _embedded(stack: contextlib.ExitStack, equipment: Equipment) -> ServerHandle | None:
+    """A server of our own; where there can't be one, a note says why."""
+    from dataflow.memo.server import find_server
+
     if not all(c.local for c in equipment.clusters.values()):
         equipment.notes.append("no Redis arm: workers on other machines need a server of yours (REDIS_URL)")
         return None

@@ -6,7 +6,6 @@ A probe is started right before the timed part and stopped right after it.
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import os
 import socket
@@ -169,7 +168,6 @@ def give_memory_back() -> None:
     """Return freed memory to the system, so that a peak isn't that of the trial before (glibc only)."""
     import ctypes
 
-    gc.collect()
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another C library has no such function
             ctypes.CDLL(None).malloc_trim(0)

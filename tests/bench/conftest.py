@@ -44,7 +44,9 @@ class FakeRig:
         self.clock.now += self.seconds
         if arm.name in self.fails:
             return TrialRecords({**row, "error": "ValueError: no"})
-        return TrialRecords({**row, "wall_seconds": self.seconds, "matches_serial": arm.name not in self.wrong})
+        return TrialRecords(
+            {**row, "wall_seconds": self.seconds, "matches_serial": arm.name not in self.wrong}
+        )
 
     def forget(self, arm, namespace):
         self.forgotten.append((arm.name, namespace))

@@ -51,7 +51,9 @@ def test_loop_pool_and_engine_put_out_the_same(workload, corpus, pool, tmp_path)
 def test_a_document_that_raises_is_a_failed_one(corpus, pool, tmp_path):
     execution = SerialSubject(pool).execute(corpus, tmp_path / "out")
     failed = [o for o in execution.outcomes if o.status == "failed"]
-    assert [(o.document.rpartition("/")[2], o.error_type) for o in failed] == [("bad.txt", "UnicodeDecodeError")]
+    assert [(o.document.rpartition("/")[2], o.error_type) for o in failed] == [
+        ("bad.txt", "UnicodeDecodeError")
+    ]
 
 
 def test_a_document_that_is_not_there_is_a_failed_one(corpus, pool, tmp_path):
@@ -92,7 +94,9 @@ def test_the_chunk_size_is_one_that_was_tried(corpus, pool, tmp_path):
     assert tuned_chunksize(pool, corpus[:1], tmp_path / "one") == 1
 
 
-def test_a_document_that_ends_the_process_is_an_error_and_the_next_trial_works(poisoned, corpus, pool, tmp_path):
+def test_a_document_that_ends_the_process_is_an_error_and_the_next_trial_works(
+    poisoned, corpus, pool, tmp_path
+):
     with pytest.raises(ClusterError, match="ended the baseline's process"):
         SerialSubject(pool).execute(poisoned("die"), tmp_path / "out")
     assert len(SerialSubject(pool).execute(corpus, tmp_path / "again").outcomes) == len(corpus)

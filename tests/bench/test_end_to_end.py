@@ -1,7 +1,8 @@
-"""One real, small benchmark: a real cluster, a real server, two blocks; and what its tables then hold."""
+"""One real, small benchmark: a real cluster, a real server, one block; and what its tables then hold."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pandas as pd
@@ -9,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataflow.bench.experiment import bench
+from dataflow.bench.suites import SUITES
 from dataflow.errors import CacheError, ClusterError, CorpusError, StrategyError
 
-BLOCKS = 2
+BLOCKS = 1
 
 
 @pytest.fixture(scope="module")
@@ -127,11 +129,14 @@ def test_nothing_is_left_on_the_users_server_but_what_was_there(
     from dataflow.memo.connect import client_of
     from dataflow.memo.server import EmbeddedServer
 
+    small = dataclasses.replace(SUITES["quick"], name="small", levels={"cache": ("none", "redis")})
+    monkeypatch.setitem(SUITES, "small", small)
     with EmbeddedServer(binary=redis_server_program) as server:
         client = client_of(server.url)
         client.set("dataflow:somebody-elses", "kept")
         folder = bench(
             workload,
+            suite="small",
             cluster="processes",
             workers=1,
             documents=4,
