@@ -3,7 +3,7 @@
 A table on the disk is always whole. To add a trial, the old file is copied row group by row group into a
 temporary file, the new rows follow, and the temporary file takes the old one's place. So nothing but the
 rows of the trial under way is held in memory: a driver that grew from trial to trial would falsify the
-memory it measures. The copy costs about half a second per million rows, which is far less than it takes to
+memory it measures. The copy costs about 0.7 s per million rows, which is far less than it takes to
 process a million documents.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TABLES", "ResultsFolder", "latest", "read_results", "read_run", "schema", "write_text"]
 
-_ROW_GROUP = 131_072
+_ROW_GROUP = 32_768
 # trials last: whoever sees a trial there finds its rows in the other tables.
 _ORDER = sorted(TABLES, key=lambda name: name == "trials")
 
@@ -121,6 +121,8 @@ class ResultsFolder:
                     writer.write_table(pa.Table.from_batches(batches, schema(table)))
         except (OSError, pa.ArrowException) as error:
             raise _unwritable(path, error) from error
+        finally:
+            pa.default_memory_pool().release_unused()
 
 
 def read_results(folder: str | os.PathLike[str]) -> dict[str, pa.Table]:
