@@ -26,6 +26,7 @@ __all__ = ["ClusterSpec", "OpenCluster", "check_cluster", "cluster_names", "load
 
 _ADDRESSES = ("tcp://", "tls://", "ws://", "wss://", "ucx://", "inproc://")
 _PATIENCE_SECONDS = 30.0
+_INTERRUPTS = "dataflow.engine.interrupts"
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,8 @@ def _deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
     options = spec.resolve(workers)
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set(spec.config))
+        preloads = dask.config.get("distributed.worker.preload", default=None) or []
+        stack.enter_context(dask.config.set({"distributed.worker.preload": [*preloads, _INTERRUPTS]}))
         stack.enter_context(_inherited_config())
         stack.enter_context(_quiet())
         try:
