@@ -169,16 +169,19 @@ class PoolSubject:
 
 
 def tuned_chunksize(processes: Processes, documents: Sequence[Document], scratch: Path) -> int:
-    """The fastest of :data:`CHUNKSIZES` in one untimed run each on the corpus itself.
+    """The fastest of :data:`CHUNKSIZES`: the best of two untimed runs each, on the corpus itself.
 
     That is generous to the pool: it has seen the corpus. Sizes that leave a process without a chunk are left
     out.
     """
     most = max(1, len(documents) // processes.count)
     best: dict[int, float] = {}
-    for size in (s for s in CHUNKSIZES if s <= most):
-        execution = PoolSubject(processes, size).execute(documents, scratch / f"chunks-of-{size}")
-        best[size] = execution.ended - execution.started
+    for attempt in range(2):
+        for size in (s for s in CHUNKSIZES if s <= most):
+            folder = scratch / f"chunks-of-{size}-{attempt}"
+            execution = PoolSubject(processes, size).execute(documents, folder)
+            seconds = execution.ended - execution.started
+            best[size] = min(seconds, best.get(size, seconds))
     return min(best, key=lambda size: best[size])
 
 

@@ -75,6 +75,7 @@ def bench(
         KeyboardInterrupt: before the first trial had ended.
     """
     plan, arms = suite_arms(suite, overrides)
+    arms = tuple(arm for arm in arms if arm.cluster != cluster)  # that arm is the base
     shown = cluster if isinstance(cluster, str) else "client"
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dataflow-bench-")))

@@ -93,6 +93,11 @@ def test_where_an_arm_ran_and_how_is_in_its_row(trials):
     assert of(trials, "pool").batching.str.startswith("fixed:").all()
 
 
+def test_the_given_cluster_is_the_base_and_no_arm_of_its_own(trials):
+    assert "cluster=processes" not in set(trials.strategy)
+    assert set(of(trials, "base").cluster) == {"processes"}
+
+
 def test_each_trials_rows_are_in_the_other_tables(run, trials):
     for table in ("batches", "documents", "stages"):
         rows = pd.read_parquet(run[0] / f"{table}.parquet")
