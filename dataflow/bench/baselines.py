@@ -36,6 +36,7 @@ __all__ = ["CHUNKSIZES", "PoolSubject", "Processes", "SerialSubject", "tuned_chu
 CHUNKSIZES = (1, 8, 64)
 _ROWS_A_PART = 512
 _LOOK_SECONDS = 1.0
+_A_DOCUMENT_SECONDS = 0.5  # a chunk says nothing before its end: this is what its documents may take each
 
 Chunk = tuple[int, Sequence[tuple[int, Document]]]
 
@@ -47,7 +48,7 @@ class Processes:
         count: how many.
         pipeline: what they run.
         search_path: folders that they need on ``sys.path``.
-        patience_seconds: how long no chunk may end before all are given up.
+        patience_seconds: how long no chunk may end before all are given up, and half a second a document more.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Processes:
         pipeline: Pipeline,
         search_path: Iterable[str] = (),
         *,
-        patience_seconds: float = 150.0,
+        patience_seconds: float = 60.0,
     ) -> None:
         import cloudpickle
 
@@ -82,7 +83,9 @@ class Processes:
             ClusterError: a process died, or none has finished a chunk for too long.
         """
         self.ids()
-        results = self._pool.imap_unordered(_run_chunk, [(sink, *chunk) for chunk in chunks])
+        jobs = [(sink, *chunk) for chunk in chunks]
+        patience = self._patience + _A_DOCUMENT_SECONDS * max((len(j[2]) for j in jobs), default=0)
+        results = self._pool.imap_unordered(_run_chunk, jobs)
         waited = 0.0
         while True:
             try:
@@ -92,7 +95,7 @@ class Processes:
                 return
             except multiprocessing.TimeoutError:
                 waited += _LOOK_SECONDS
-                self._check(waited)
+                self._check(waited, patience)
 
     def close(self) -> None:
         """End the processes."""
@@ -101,12 +104,12 @@ class Processes:
             pool.terminate()
             pool.join()
 
-    def _check(self, waited: float) -> None:
+    def _check(self, waited: float, patience: float) -> None:
         # A Pool replaces a process that died, and waits for its result for ever.
         if not all(_is_running(i) for i in self._ids):
             self.close()
             raise ClusterError("a document ended the baseline's process, and nobody looks after it.")
-        if waited > self._patience:
+        if waited > patience:
             self.close()
             raise ClusterError(f"the baseline came no further for {waited:.0f} seconds: a document hangs.")
 

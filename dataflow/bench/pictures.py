@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataflow.measure.tables import write_text
+
 if TYPE_CHECKING:
     from distributed import Client
 
@@ -30,3 +32,10 @@ def performance_page(client: Client, name: str, folder: Path) -> Iterator[Path]:
     # The report finds its client by itself, and ours is nobody's default.
     with client.as_current(), performance_report(filename=str(path), mode="inline"):
         yield path
+    _forget_the_network(path)
+
+
+def _forget_the_network(path: Path) -> None:
+    """Even inline, the page asks the web for its icon, which is an error in the console of who has none."""
+    page = path.read_text(encoding="utf-8")
+    write_text(path, re.sub(r'href="https?://[^"]+\.ico"', 'href="data:,"', page))
