@@ -86,3 +86,41 @@ def write_corpus(tmp_path):
         return str(folder)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def browser(chromium_program):
+    """A headless Chromium that makes no request of its own."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    quiet = ("background-networking", "component-update", "sync", "gpu")
+    arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in quiet)]
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium_program, args=arguments)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a page; returns it with what went wrong: errors of its console, requests to other hosts."""
+    pages = []
+
+    def open_page(url, **options):
+        page = browser.new_page(**options)
+        pages.append(page)
+        page.errors, page.foreign = [], []
+        page.on("console", lambda m: page.errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda e: page.errors.append(str(e)))
+        page.on("request", lambda r: page.foreign.append(r.url) if not is_local(r.url) else None)
+        page.goto(url)
+        page.locator("canvas").first.wait_for(state="attached")
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+
+
+def is_local(url: str) -> bool:
+    """A file, or a server on this machine's loopback."""
+    return url.startswith(("file:", "data:", "blob:", "http://127.0.0.1:", "ws://127.0.0.1:"))
