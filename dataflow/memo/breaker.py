@@ -55,12 +55,14 @@ class Breaker:
             self._trying = True
             return True
 
-    def success(self) -> None:
-        """What was allowed went well: closed again."""
+    def success(self) -> bool:
+        """What was allowed went well: closed again. Whether it was open until now."""
         with self._lock:
+            was_open = self.is_open
             self._failures = 0
             self._pause = self._first_pause
             self._trying = False
+            return was_open
 
     def failure(self) -> bool:
         """What was allowed failed. Whether that opened it just now."""

@@ -2,21 +2,61 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
-from dataflow.memo.keys import Uncacheable
+from dataflow.memo.arrays import array_parts, array_value
+from dataflow.memo.frames import frame_parts, frame_value, is_frame
+from dataflow.memo.keys import KEY_BYTES, Uncacheable
 
-__all__ = ["CODECS", "decode_value", "encode_value"]
+__all__ = ["CODECS", "Encoded", "Failure", "Link", "decode_value", "encode_value", "value_digest"]
 
-CODECS = {1: "raw", 2: "utf-8", 3: "msgpack", 4: "arrow table", 5: "arrow record batch"}
+CODECS = {
+    1: "raw",
+    2: "utf-8",
+    3: "msgpack",
+    4: "arrow table",
+    5: "arrow record batch",
+    6: "link",
+    7: "failure",
+}
 """Codec numbers as the envelope's header holds them."""
 
-_RAW, _TEXT, _MSGPACK, _TABLE, _RECORD_BATCH = CODECS
-_TUPLE, _BIG_INT = 1, 2
+_RAW, _TEXT, _MSGPACK, _TABLE, _RECORD_BATCH, _LINK, _FAILURE = CODECS
+
+
+class Encoded(NamedTuple):
+    """A value that is encoded already: what a later stage does to the value can't reach it any more."""
+
+    codec: int
+    raw: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """See :func:`value_digest`."""
+        return value_digest(self.codec, self.raw)
+
+
+class Link(NamedTuple):
+    """Kept instead of a value: the memo key that holds the value, and the value's digest."""
+
+    key: bytes
+    digest: bytes
+
+
+class Failure(NamedTuple):
+    """Kept instead of a value: the deterministic error that computing it ends in."""
+
+    error_type: str
+    error: str
+    stage: str
+
+
+_TUPLE, _BIG_INT, _ARRAY, _FRAME, _ARROW = 1, 2, 3, 4, 5
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 _NESTED = frozenset({list, tuple, dict})
 
@@ -24,8 +64,9 @@ _NESTED = frozenset({list, tuple, dict})
 def encode_value(value: object) -> tuple[int, bytes]:
     """The codec's number and the encoded value.
 
-    Takes bytes, str (lone surrogates too), None, bool, int of any size, float, list, tuple and dict nested
-    as you like, and pyarrow's Table and RecordBatch. Types are taken exactly, subclasses are refused.
+    Takes bytes, str (lone surrogates too), None, bool, int of any size, float, NumPy arrays and scalars,
+    pandas frames, series and indexes, list, tuple and dict nested as you like, and pyarrow's Table and
+    RecordBatch. Types are taken exactly, subclasses are refused.
 
     Raises:
         Uncacheable: a type that wouldn't come back the same, or a value nested too deep.
@@ -35,6 +76,12 @@ def encode_value(value: object) -> tuple[int, bytes]:
         return _RAW, value  # type: ignore[return-value]
     if kind is str:
         return _TEXT, value.encode("utf-8", "surrogatepass")  # type: ignore[attr-defined]
+    if kind is Encoded:
+        return value  # type: ignore[return-value]
+    if kind is Link:
+        return _LINK, value.key + value.digest  # type: ignore[attr-defined]
+    if kind is Failure:
+        return _FAILURE, _pack(list(value))  # type: ignore[call-overload]
     if kind.__module__.startswith("pyarrow"):
         return _encode_arrow(value)
     try:
@@ -42,6 +89,13 @@ def encode_value(value: object) -> tuple[int, bytes]:
         return _MSGPACK, _pack(value)
     except (RecursionError, ValueError) as error:
         raise Uncacheable(f"a value can't be kept: {error or 'it is nested too deep'}.") from None
+
+
+def value_digest(codec: int, raw: bytes | memoryview) -> bytes:
+    """The digest of an encoded value, 20 bytes. It keys the stage after it, so text and bytes differ."""
+    check = hashlib.blake2b(bytes((codec,)), digest_size=KEY_BYTES)
+    check.update(raw)
+    return check.digest()
 
 
 def decode_value(codec: int, data: bytes | memoryview) -> Any:
@@ -64,10 +118,10 @@ def _check(value: object) -> None:
             if not _PLAIN.issuperset(map(type, group)):
                 for member in group:
                     _check(member)
-    elif kind not in _PLAIN:
+    elif kind not in _PLAIN and not _extended(value):
         raise Uncacheable(
             f"a value of type {kind.__module__}.{kind.__qualname__} can't be kept: return bytes, str, "
-            "numbers, None, lists, tuples, dicts of these, or a pyarrow Table."
+            "numbers, None, lists, tuples, dicts of these, NumPy arrays, pandas frames, or a pyarrow Table."
         )
 
 
@@ -82,7 +136,27 @@ def _extend(value: Any) -> msgpack.ExtType:
         return msgpack.ExtType(_TUPLE, _pack(list(value)))
     if type(value) is int:
         return msgpack.ExtType(_BIG_INT, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    if type(value).__module__ == "numpy":
+        return msgpack.ExtType(_ARRAY, _checked(array_parts(value)))
+    if is_frame(value):
+        return msgpack.ExtType(_FRAME, _checked(frame_parts(value)))
+    if _is_table(value):
+        return msgpack.ExtType(_ARROW, _encode_arrow(value)[1])
     raise Uncacheable(f"a value of type {type(value).__qualname__} can't be kept.")
+
+
+def _checked(parts: list[Any]) -> bytes:
+    # An array of objects, a name or an attribute may hold anything.
+    _check(parts)
+    return _pack(parts)
+
+
+def _extended(value: object) -> bool:
+    return type(value).__module__ == "numpy" or is_frame(value) or _is_table(value)
+
+
+def _is_table(value: object) -> bool:
+    return f"{type(value).__module__}.{type(value).__name__}" == "pyarrow.lib.Table"
 
 
 def _unpack(data: bytes | memoryview) -> Any:
@@ -99,7 +173,10 @@ def _unextend(code: int, data: bytes) -> object:
         return tuple(_unpack(data))
     if code == _BIG_INT:
         return int.from_bytes(data, "big", signed=True)
-    raise ValueError(f"msgpack extension {code} is unknown")
+    decode = _EXTENSIONS.get(code)
+    if decode is None:
+        raise ValueError(f"msgpack extension {code} is unknown")
+    return decode(data)
 
 
 def _encode_arrow(value: Any) -> tuple[int, bytes]:
@@ -131,10 +208,30 @@ def _decode_record_batch(data: bytes | memoryview) -> Any:
         raise ValueError(str(error)) from error
 
 
+def _decode_link(data: bytes | memoryview) -> Link:
+    if len(data) != 40:
+        raise ValueError("a link has 40 bytes")
+    return Link(bytes(data[:20]), bytes(data[20:]))
+
+
+def _decode_failure(data: bytes | memoryview) -> Failure:
+    parts = _unpack(data)
+    if not isinstance(parts, list) or len(parts) != 3 or not all(type(part) is str for part in parts):
+        raise ValueError("a failure has a type, a message and a stage")
+    return Failure(*parts)
+
+
+_EXTENSIONS: dict[int, Callable[[bytes], Any]] = {
+    _ARRAY: lambda data: array_value(_unpack(data)),
+    _FRAME: lambda data: frame_value(_unpack(data)),
+    _ARROW: _decode_arrow,
+}
 _DECODERS: dict[int, Callable[[bytes | memoryview], Any]] = {
     _RAW: bytes,
     _TEXT: lambda data: str(data, "utf-8", "surrogatepass"),
     _MSGPACK: _unpack,
     _TABLE: _decode_arrow,
     _RECORD_BATCH: _decode_record_batch,
+    _LINK: _decode_link,
+    _FAILURE: _decode_failure,
 }

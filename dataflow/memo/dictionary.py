@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import MutableMapping, Sequence
 
 from dataflow.memo.base import Counters, Missed
+from dataflow.memo.blobs import Blob, LocalTags, Sealed
 from dataflow.memo.keys import Key
-from dataflow.memo.sealed import Blob, Sealed, SealedMemo, Sealing
+from dataflow.memo.leases import Leases, LocalLeases
+from dataflow.memo.sealed import SealedMemo, Sealing
 
 __all__ = ["DictBlobs", "DictMemo"]
 
@@ -19,11 +21,20 @@ class DictBlobs:
     def __init__(self, mapping: MutableMapping[Key, bytes] | None = None) -> None:
         self.mapping: MutableMapping[Key, bytes] = {} if mapping is None else mapping
         self.counters = Counters()
+        self._tags = LocalTags()
 
     def read(self, keys: Sequence[Key]) -> list[Blob | Missed]:
         """One answer a key."""
         found = [self.mapping.get(key) for key in keys]
         return [Missed("new") if data is None else Blob(data, self.name) for data in found]
+
+    def read_tagged(self, keys: Sequence[Key], tag: str) -> tuple[bytes, list[Blob | Missed]]:
+        """With an epoch of this process alone."""
+        return self._tags.epoch(tag), self.read(keys)
+
+    def bump(self, tag: str) -> None:
+        """A new epoch, for this process alone."""
+        self._tags.bump(tag)
 
     def write(self, items: Sequence[Sealed]) -> int:
         """Keeps all."""
@@ -48,5 +59,5 @@ class DictMemo(SealedMemo):
         self, sealing: Sealing | None = None, mapping: MutableMapping[Key, bytes] | None = None
     ) -> None:
         blobs = DictBlobs(mapping)
-        super().__init__(blobs, sealing)
+        super().__init__(blobs, sealing, Leases(LocalLeases()))
         self.mapping = blobs.mapping

@@ -4,9 +4,10 @@ The MAC (BLAKE2b-256, keyed) covers the memo key, the header and the payload, an
 time before anything is parsed. Its algorithm is fixed here and never read from the value. So a value that
 was altered, cut, moved to another key, or written by someone without the secret is refused unseen.
 
-Header, 120 bytes, little-endian: magic ``DFm1``, format, codec, compression, a spare byte, key id (4),
+Header, 148 bytes, little-endian: magic ``DFm1``, format, codec, compression, a spare byte, key id (4),
 created (microseconds since 1970), time to live (milliseconds, 0 for none), compute time (microseconds), raw
-length, payload length (8 each), room for tag epochs (16), digest of the encoded value (20), MAC (32).
+length, payload length (8 each), tag epoch (16), digest of the encoded value (20), digest of the input (20),
+marks of the stages that made it (8), MAC (32).
 """
 
 from __future__ import annotations
@@ -19,17 +20,31 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from dataflow.memo.codecs import decode_value, encode_value
+from dataflow.memo.codecs import decode_value, encode_value, value_digest
 from dataflow.memo.compression import compress, decompress, require
-from dataflow.memo.keys import Key, Uncacheable, digest
+from dataflow.memo.keys import Key, Uncacheable
 
-__all__ = ["HEADER_BYTES", "MAX_RAW_BYTES", "EnvelopeError", "Opened", "seal", "unseal"]
+__all__ = [
+    "EPOCH_BYTES",
+    "HEADER_BYTES",
+    "MAX_RAW_BYTES",
+    "EnvelopeError",
+    "Opened",
+    "claimed_epoch",
+    "claimed_marks",
+    "seal",
+    "unseal",
+]
 
 MAX_RAW_BYTES = 256 * 2**20
 """No kept value is larger than this before compression, unless told otherwise."""
 
-_MAGIC, _FORMAT = b"DFm1", 1
-_HEADER = struct.Struct("<4sBBBB4sQQQQQ16s20s")
+EPOCH_BYTES = 16
+MARK_BYTES = 8
+
+_MAGIC, _FORMAT = b"DFm1", 2
+_HEADER = struct.Struct("<4sBBBB4sQQQQQ16s20s20s8s")
+_EPOCH_AT, _MARKS_AT = 52, 108
 _MAC_BYTES = 32
 HEADER_BYTES = _HEADER.size + _MAC_BYTES
 _SMALL = 128  # bytes: below, compressing costs more than it saves
@@ -62,7 +77,8 @@ class Opened:
     raw_bytes: int
     created: float
     ttl_seconds: float
-    epochs: bytes
+    epoch: bytes
+    input_digest: bytes
 
 
 def seal(
@@ -74,7 +90,9 @@ def seal(
     compression: str = "raw",
     created: float | None = None,
     ttl_seconds: float | None = None,
-    epochs: bytes = bytes(16),
+    epoch: bytes = bytes(EPOCH_BYTES),
+    input_digest: bytes = bytes(20),
+    marks: bytes = bytes(MARK_BYTES),
     max_raw_bytes: int = MAX_RAW_BYTES,
 ) -> bytes:
     """One value as a sealed blob.
@@ -87,7 +105,9 @@ def seal(
         compression: ``raw``, ``lz4`` or ``zstd``; small or incompressible values stay raw.
         created: seconds since 1970; now, if not given.
         ttl_seconds: how long it may be used; for ever, if not given.
-        epochs: 16 bytes that stand for the epochs of its tags.
+        epoch: 16 bytes, the epoch of its tag when computing began.
+        input_digest: 20 bytes, the digest of the document that it was made of.
+        marks: 8 bytes that say which stages made it; see :func:`dataflow.memo.chain.marks`.
         max_raw_bytes: the largest encoded value that is taken.
 
     Raises:
@@ -115,8 +135,10 @@ def seal(
         max(0, int(compute_seconds * 1e6)),
         len(raw),
         len(payload),
-        epochs,
-        digest(raw),
+        epoch,
+        value_digest(codec, raw),
+        input_digest,
+        marks,
     )
     return b"".join((header, _mac(mac_key, key, header, payload), payload))
 
@@ -142,8 +164,20 @@ def unseal(
     return _open(header, payload, time.time() if now is None else now, max_raw_bytes)
 
 
+def claimed_epoch(blob: bytes) -> bytes:
+    """The tag epoch that a blob says it has, unchecked: good enough to know that it is of no use."""
+    return blob[_EPOCH_AT : _EPOCH_AT + EPOCH_BYTES]
+
+
+def claimed_marks(header: bytes) -> bytes:
+    """The marks of the stages that a blob says it has, unchecked: good enough to remove it."""
+    return header[_MARKS_AT : _MARKS_AT + MARK_BYTES] if header[:4] == _MAGIC else b""
+
+
 def _open(header: memoryview, payload: memoryview, now: float, max_raw_bytes: int) -> Opened:
-    _, form, codec, number, _, _, created, ttl, compute, raw_bytes, _, epochs, check = _HEADER.unpack(header)
+    _, form, codec, number, _, _, created, ttl, compute, raw_bytes, _, epoch, check, source, _ = (
+        _HEADER.unpack(header)
+    )
     if form != _FORMAT:
         raise EnvelopeError("codec", f"format {form} is of another version.")
     if ttl and now * 1e3 > created / 1e3 + ttl:
@@ -154,7 +188,7 @@ def _open(header: memoryview, payload: memoryview, now: float, max_raw_bytes: in
         value = decode_value(codec, decompress(number, payload, raw_bytes))
     except ValueError as error:
         raise EnvelopeError("codec", str(error)) from None
-    return Opened(value, compute / 1e6, check, raw_bytes, created / 1e6, ttl / 1e3, epochs)
+    return Opened(value, compute / 1e6, check, raw_bytes, created / 1e6, ttl / 1e3, epoch, source)
 
 
 def _refusal(view: memoryview) -> EnvelopeError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dataflow.memo.base import Counters, Entry, Found, Missed
+from dataflow.memo.base import WON, Claim, Counters, Entry, Found, Missed
 from dataflow.memo.keys import Key
 
 __all__ = ["NoMemo"]
@@ -26,6 +26,20 @@ class NoMemo:
     def store(self, entries: Sequence[Entry]) -> int:
         """Keeps nothing."""
         return 0
+
+    def claim(self, keys: Sequence[Key]) -> list[Found | Claim]:
+        """All won."""
+        return [WON] * len(keys)
+
+    def wait(self, keys: Sequence[Key]) -> list[Found | Missed]:
+        """Nobody is waited for."""
+        return [Missed("off")] * len(keys)
+
+    def release(self, keys: Sequence[Key]) -> None:
+        """Nothing to give back."""
+
+    def invalidate_tag(self, tag: str) -> None:
+        """Nothing is kept."""
 
     def counters(self) -> dict[str, float]:
         """Look-ups and misses."""

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from dataflow.errors import CacheError
 from dataflow.memo.base import Counters, Missed
-from dataflow.memo.breaker import Breaker
-from dataflow.memo.connect import CONNECT_SECONDS, SOCKET_SECONDS, client_of, redacted
+from dataflow.memo.blobs import Blob, Sealed, new_epoch
+from dataflow.memo.connect import redacted
+from dataflow.memo.envelope import EPOCH_BYTES
 from dataflow.memo.keys import Key
-from dataflow.memo.sealed import Blob, Sealed, SealedMemo, Sealing
+from dataflow.memo.leases import Leases
+from dataflow.memo.sealed import SealedMemo, Sealing
+from dataflow.memo.wire import Command, Wire
 
-__all__ = ["RedisBlobs", "RedisMemo"]
+__all__ = ["RedisBlobs", "RedisLeases", "RedisMemo", "epoch_name"]
 
 _CHUNK_KEYS = 256
 _CHUNK_BYTES = 2**20
 # A pipeline is held in memory as a whole before it is sent.
 _PIPELINE_BYTES = 32 * 2**20
+
+
+def epoch_name(namespace: str, tag: str) -> bytes:
+    """The server's key of a tag's epoch."""
+    return f"{namespace}:epoch:{tag}".encode("utf-8", "surrogatepass")
 
 
 class RedisBlobs:
@@ -32,48 +39,33 @@ class RedisBlobs:
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://``, with user and password as redis-py has them.
         namespace: the beginning of every key on the server; an ACL rule is ``~dataflow:*``.
-        connect_seconds: the time-out for connecting.
-        socket_seconds: the time-out for any one answer.
-        clock: a monotonic clock for the breakers.
+        **options: of :class:`dataflow.memo.wire.Wire`: time-outs and a clock.
     """
 
     name = "redis"
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        namespace: str = "dataflow",
-        connect_seconds: float = CONNECT_SECONDS,
-        socket_seconds: float = SOCKET_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, url: str, *, namespace: str = "dataflow", **options: Any) -> None:
         self._url = url
+        self._namespace = namespace
         self._prefix = namespace.encode() + b":"
-        self._timeouts = {"connect_seconds": connect_seconds, "socket_seconds": socket_seconds}
-        self._client: Any = None
-        self._lock = threading.Lock()
-        self._reading = Breaker(clock=clock)
-        self._writing = Breaker(clock=clock)
         self._mean_bytes = 4096.0
         self.counters = Counters()
+        self.wire = Wire(url, self.counters, **options)
 
     def __repr__(self) -> str:
         return f"RedisBlobs({redacted(self._url)!r})"
 
     def read(self, keys: Sequence[Key]) -> list[Blob | Missed]:
         """One answer a key, in one round trip: MGETs of at most 256 keys and about 1 MB, in one pipeline."""
-        size = max(1, min(_CHUNK_KEYS, int(_CHUNK_BYTES / self._mean_bytes)))
-        chunks = [keys[i : i + size] for i in range(0, len(keys), size)]
-        commands = [("MGET", *(self._prefix + key for key in chunk)) for chunk in chunks]
-        answers = self._ask(commands, self._reading)
-        if answers is None:
-            return [Missed("down")] * len(keys)
-        results: list[Blob | Missed] = []
-        for chunk, answer in zip(chunks, answers, strict=True):
-            results += self._blobs(len(chunk), answer)
-        self._learn(results)
-        return results
+        return self._read(keys, [])[1]
+
+    def read_tagged(self, keys: Sequence[Key], tag: str) -> tuple[bytes, list[Blob | Missed]]:
+        """The same round trip, with the tag's epoch asked for first."""
+        name = epoch_name(self._namespace, tag)
+        answer, results = self._read(keys, [("GET", name)])
+        if isinstance(answer, bytes) and len(answer) == EPOCH_BYTES:
+            return answer, results
+        return (b"" if answer is _NO_ANSWER else self._first_epoch(name, answer)), results
 
     def write(self, items: Sequence[Sealed]) -> int:
         """Keep, in one round trip (or one for each 32 MB); how many the server took."""
@@ -90,60 +82,50 @@ class RedisBlobs:
     def discard(self, keys: Sequence[Key]) -> None:
         """Nothing: the value that is computed instead will overwrite what was wrong."""
 
+    def bump(self, tag: str) -> None:
+        """A new epoch: one SET. Raises CacheError if the server doesn't take it."""
+        answers = self.wire.ask([("SET", epoch_name(self._namespace, tag), new_epoch())], writing=True)
+        if answers is None or not _ok(answers[0]):
+            raise CacheError(
+                f"tag {tag!r} can't be invalidated: Redis at {redacted(self._url)} didn't take it. Try again."
+            )
+
     def close(self) -> None:
         """Close all connections; the next command opens new ones."""
-        with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()
-            client.connection_pool.disconnect()
+        self.wire.close()
+
+    def _read(self, keys: Sequence[Key], first: list[Command]) -> tuple[Any, list[Blob | Missed]]:
+        size = max(1, min(_CHUNK_KEYS, int(_CHUNK_BYTES / self._mean_bytes)))
+        chunks = [keys[i : i + size] for i in range(0, len(keys), size)]
+        commands = first + [("MGET", *(self._prefix + key for key in chunk)) for chunk in chunks]
+        answers = self.wire.ask(commands) if commands else []
+        if answers is None:
+            return _NO_ANSWER, [Missed("down")] * len(keys)
+        results: list[Blob | Missed] = []
+        for chunk, answer in zip(chunks, answers[len(first) :], strict=True):
+            results += self._blobs(len(chunk), answer)
+        self._learn(results)
+        return (answers[0] if first else None), results
+
+    def _first_epoch(self, name: bytes, wrong: object) -> bytes:
+        """A tag that is new, or whose epoch was evicted, gets a new one: all that was stored before is stale."""
+        if isinstance(wrong, Exception):
+            return b""
+        # Who asks first decides; but what is no epoch at all is overwritten.
+        only_new = () if wrong is not None else ("NX",)
+        answers = self.wire.ask([("SET", name, new_epoch(), *only_new), ("GET", name)], writing=True)
+        epoch = answers[1] if answers else b""
+        return epoch if isinstance(epoch, bytes) and len(epoch) == EPOCH_BYTES else b""
 
     def _write(self, items: Sequence[Sealed]) -> int:
-        commands = [_set_command(self._prefix, item) for item in items]
-        answers = self._ask(commands, self._writing)
+        answers = self.wire.ask([_set_command(self._prefix, item) for item in items], writing=True)
         if answers is None:
             return 0
-        kept = sum(answer is True or answer in (b"OK", "OK") for answer in answers)
         refused = [answer for answer in answers if isinstance(answer, Exception)]
         self.counters.add(
             {"refused": len(refused), **Counter(f"refused_{type(e).__name__}" for e in refused)}
         )
-        return kept
-
-    def _ask(self, commands: list[tuple[Any, ...]], breaker: Breaker) -> list[Any] | None:
-        """The answers to one pipeline, errors among them; ``None`` if the server gave none."""
-        if not breaker.allow():
-            self.counters.add({"skipped": 1})
-            return None
-        healthy = False
-        try:
-            answers = self._round_trip(commands)
-            healthy = not any(isinstance(answer, Exception) for answer in answers)
-            return answers
-        except _failures() as error:
-            self.counters.add({"errors": 1, f"errors_{type(error).__name__}": 1})
-            return None
-        finally:
-            if healthy:
-                breaker.success()
-            elif breaker.failure():
-                self.counters.add({"breaker_opened": 1})
-
-    def _round_trip(self, commands: list[tuple[Any, ...]]) -> list[Any]:
-        self.counters.add({"round_trips": 1})
-        pipeline = self._connected().pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        answers = pipeline.execute(raise_on_error=False)
-        if not isinstance(answers, list) or len(answers) != len(commands):
-            raise ValueError("the server answered something else than it was asked")
-        return answers
-
-    def _connected(self) -> Any:
-        with self._lock:
-            if self._client is None:
-                self._client = client_of(self._url, **self._timeouts)
-            return self._client
+        return sum(map(_ok, answers))
 
     def _blobs(self, count: int, answer: object) -> list[Blob | Missed]:
         if isinstance(answer, Exception):
@@ -160,17 +142,67 @@ class RedisBlobs:
             self._mean_bytes += 0.2 * (sum(sizes) / len(sizes) - self._mean_bytes)
 
 
+class RedisLeases:
+    """Leases on a server; implements :class:`dataflow.memo.leases.LeaseStore`.
+
+    A server that is down gives every lease and holds none: everybody computes.
+    """
+
+    def __init__(self, wire: Wire, namespace: str) -> None:
+        self._wire = wire
+        self._prefix = f"{namespace}:lease:".encode()
+
+    def take(self, keys: Sequence[Key], seconds: float) -> list[bool]:
+        """``SET NX PX`` for all, in one round trip."""
+        life = max(1, int(seconds * 1000))
+        answers = self._wire.ask(
+            [("SET", self._prefix + key, b"1", "NX", "PX", life) for key in keys], writing=True
+        )
+        # An error is no refusal: only "there is one already" is.
+        return [True] * len(keys) if answers is None else [answer is not None for answer in answers]
+
+    def held(self, keys: Sequence[Key]) -> set[Key]:
+        """One ``MGET``."""
+        answers = self._wire.ask([("MGET", *(self._prefix + key for key in keys))])
+        if answers is None or not isinstance(answers[0], list) or len(answers[0]) != len(keys):
+            return set()
+        return {key for key, answer in zip(keys, answers[0], strict=True) if answer is not None}
+
+    def extend(self, keys: Sequence[Key], seconds: float) -> None:
+        """``PEXPIRE`` for all. If one ended meanwhile and is another's now, that one lasts longer: no harm."""
+        life = max(1, int(seconds * 1000))
+        self._wire.ask([("PEXPIRE", self._prefix + key, life) for key in keys], writing=True)
+
+    def drop(self, keys: Sequence[Key]) -> None:
+        """``DEL`` for all. If one was another's by now, a value may be computed twice: no harm either."""
+        self._wire.ask([("DEL", *(self._prefix + key for key in keys))], writing=True)
+
+
 class RedisMemo(SealedMemo):
     """A memo on a server that many workers share; see :class:`RedisBlobs` for the arguments.
 
     The sealing's secret has to be the same for all who share values: see :mod:`dataflow.memo.secret`.
     """
 
-    def __init__(self, url: str, sealing: Sealing | None = None, **options: Any) -> None:
-        super().__init__(RedisBlobs(url, **options), sealing)
+    def __init__(
+        self, url: str, sealing: Sealing | None = None, *, namespace: str = "dataflow", **options: Any
+    ) -> None:
+        blobs = RedisBlobs(url, namespace=namespace, **options)
+        super().__init__(blobs, sealing, Leases(RedisLeases(blobs.wire, namespace)))
 
 
-def _set_command(prefix: bytes, item: Sealed) -> tuple[Any, ...]:
+class _NoAnswer:
+    """What stands for an epoch that the server didn't tell."""
+
+
+_NO_ANSWER = _NoAnswer()
+
+
+def _ok(answer: object) -> bool:
+    return answer is True or answer in (b"OK", "OK")
+
+
+def _set_command(prefix: bytes, item: Sealed) -> Command:
     life = () if item.ttl_seconds is None else ("PX", max(1, int(item.ttl_seconds * 1000)))
     return ("SET", prefix + item.key, item.data, *life)
 
@@ -179,10 +211,3 @@ def _blob(data: object) -> Blob | Missed:
     if data is None:
         return Missed("new")
     return Blob(data, "redis") if isinstance(data, bytes) else Missed("corrupt")
-
-
-def _failures() -> tuple[type[Exception], ...]:
-    import redis
-
-    # Garbage on the wire shows as whatever the parser makes of it.
-    return (redis.RedisError, OSError, ValueError, TypeError, AttributeError, IndexError, KeyError)

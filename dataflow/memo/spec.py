@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 from dataclasses import dataclass, field
 
 from dataflow.errors import CacheError
 from dataflow.memo.base import Memo
+from dataflow.memo.blobs import BlobStore
 from dataflow.memo.connect import redacted
+from dataflow.memo.sealed import Sealing
 
 __all__ = ["KINDS", "MemoSpec", "close_memos", "open_memo"]
 
@@ -27,8 +30,18 @@ class MemoSpec:
         max_bytes: the bound of ``lru``, and of the near part of ``tiered``.
         namespace: the beginning of the keys on the server.
         ttl_seconds: how long values live; ``None`` for ever.
+        tag: values end when this tag is invalidated.
         max_value_bytes: larger values aren't kept.
         max_raw_bytes: nothing is decompressed to more than this.
+        spill_url: a folder that all workers see, for values over ``spill_bytes``; ``None`` for none.
+        spill_bytes: larger values go there, and the server holds a pointer.
+        admission: whether what doesn't pay is left alone; see :mod:`dataflow.memo.admission`.
+        leases: whether one worker computes a key that several miss at once.
+        lease_seconds: how long the lease of a worker that died keeps others waiting.
+        wait_seconds: how long anybody waits for another worker at most.
+        failure_seconds: how long an error is kept that its stage says is deterministic.
+        generation: changes when something was invalidated by hand, so that no worker goes on with what it
+            has in memory; see :func:`dataflow.memo.admin.generation`.
     """
 
     kind: str
@@ -40,6 +53,15 @@ class MemoSpec:
     ttl_seconds: float | None = None
     max_value_bytes: int = 64 * 2**20
     max_raw_bytes: int = 256 * 2**20
+    tag: str | None = None
+    spill_url: str | None = None
+    spill_bytes: int = 2**20
+    admission: bool = True
+    leases: bool = True
+    lease_seconds: float = 3.0
+    wait_seconds: float = 60.0
+    failure_seconds: float = 300.0
+    generation: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -73,8 +95,15 @@ def open_memo(spec: MemoSpec) -> Memo:
         with _lock:
             memo = _open.get(spec)
             if memo is None:
+                _close_older(spec)
                 memo = _open[spec] = _made(spec)
     return memo
+
+
+def _close_older(spec: MemoSpec) -> None:
+    """What only an older generation asked for will not be asked for again."""
+    for other in [o for o in _open if dataclasses.replace(o, generation=spec.generation) == spec]:
+        _open.pop(other).close()
 
 
 def close_memos() -> None:
@@ -91,12 +120,11 @@ def _made(spec: MemoSpec) -> Memo:
         from dataflow.memo.none import NoMemo
 
         return NoMemo()
-    from dataflow.memo.sealed import Sealing
-
     sealing = Sealing(
         secret=spec.secret or os.urandom(32),
         payload=spec.payload,
         ttl_seconds=spec.ttl_seconds,
+        tag=spec.tag,
         max_value_bytes=spec.max_value_bytes,
         max_raw_bytes=spec.max_raw_bytes,
     )
@@ -104,20 +132,36 @@ def _made(spec: MemoSpec) -> Memo:
         from dataflow.memo.dictionary import DictMemo
 
         return DictMemo(sealing)
-    from dataflow.memo.lru import LruBlobs, LruMemo
+    from dataflow.memo.lru import LruMemo
 
     if spec.kind == "lru":
         return LruMemo(spec.max_bytes, sealing)
     from dataflow.memo.connect import client_of
-    from dataflow.memo.redis import RedisBlobs, RedisMemo
 
     url = spec.url or ""
     client_of(url).close()  # a URL that can't be one is an error now, and not a miss later
-    if spec.kind == "redis":
-        return RedisMemo(url, sealing, namespace=spec.namespace)
+    return _far(spec, url, sealing)
+
+
+def _far(spec: MemoSpec, url: str, sealing: Sealing) -> Memo:
+    from dataflow.memo.leases import Leases
+    from dataflow.memo.lru import LruBlobs
+    from dataflow.memo.redis import RedisBlobs, RedisLeases
+    from dataflow.memo.sealed import SealedMemo
+    from dataflow.memo.spill import SpillFolder, SpillingBlobs
     from dataflow.memo.tiered import TieredMemo
 
-    return TieredMemo(LruBlobs(spec.max_bytes), RedisBlobs(url, namespace=spec.namespace), sealing)
+    server = RedisBlobs(url, namespace=spec.namespace)
+    leases = None
+    if spec.leases:
+        store = RedisLeases(server.wire, spec.namespace)
+        leases = Leases(store, seconds=spec.lease_seconds, wait_seconds=spec.wait_seconds)
+    far: BlobStore = server
+    if spec.spill_url:
+        far = SpillingBlobs(server, SpillFolder(spec.spill_url), spec.spill_bytes)
+    if spec.kind == "redis":
+        return SealedMemo(far, sealing, leases)
+    return TieredMemo(LruBlobs(spec.max_bytes), far, sealing, leases)
 
 
 def _forget() -> None:

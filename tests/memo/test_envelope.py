@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflow.memo.envelope import HEADER_BYTES, EnvelopeError, seal, unseal
-from dataflow.memo.keys import Uncacheable, digest
+from dataflow.memo.codecs import Encoded, Failure, Link, encode_value, value_digest
+from dataflow.memo.envelope import (
+    HEADER_BYTES,
+    EnvelopeError,
+    claimed_epoch,
+    claimed_marks,
+    seal,
+    unseal,
+)
+from dataflow.memo.keys import Uncacheable
 
 Same = Callable[[Any, Any], bool]
 SECRET, KEY = b"secret", b"k" * 20
@@ -68,8 +76,40 @@ def test_arrow_tables_and_batches_come_back_the_same() -> None:
 
 
 def test_the_header_holds_the_digest_of_the_value() -> None:
-    assert unseal(sealed(b"same"), key=KEY, secret=SECRET).digest == digest(b"same")
-    assert unseal(sealed("x" * 999, compression="zstd"), key=KEY, secret=SECRET).digest == digest(b"x" * 999)
+    assert unseal(sealed(b"same"), key=KEY, secret=SECRET).digest == value_digest(1, b"same")
+    packed = sealed("x" * 999, compression="zstd")
+    assert unseal(packed, key=KEY, secret=SECRET).digest == value_digest(2, b"x" * 999)
+
+
+def test_text_and_bytes_of_equal_content_have_digests_of_their_own() -> None:
+    digests = {
+        unseal(sealed(v), key=KEY, secret=SECRET).digest for v in ("1", b"1", 1, 1.0, True, ["1"], ("1",))
+    }
+    assert len(digests) == 7
+
+
+def test_the_header_holds_what_the_value_was_made_of_and_by() -> None:
+    blob = sealed(b"v", epoch=b"e" * 16, input_digest=b"i" * 20, marks=b"m" * 8)
+    opened = unseal(blob, key=KEY, secret=SECRET)
+    assert (opened.epoch, opened.input_digest) == (b"e" * 16, b"i" * 20)
+    assert (claimed_epoch(blob), claimed_marks(blob)) == (b"e" * 16, b"m" * 8)
+    assert claimed_marks(b"no envelope" * 20) == b""
+
+
+@pytest.mark.parametrize("value", [Link(b"k" * 20, b"d" * 20), Failure("ValueError", "no \udc80", "extract")])
+def test_a_link_and_a_failure_come_back_as_what_they_are(value: Any) -> None:
+    opened = unseal(sealed(value), key=KEY, secret=SECRET)
+    assert opened.value == value
+    assert type(opened.value) is type(value)
+
+
+def test_a_value_that_was_encoded_before_is_sealed_as_it_was_then() -> None:
+    value = ["first"]
+    encoded = Encoded(*encode_value(value))
+    value.append("changed by a later stage")
+    opened = unseal(sealed(encoded), key=KEY, secret=SECRET)
+    assert opened.value == ["first"]
+    assert opened.digest == encoded.digest
 
 
 class Text(str):
@@ -179,5 +219,5 @@ def test_the_mac_is_compared_before_anything_is_parsed(monkeypatch: pytest.Monke
 
 
 def test_the_header_has_the_size_that_its_description_says() -> None:
-    assert HEADER_BYTES == 120
-    assert len(sealed(b"12345")) == 125
+    assert HEADER_BYTES == 148
+    assert len(sealed(b"12345")) == 153
