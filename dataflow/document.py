@@ -39,6 +39,10 @@ class Document:
     modified: float | None = None
     etag: str | None = None
 
+    def __reduce__(self) -> tuple[type[Document], tuple[object, ...]]:
+        # Millions of them travel, and this takes a fifth of the time of what dataclasses do.
+        return Document, (self.url, self.size_bytes, self.media_type, self.modified, self.etag)
+
 
 def guess_media_type(name: str) -> str:
     """The media type that a file's name suggests; the content is looked at by whoever reads it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -25,6 +27,9 @@ class Batcher(Protocol):
 
     def learn(self, result: BatchResult) -> None:
         """See what a batch took."""
+
+    def depth(self) -> int:
+        """Batches that should lie ready for each slot, the one that runs included."""
 
 
 def batcher_for(
@@ -54,6 +59,7 @@ class FixedBatcher:
         self, documents: Iterator[_Numbered], size: int, read: Callable[[str], bytes] | None = None
     ) -> None:
         self._documents, self._size, self._read = documents, size, read
+        self._pace = _Pace()
 
     def take(self, number: int) -> Batch | None:
         """The next ``size`` documents."""
@@ -61,7 +67,12 @@ class FixedBatcher:
         return make_batch(number, taken, self._read)
 
     def learn(self, result: BatchResult) -> None:
-        """Nothing to learn."""
+        """See how long batches take."""
+        self._pace.learn(result)
+
+    def depth(self) -> int:
+        """More where batches are short."""
+        return self._pace.depth()
 
 
 class BytesBatcher:
@@ -71,6 +82,7 @@ class BytesBatcher:
         self, documents: Iterator[_Numbered], size: int, read: Callable[[str], bytes] | None = None
     ) -> None:
         self._documents, self._size, self._read = documents, size, read
+        self._pace = _Pace()
         self._next: _Numbered | None = None
 
     def take(self, number: int) -> Batch | None:
@@ -90,8 +102,32 @@ class BytesBatcher:
         return make_batch(number, taken, self._read)
 
     def learn(self, result: BatchResult) -> None:
-        """Nothing to learn."""
+        """See how long batches take."""
+        self._pace.learn(result)
 
+    def depth(self) -> int:
+        """More where batches are short."""
+        return self._pace.depth()
+
+
+class _Pace:
+    """How deep the window has to be so that no slot runs dry while the driver is busy."""
+
+    def __init__(self) -> None:
+        self._mean_seconds = 0.0
+
+    def learn(self, result: BatchResult) -> None:
+        mean = self._mean_seconds
+        self._mean_seconds = result.seconds if not mean else 0.8 * mean + 0.2 * result.seconds
+
+    def depth(self) -> int:
+        if not self._mean_seconds:
+            return 2
+        return min(_DEEPEST, max(2, math.ceil(_QUEUED_SECONDS / self._mean_seconds)))
+
+
+_QUEUED_SECONDS = 0.3
+_DEEPEST = 128
 
 #: No batch has more documents or bytes: it bounds what a worker holds and what a lost batch costs.
 MAX_DOCUMENTS = 1024
@@ -99,15 +135,17 @@ MAX_BYTES = 64 * 1024**2
 
 _LOOK_AHEAD = 2048
 _TARGET_SECONDS = 0.2  # a batch costs driver and scheduler some 3 ms: under 2% of this
-_LEAST_SECONDS = 0.02
+_LEAST_SECONDS = 0.03
+_SHARES = 2  # of what is left, a batch gets half of a slot's share
 _FIRST_DOCUMENTS = 4
+_GROWTH = 4
 
 
 class AdaptiveBatcher:
     """Batches of equal predicted seconds, the largest documents first, shrinking towards the end.
 
     The cost of a document is predicted from its media type and size by a :class:`CostModel` that learns
-    from every batch. Until it has learned, batches grow at most twofold, so that no wrong guess is dear.
+    from every batch. Until it has learned, batches grow at most fourfold, so that no wrong guess is dear.
     Within a bounded look-ahead the largest come first. Once the end of the corpus is in sight, a batch gets
     a share of what is left (guided self-scheduling), so that all workers finish together.
 
@@ -130,10 +168,11 @@ class AdaptiveBatcher:
     ) -> None:
         self.model = model or CostModel()
         self._documents, self._slots, self._in_order, self._read = documents, slots, in_order, read
-        self._ahead: deque[_Numbered] = deque()
+        self._ahead: deque[tuple[float, int, Document]] = deque()  # predicted seconds, position, document
+        self._left_seconds = 0.0  # of all that is in the look-ahead
         self._ended = False
         self._learned = 0
-        self._sorted_at = 0
+        self._predicted_at = 0
         self._cap = _FIRST_DOCUMENTS
 
     def take(self, number: int) -> Batch | None:
@@ -143,13 +182,14 @@ class AdaptiveBatcher:
         taken: list[_Numbered] = []
         seconds, size = 0.0, 0
         while self._ahead and len(taken) < min(self._cap, MAX_DOCUMENTS):
-            document = self._ahead[0][1]
-            cost = self.model.predict(document)
+            cost, position, document = self._ahead[0]
             size += document.size_bytes or 0
             if taken and (seconds + cost > target or size > MAX_BYTES):
                 break
             seconds += cost
-            taken.append(self._ahead.popleft())
+            taken.append((position, document))
+            self._ahead.popleft()
+        self._left_seconds -= seconds
         return make_batch(number, taken, self._read)
 
     def learn(self, result: BatchResult) -> None:
@@ -158,31 +198,34 @@ class AdaptiveBatcher:
             self.model.learn(outcome)
         self._learned += 1
         if len(result.outcomes) >= self._cap:
-            self._cap = min(MAX_DOCUMENTS, 2 * len(result.outcomes))
+            self._cap = min(MAX_DOCUMENTS, _GROWTH * len(result.outcomes))
+
+    def depth(self) -> int:
+        """One that runs and one that waits: batches are long enough."""
+        return 2
 
     def _look_ahead(self) -> None:
         if not self._ended and len(self._ahead) < _LOOK_AHEAD // 2:
-            for pair in self._documents:
-                self._ahead.append(pair)
-                if len(self._ahead) >= _LOOK_AHEAD:
-                    break
-            else:
-                self._ended = True
-            self._sort()
-        elif self._learned >= 2 * max(1, self._sorted_at):
-            self._sort()  # the model has twice the knowledge it had when the order was made
+            fresh = list(itertools.islice(self._documents, _LOOK_AHEAD - len(self._ahead)))
+            self._ended = len(fresh) < _LOOK_AHEAD - len(self._ahead)
+            self._predict([*((p, d) for _, p, d in self._ahead), *fresh])
+        elif self._learned >= 2 * max(1, self._predicted_at):
+            # The model has twice the knowledge that it had when the order was made.
+            self._predict([(p, d) for _, p, d in self._ahead])
 
-    def _sort(self) -> None:
-        self._sorted_at = self._learned
+    def _predict(self, pairs: list[_Numbered]) -> None:
+        self._predicted_at = self._learned
+        costed = [(self.model.predict(d), p, d) for p, d in pairs]
         if not self._in_order:
-            # Stable, so that equals keep the corpus's order.
-            self._ahead = deque(sorted(self._ahead, key=lambda pair: -self.model.predict(pair[1])))
+            costed.sort(key=lambda entry: -entry[0])  # stable: equals keep the corpus's order
+        self._ahead = deque(costed)
+        self._left_seconds = sum(cost for cost, _, _ in costed)
 
     def _target_seconds(self) -> float:
         if not self._ended:
             return _TARGET_SECONDS
-        left = sum(self.model.predict(d) for _, d in self._ahead)
-        return min(_TARGET_SECONDS, max(_LEAST_SECONDS, left / (3 * self._slots)))
+        share = self._left_seconds / (_SHARES * self._slots)
+        return min(_TARGET_SECONDS, max(_LEAST_SECONDS, share))
 
 
 def make_batch(number: int, taken: list[_Numbered], read: Callable[[str], bytes] | None) -> Batch | None:

@@ -21,8 +21,6 @@ from dataflow.outcome import OK, Outcome
 
 __all__ = ["Stream"]
 
-_QUEUED_SECONDS = 0.3  # work that lies ready on a worker while the driver is busy
-_MOST_IN_FLIGHT = 128  # batches a slot
 _MOST_HELD = 4096  # outcomes that wait for an earlier one, when they have to come in order
 
 
@@ -58,7 +56,6 @@ class Stream:
         self._ended = False
         self._stop = threading.Event()
         self._numbers = 0
-        self._mean_seconds = 0.0
         self._held: dict[int, Outcome] = {}
         self._next_position = 0
         bisect = plan.strategy.errors != "skip"
@@ -115,13 +112,10 @@ class Stream:
         return batch
 
     def _window(self) -> float:
-        """Batches in flight: two a slot, more where they are so short that a slot would run dry."""
+        """Batches in flight."""
         if self._plan.strategy.collect == "gather":
             return math.inf
-        slots = self._executor.slots
-        if not self._mean_seconds:
-            return 2 * slots
-        return slots * min(_MOST_IN_FLIGHT, max(2, math.ceil(_QUEUED_SECONDS / self._mean_seconds)))
+        return self._executor.slots * self._batcher.depth()
 
     def _settle(self, ended: Iterable[Done]) -> list[Outcome]:
         """Commit what is done, put what was lost back in the queue."""
@@ -138,7 +132,7 @@ class Stream:
                     results.append(_bare_result(batch.number, rescue.outcomes))
         self._commit(results)
         for result in results:
-            self._learn(result)
+            self._batcher.learn(result)
             outcomes += result.take()
         return outcomes
 
@@ -185,11 +179,6 @@ class Stream:
                 f"output can't be written: {one_line(error)}. Make room and run again."
             ) from error
         return Part(name, len(rows), size)
-
-    def _learn(self, result: BatchResult) -> None:
-        self._batcher.learn(result)
-        mean = self._mean_seconds
-        self._mean_seconds = result.seconds if not mean else 0.8 * mean + 0.2 * result.seconds
 
     def _number(self) -> int:
         self._numbers += 1

@@ -1,14 +1,13 @@
-"""The one builder of Dask tasks, and the one module that imports ``dask._task_spec``."""
+"""The one builder of the engine's Dask tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from dask._task_spec import Task, TaskRef
-
 from dataflow.graph import nodes, sandbox
 from dataflow.graph.plan import Batch, Plan
+from dataflow.graph.taskspec import Task, TaskRef, with_token
 
 __all__ = ["GraphKey", "build", "node_names"]
 
@@ -23,12 +22,16 @@ def build(plan: Plan, batch: Batch) -> tuple[GraphKey, dict[GraphKey, Any]]:
     """
     if batch.isolated:
         key = (f"isolate-{plan.run}", batch.number)
-        return key, {key: Task(key, sandbox.isolate, plan.run, batch)}
+        return key, _graph(Task(key, sandbox.isolate, plan.run, batch.pack()))
     tasks = _chain(plan, batch)
     if not plan.strategy.fuse:
-        return tasks[-1].key, {t.key: t for t in tasks}
+        return tasks[-1].key, _graph(*tasks)
     key = (f"batch-{plan.run}", batch.number)
-    return key, {key: Task.fuse(*tasks, key=key)}
+    return key, _graph(Task.fuse(*tasks, key=key))
+
+
+def _graph(*tasks: Any) -> dict[GraphKey, Any]:
+    return {task.key: with_token(task, repr(task.key)) for task in tasks}
 
 
 def node_names(plan: Plan) -> list[str]:
@@ -54,7 +57,7 @@ def _chain(plan: Plan, batch: Batch) -> list[Any]:
     tasks: list[Any] = []
     for name in node_names(plan):
         key = (f"{name}-{run}", number)
-        before = TaskRef(tasks[-1].key) if tasks else batch
+        before = TaskRef(tasks[-1].key) if tasks else batch.pack()
         if name in stages:
             tasks.append(Task(key, nodes.compute, run, stages[name], before))
         else:

@@ -31,9 +31,10 @@ _READ = -1
 _IN_BATCH = "batch"  # the cache tier of a document whose twin in the batch was computed
 
 
-def probe(run: str, batch: Batch) -> Work:
-    """Read the batch's documents and, where something is memoized, digest them."""
+def probe(run: str, packed: bytes) -> Work:
+    """Read a packed batch's documents and, where something is memoized, digest them."""
     plan = plan_of(run)
+    batch = Batch.unpack(packed)
     work = Work(batch, [], time.perf_counter(), time.thread_time())
     with _timed(work, "probe"):
         for index, document in enumerate(batch.documents):

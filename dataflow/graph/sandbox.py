@@ -30,15 +30,15 @@ _OVERRAN = 78
 _START_SECONDS = 30.0  # for the interpreter and the imports, on a loaded machine
 
 
-def isolate(run: str, batch: Batch) -> BatchResult:
-    """Run a batch's nodes in a sandbox process.
+def isolate(run: str, packed: bytes) -> BatchResult:
+    """Run a packed batch's nodes in a sandbox process.
 
     Its documents are ``quarantined`` when the process dies, overruns its time or its memory; the stages'
     own time limits add up to the process's.
     """
     import cloudpickle
 
-    plan = plan_of(run)
+    plan, batch = plan_of(run), Batch.unpack(packed)
     started = time.perf_counter()
     limit = sum(s.timeout_seconds or plan.strategy.timeout_seconds for s in plan.pipeline.stages)
     limit = limit * len(batch) + _START_SECONDS
@@ -142,7 +142,7 @@ def _run_nodes(plan: Plan, batch: Batch, at: Path) -> BatchResult:
 
     limit = plan.strategy.timeout_seconds
     with _limited(at, "read", limit * len(batch)):
-        work = nodes.probe(plan.run, batch)
+        work = nodes.probe(plan.run, batch.pack())
     for index, stage in enumerate(plan.pipeline.stages):
         with _limited(at, stage.name, (stage.timeout_seconds or limit) * len(batch)):
             work = nodes.compute(plan.run, index, work)

@@ -7,7 +7,7 @@ from dataflow.engine.batches import batcher_for
 from dataflow.engine.executors import Done, InlineExecutor
 from dataflow.engine.stream import Stream
 from dataflow.errors import DocumentError, OutputError
-from dataflow.graph.plan import Plan
+from dataflow.graph.plan import Batch, Plan
 from dataflow.graph.work import BatchResult
 from dataflow.memo.spec import MemoSpec
 
@@ -35,7 +35,7 @@ class FakeExecutor:
     def result(self, graph):
         (task,) = graph.values()
         chain = task.args[0] if isinstance(task.args[0], dict) else {None: task}
-        batch = next(iter(chain.values())).args[1]
+        batch = Batch.unpack(next(iter(chain.values())).args[1])
         outcomes = [
             Outcome(d.url, d.media_type, 1, "failed" if d.url == "bad" else "ok", "E", "e", position=p)
             for p, d in zip(batch.positions, batch.documents, strict=True)

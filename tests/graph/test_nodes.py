@@ -46,7 +46,7 @@ def run_nodes(payloads, *, memo="none", pipeline=None, number=1):
     spec = MemoSpec(memo, secret=b"s" * 32)
     memoized = 1 if memo != "none" else 0
     register_plan(Plan("cafe", pipeline, Strategy(), spec, memoized, (b"id",) * memoized))
-    work = nodes.probe("cafe", batch(*payloads, number=number))
+    work = nodes.probe("cafe", batch(*payloads, number=number).pack())
     if memoized:
         work = nodes.lookup("cafe", work)
     work = nodes.compute("cafe", 0, work)

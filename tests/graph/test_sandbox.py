@@ -19,7 +19,7 @@ def sandboxed(words):
         batch = Batch(
             1, (Document("x.txt", None, "text/plain"),), (9,), (1,), (text.encode(),), isolated=True
         )
-        return isolate("f00d", batch)
+        return isolate("f00d", batch.pack())
 
     yield run
     forget_plan("f00d")
