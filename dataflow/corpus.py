@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import glob
 import os
+import stat
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -100,11 +101,18 @@ def list_corpus(url: str) -> Iterator[Document]:
 def read_document(url: str) -> bytes:
     """The bytes of one document. Whatever the file system raises comes through."""
     if _protocol(url) == "file":
-        with open(_local_path(url), "rb") as file:
-            return file.read()
+        return _read_local(_local_path(url))
     filesystem, path = _filesystem(url)
     data = filesystem.cat_file(path)
     return data if isinstance(data, bytes) else bytes(data)
+
+
+def _read_local(path: str) -> bytes:
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        # Opening a pipe would wait for its writer, and a device may never end.
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(f"{path} is no regular file")
+        return file.read()
 
 
 def _protocol(url: str) -> str:

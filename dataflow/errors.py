@@ -29,6 +29,7 @@ __all__ = [
     "StrategyError",
     "WorkloadError",
     "one_line",
+    "utf8",
 ]
 
 
@@ -68,12 +69,13 @@ class DocumentError(DataflowError):
     """A document can't be processed. Stages raise it, or a subclass that names the cause."""
 
 
-def one_line(error: BaseException, limit: int = 500) -> str:
-    """The message of any exception as one printable line of at most ``limit`` characters.
+def utf8(text: str) -> str:
+    """The text with what UTF-8 can't hold escaped: a file name may be any bytes, and Python any surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
-    Lone surrogates are escaped: a message goes to Parquet, terminals and JSON, which all want UTF-8.
-    """
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+def one_line(error: BaseException | str, limit: int = 500) -> str:
+    """A message, or that of any exception, as one printable line of at most ``limit`` characters."""
+    text = utf8(" ".join(str(error).split()) or type(error).__name__)
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -154,3 +154,15 @@ def test_the_total_is_known_when_the_listing_has_ended(folder):
     corpus = open_corpus(str(folder))
     assert corpus.total is None
     assert len(list(corpus)) == corpus.total == 4
+
+
+def test_a_pipe_is_listed_and_reading_it_fails_instead_of_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.txt")
+    (document,) = open_corpus(str(tmp_path))
+    with pytest.raises(OSError, match="is no regular file"):
+        read_document(document.url)
+
+
+def test_a_device_is_no_document():
+    with pytest.raises(OSError, match="is no regular file"):
+        read_document("/dev/zero")

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import shutil
 import statistics
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from dataflow.bench.preparation import prepare
 from dataflow.bench.rig import OpenRig, Rig
 from dataflow.bench.suites import Arm, Suite, suite_arms
 from dataflow.errors import one_line
+from dataflow.graph.scratch import scratch_folder
 from dataflow.measure.environment import describe_environment
 from dataflow.measure.tables import ResultsFolder
 from dataflow.workload import Workload
@@ -78,7 +78,7 @@ def bench(
     arms = tuple(arm for arm in arms if arm.cluster != cluster)  # that arm is the base
     shown = cluster if isinstance(cluster, str) else "client"
     with contextlib.ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dataflow-bench-")))
+        scratch = Path(stack.enter_context(scratch_folder("bench")))
         material = find_material(workload, corpus, documents, seed, scratch / "corpus")
         say(f"corpus {material.source}: {len(material.documents)} documents")
         equipment = stack.enter_context(open_equipment(workload, arms, cluster, workers, redis_url, say))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dataflow.errors import OutputError
+from dataflow.errors import OutputError, utf8
 
 
 @click.group(short_help="Look at a corpus, or generate one.")
@@ -28,7 +28,7 @@ def list_command(url: str, urls: bool) -> None:
         count[document.media_type] += 1
         size[document.media_type] += document.size_bytes or 0
         if urls:
-            click.echo(document.url)
+            click.echo(utf8(document.url))
     if urls:
         return
     click.echo(f"{'documents':>10} {'bytes':>16}  media type")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -97,8 +96,9 @@ def _corpus(workload: Workload, url: str | None, documents: int | None, seed: in
     if workload.corpus is None:
         raise click.UsageError(f"workload {workload.name} has no corpus of its own: name one with --corpus.")
     from dataflow.cli.progress import said
+    from dataflow.graph.scratch import scratch_folder
 
-    with tempfile.TemporaryDirectory(prefix="dataflow-corpus-") as folder:
+    with scratch_folder("corpus") as folder:
         with said("generating a corpus"):
             workload.generate(folder, documents=documents, seed=seed)
         yield folder

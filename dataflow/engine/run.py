@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import secrets
-import shutil
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,11 +20,14 @@ from dataflow.document import Document
 from dataflow.engine.batches import batcher_for
 from dataflow.engine.clusters import OpenCluster, open_cluster
 from dataflow.engine.executors import DaskExecutor, Executor, InlineExecutor
-from dataflow.engine.manifest import Manifest, refuse_used
+from dataflow.engine.manifest import refuse_used
+from dataflow.engine.output import Keeper, NewOutput, Output
+from dataflow.engine.resume import describe_run, resume_output
 from dataflow.engine.stream import Stream
 from dataflow.errors import CacheError, one_line
 from dataflow.graph.plan import Plan
-from dataflow.graph.table import sink_for
+from dataflow.graph.scratch import scratch_folder
+from dataflow.graph.table import Sink, sink_for
 from dataflow.graph.work import BatchResult
 from dataflow.outcome import Outcome
 from dataflow.pipeline import Pipeline
@@ -46,6 +49,8 @@ class Summary:
         seconds: wall seconds since the run began.
         counters: the memo's, added up over the batches.
         uncacheable: why nothing is memoized although the strategy asked for it; ``None`` where it is.
+        skipped: documents that an earlier run had done, where this one goes on with it.
+        notes: what the user should know besides, a line each.
     """
 
     documents: Counter[str] = field(default_factory=Counter)
@@ -56,6 +61,8 @@ class Summary:
     seconds: float = 0.0
     counters: dict[str, float] = field(default_factory=dict)
     uncacheable: str | None = None
+    skipped: int = 0
+    notes: list[str] = field(default_factory=list)
 
     @property
     def total(self) -> int:
@@ -77,14 +84,15 @@ class Run:
     def __init__(
         self,
         stack: contextlib.ExitStack,
-        stream: Stream,
+        outcomes: Iterable[Outcome],
         documents: Corpus,
-        manifest: Manifest | None,
+        output: Output,
+        keeper: Keeper | None,
         summary: Summary,
     ) -> None:
-        self._stack, self._documents, self._manifest = stack, documents, manifest
-        self._outcomes = iter(stream)
-        self._committed = 0
+        self._stack, self._documents, self._output, self._keeper = stack, documents, output, keeper
+        self._outcomes = iter(outcomes)
+        self._committed = output.before
         self._started = time.perf_counter()
         self.summary = summary
         self.dashboard_link: str | None = None
@@ -131,24 +139,27 @@ class Run:
         self._finish(complete=False)
 
     def _finish(self, *, complete: bool) -> None:
-        manifest, self._manifest = self._manifest, None
+        keeper, self._keeper = self._keeper, None
         try:
             self._stack.close()  # first, so that no worker writes a part while orphans are collected
         finally:
-            if manifest:
-                manifest.finish(complete=complete)
-                self._committed = manifest.rows
+            if keeper:
+                keeper.finish(complete=complete)
+                self._committed = keeper.rows
+                self.summary.skipped = self._output.skipped
+                self.summary.notes += self._output.closing_notes() if complete else ()
 
     def _count(self, outcome: Outcome) -> None:
         summary = self.summary
         summary.documents[outcome.status] += 1
         if outcome.error_type:
             summary.errors[outcome.error_type] += 1
-            summary.examples.setdefault(outcome.error_type, f"{outcome.document}: {outcome.error}")
+            summary.examples.setdefault(outcome.error_type, one_line(f"{outcome.document}: {outcome.error}"))
         if outcome.cache:
             summary.caches[outcome.cache] += 1
         summary.size_bytes += outcome.size_bytes or 0
-        self._committed = self._manifest.rows if self._manifest else 0
+        summary.skipped = self._output.skipped
+        self._committed = self._keeper.rows if self._keeper else 0
         summary.seconds = time.perf_counter() - self._started
 
 
@@ -164,6 +175,8 @@ def run(
     search_path: Iterable[str] = (),
     namespace: str = "dataflow",
     on_batch: Callable[[BatchResult], None] | None = None,
+    resume: bool = False,
+    recorded: Mapping[str, Any] | None = None,
     **overrides: Any,
 ) -> Run:
     """Run a pipeline over a corpus.
@@ -183,6 +196,11 @@ def run(
         search_path: folders that workers add to ``sys.path``.
         namespace: the beginning of the cache's keys; runs share what they cached under the same one.
         on_batch: called with each batch's result, on this thread.
+        resume: go on with what an earlier run left in the output's folder: only what it hasn't committed is
+            done. The pipeline, its columns and the corpus's name have to be the same; the corpus may have
+            grown. A new or empty folder is simply begun.
+        recorded: facts for the manifest's header, such as ``{"workload": "batch"}``, which is what
+            ``dataflow replay`` loads.
         **overrides: choices of the strategy, such as ``cache="redis"``.
 
     Returns:
@@ -193,37 +211,99 @@ def run(
     """
     chosen = (strategy or Strategy()).replace(**overrides)
     documents = open_corpus(corpus)
-    folder = _local_folder(output)
-    if folder:
-        refuse_used(folder)
-    with contextlib.ExitStack() as stack:
+    target = _output(pipeline, output, documents, resume)
+    return start(
+        pipeline,
+        documents,
+        target,
+        chosen,
+        cluster=cluster,
+        workers=workers,
+        redis_url=redis_url,
+        search_path=search_path,
+        namespace=namespace,
+        on_batch=on_batch,
+        recorded=recorded,
+    )
+
+
+def start(
+    pipeline: Pipeline,
+    documents: Corpus,
+    output: Output,
+    strategy: Strategy,
+    *,
+    cluster: Any,
+    workers: int | None = None,
+    redis_url: str | None = None,
+    search_path: Iterable[str] = (),
+    namespace: str = "dataflow",
+    on_batch: Callable[[BatchResult], None] | None = None,
+    recorded: Mapping[str, Any] | None = None,
+) -> Run:
+    """Start a run whose arguments have been looked at; see :func:`run`.
+
+    Args:
+        output: where rows go, and which of the documents are to be done. It is given up if this raises.
+    """
+    with contextlib.ExitStack() as stack, contextlib.ExitStack() as undo:
+        undo.callback(output.release)
+        numbered = output.numbered(documents)
+        first = next(numbered, None)
+        if first is None:  # no cluster is needed to say that nothing is left
+            keeper = output.open({}, documents)
+            undo.pop_all()
+            return Run(stack, (), documents, output, keeper, Summary(notes=output.notes))
         opened, executor = _executor(stack, cluster, workers)
-        ledger = _ledger(stack) if opened and opened.local else None
+        ledger = stack.enter_context(scratch_folder("ledger")) if opened and opened.local else None
         plan, why_not = _plan(
-            stack, pipeline, chosen, folder, ledger, redis_url, tuple(search_path), namespace, opened
+            stack, pipeline, strategy, output.sink, ledger, redis_url, tuple(search_path), namespace, opened
         )
         stack.callback(executor.close)
+        _forget(output.unfinished_runs, opened)
         executor.start(plan)
-        manifest = Manifest(folder, _header(plan, documents)) if folder else None
-        summary = Summary(uncacheable=why_not)
-        stream = _stream(plan, documents, executor, manifest, _counting(summary, on_batch))
-        started = Run(stack.pop_all(), stream, documents, manifest, summary)
+        keeper = output.open(_header(plan, documents, recorded), documents)
+        undo.pop_all()
+        summary = Summary(uncacheable=why_not, notes=output.notes)
+        stream = _stream(
+            plan, documents, chain([first], numbered), executor, keeper, _counting(summary, on_batch)
+        )
+        started = Run(stack.pop_all(), stream, documents, output, keeper, summary)
         started.dashboard_link = opened.dashboard_link if opened else None
         return started
+
+
+def _output(
+    pipeline: Pipeline, output: str | os.PathLike[str] | None, documents: Corpus, resume: bool
+) -> Output:
+    folder = _local_folder(output)
+    if folder is None:
+        return Output()
+    sink = sink_for(pipeline, folder)
+    if resume:
+        return resume_output(pipeline, sink, documents.name)
+    refuse_used(folder)
+    return NewOutput(sink)
+
+
+def _forget(runs: Iterable[str], opened: OpenCluster | None) -> None:
+    """Take the plans of drivers that died from the workers, or theirs would go on writing parts."""
+    for run in runs if opened else ():
+        with contextlib.suppress(Exception):  # the cluster never knew it
+            opened.client.unregister_worker_plugin(f"dataflow-{run}")
 
 
 def _stream(
     plan: Plan,
     documents: Corpus,
+    numbered: Iterator[tuple[int, Document]],
     executor: Executor,
-    manifest: Manifest | None,
+    keeper: Keeper | None,
     on_batch: Callable[[BatchResult], None] | None,
 ) -> Stream:
     read = read_document if documents.process_local and not isinstance(executor, InlineExecutor) else None
-    batcher = batcher_for(plan.strategy, iter(documents), executor.slots, read)
-    return Stream(
-        plan, batcher, executor, manifest=manifest, on_batch=on_batch, all_note=bool(plan.ledger)
-    )  # fmt: skip
+    batcher = batcher_for(plan.strategy, iter(()), executor.slots, read, numbered=numbered)
+    return Stream(plan, batcher, executor, manifest=keeper, on_batch=on_batch, all_note=bool(plan.ledger))
 
 
 def _counting(
@@ -247,17 +327,11 @@ def _executor(
     return opened, DaskExecutor(opened.client)
 
 
-def _ledger(stack: contextlib.ExitStack) -> str:
-    folder = tempfile.mkdtemp(prefix="dataflow-")
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
 def _plan(
     stack: contextlib.ExitStack,
     pipeline: Pipeline,
     strategy: Strategy,
-    folder: str | None,
+    sink: Sink | None,
     ledger: str | None,
     redis_url: str | None,
     search_path: tuple[str, ...],
@@ -272,7 +346,7 @@ def _plan(
         memo=_memo(stack, strategy if ids else strategy.replace(cache="none"), redis_url, namespace, opened),
         memo_stages=len(ids),
         stage_ids=ids,
-        sink=sink_for(pipeline, folder) if folder else None,
+        sink=sink,
         ledger=ledger,
         search_path=search_path,
     )
@@ -281,19 +355,10 @@ def _plan(
 
 def _stage_ids(pipeline: Pipeline) -> tuple[tuple[bytes, ...], str | None]:
     """Fingerprints of the pure stages from the first on, and why there are none."""
-    from dataflow.memo.fingerprint import stage_fingerprint
-    from dataflow.memo.keys import Uncacheable
+    from dataflow.memo.chain import chain_of
 
-    ids: list[bytes] = []
-    for stage in pipeline.stages:
-        if not stage.pure:
-            return tuple(ids), None if ids else f"stage {stage.name} says pure=False"
-        try:
-            ids.append(stage_fingerprint(stage))
-        except Uncacheable as error:
-            reason = one_line(error).rstrip(".")
-            return tuple(ids), None if ids else f"stage {stage.name} can't be fingerprinted: {reason}"
-    return tuple(ids), None
+    chain, why_not = chain_of(pipeline)
+    return chain.ids, why_not
 
 
 def _memo(
@@ -303,32 +368,47 @@ def _memo(
     namespace: str,
     opened: OpenCluster | None,
 ) -> Any:
+    from dataflow.memo.admin import generation
     from dataflow.memo.secret import cache_secret
     from dataflow.memo.server import find_server
     from dataflow.memo.spec import MemoSpec
 
     if strategy.cache == "none":
         return MemoSpec(kind="none", url=None, secret=b"")
-    url = None
-    if strategy.cache == "redis":
+    url, current = None, b""
+    if strategy.cache in ("redis", "tiered"):
         url = redis_url or os.environ.get("REDIS_URL") or None
         if url is None and opened is not None and not opened.local:
             raise CacheError(
                 "workers on other machines can't reach an embedded server: set REDIS_URL to one of yours."
             )
         url = stack.enter_context(find_server(url)).url
+        current = generation(url, namespace)
     return MemoSpec(
-        kind=strategy.cache, url=url, secret=cache_secret(), payload=strategy.payload, namespace=namespace
+        kind=strategy.cache,
+        url=url,
+        secret=cache_secret(),
+        payload=strategy.payload,
+        namespace=namespace,
+        ttl_seconds=strategy.fresh.ttl_seconds,
+        tag=strategy.fresh.tag,
+        spill_url=os.environ.get("DATAFLOW_SPILL_URL") or None,
+        admission=strategy.admission,
+        generation=current,
     )
 
 
-def _header(plan: Plan, documents: Corpus) -> dict[str, Any]:
+def _header(plan: Plan, documents: Corpus, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the manifest says of the run. Without an output there is none."""
+    if plan.sink is None:
+        return {}
     return {
         "run": plan.run,
         "started": time.time(),
-        "corpus": documents.name,
-        "stages": [s.name for s in plan.pipeline.stages],
+        **describe_run(plan.pipeline, plan.sink, documents.name),
         "strategy": plan.strategy.describe(),
+        "choices": dataclasses.asdict(plan.strategy),
+        **(recorded or {}),
     }
 
 

@@ -14,12 +14,12 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from dataflow.graph.plan import Batch, Plan, plan_of, register_plan
+from dataflow.graph.scratch import scratch_folder
 from dataflow.graph.work import BatchResult, Item
 from dataflow.outcome import QUARANTINED, Outcome
 
@@ -42,7 +42,7 @@ def isolate(run: str, packed: bytes) -> BatchResult:
     started = time.perf_counter()
     limit = sum(s.timeout_seconds or plan.strategy.timeout_seconds for s in plan.pipeline.stages)
     limit = limit * len(batch) + _START_SECONDS
-    with tempfile.TemporaryDirectory(prefix="dataflow-sandbox-") as folder:
+    with scratch_folder("sandbox") as folder:
         Path(folder, "job").write_bytes(cloudpickle.dumps((plan, batch)))
         error_type, error = _run_child(folder, limit, plan)
         answer = Path(folder, "answer")

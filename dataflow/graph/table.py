@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dataflow.errors import utf8
 from dataflow.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ def fits(sink: Sink, value: Any) -> str | None:
 
 
 def _base_column(outcomes: Sequence[Outcome], name: str) -> list[Any]:
+    if name == "document":
+        return [utf8(o.document) for o in outcomes]
     return [getattr(o, name) for o in outcomes]
 
 

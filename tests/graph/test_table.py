@@ -88,3 +88,9 @@ def test_a_value_that_does_not_fit_its_column_says_so():
     assert "return annotation" in fits(sink, [1])
     assert "return annotation" in fits(sink, ["\ud800"])
     assert "return annotation" in fits(sink_for(Pipeline(fields), "out"), {"characters": 1})
+
+
+def test_a_name_that_is_no_utf8_is_written_escaped(tmp_path):
+    sink = sink_for(Pipeline(text), str(tmp_path))
+    write_part(sink, 1, [outcome("caf\udce9.txt")], ["x"])
+    assert pd.read_parquet(tmp_path).document.tolist() == ["caf\\udce9.txt"]
