@@ -212,3 +212,31 @@ def test_threads_and_processes_give_the_same_text_for_every_format(words, tmp_pa
 
     with open_cluster("threads", 4) as threads:
         assert rows(threads.client) == rows(processes.client)
+
+
+@pytest.mark.parametrize("thread_safe", [True, False])
+def test_a_stage_that_is_not_thread_safe_runs_in_one_thread_at_a_time(write_corpus, thread_safe):
+    from dataflow.engine.clusters import open_cluster
+
+    @stage(thread_safe=thread_safe, pure=False)
+    def most_at_once(data: bytes) -> int:
+        import threading
+        import time
+
+        import dataflow
+
+        # Kept in the worker: the stage itself comes anew with each run.
+        counter = dataflow.__dict__.setdefault(f"counter_{data.decode()}", [0, 0, threading.Lock()])
+        with counter[2]:
+            counter[0] += 1
+            counter[1] = max(counter[1], counter[0])
+        time.sleep(0.002)
+        with counter[2]:
+            counter[0] -= 1
+        return counter[1]
+
+    folder = write_corpus(*[str(thread_safe)] * 100)
+    with open_cluster("threads", 4) as threads:
+        found = list(run(Pipeline(most_at_once), folder, cluster=threads.client, batching="fixed:5"))
+    most = max(o.value for o in found)
+    assert most == 1 if not thread_safe else most > 1
