@@ -33,7 +33,12 @@ class Batcher(Protocol):
 
 
 def batcher_for(
-    strategy: Strategy, documents: Iterator[Document], slots: int, read: Callable[[str], bytes] | None = None
+    strategy: Strategy,
+    documents: Iterator[Document],
+    slots: int,
+    read: Callable[[str], bytes] | None = None,
+    *,
+    numbered: Iterator[_Numbered] | None = None,
 ) -> Batcher:
     """The batcher that a strategy asks for.
 
@@ -42,9 +47,10 @@ def batcher_for(
         documents: the corpus, in order.
         slots: batches that run at the same time.
         read: reads a document on the driver, where only the driver can.
+        numbered: documents with their positions, instead of ``documents``, where some are left out.
     """
     kind, size = strategy.batch_rule
-    numbered = enumerate(documents)
+    numbered = numbered or enumerate(documents)
     if kind == "fixed":
         return FixedBatcher(numbered, size, read)
     if kind == "bytes":

@@ -1,62 +1,103 @@
 """The manifest of an output folder: which parts count. The one truth; a listing is none.
 
 A worker may die after it wrote its part and before it reported, and its batch is then run again: a listing
-would count those documents twice. So a part counts when the driver has appended it here and the file system
-has it on disk. What isn't in the manifest is an orphan, and is removed when the run ends.
+would count those documents twice. So a part counts when the driver has recorded it here durably. What isn't
+in the manifest is an orphan, and is removed when a run ends and when one is resumed. The parts themselves are
+not synced: one that a power loss took, or cut short, is found by its size when the run is resumed, and its
+documents are done again.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from dataflow.engine.contents import Contents, committed_parts, read_manifest, read_part, refuse_used
+from dataflow.engine.journal import FOLDER, FileJournal, Journal, ObjectJournal, Record, listing
+from dataflow.engine.lock import Lock, take_lock
 from dataflow.errors import OutputError, one_line
 from dataflow.graph.work import Part
 
-__all__ = ["Manifest", "committed_parts", "refuse_used"]
+__all__ = ["Manifest", "committed_parts", "read_manifest", "refuse_used"]
 
-_FOLDER = "_dataflow"
+_FORMAT = 2
 
 
 class Manifest:
-    """The manifest of one output folder, open for appending.
-
-    On a local disk it is one file that is synced at each commit. An object store can't append, so there
-    each commit is an object of its own.
+    """The manifest of one output folder, open for appending, with the folder's lock.
 
     Args:
         folder: path or URL of the output folder; it must not exist, or be empty.
         header: what the run is: kept in the first record.
+        listed: says how many documents the corpus has, once that is known.
+
+    Attributes:
+        rows: how many rows count.
 
     Raises:
-        OutputError: the folder holds something, isn't a folder, or can't be written.
+        OutputError: the folder holds something, isn't a folder, can't be written, or another driver is at it.
     """
 
-    def __init__(self, folder: str, header: dict[str, Any]) -> None:
-        from fsspec.core import url_to_fs
+    _fs: Any
+    _path: str
+    _lock: Lock | None = None
+    _journal: Journal | None = None
+    _made = False
 
-        self.folder = folder
+    def __init__(
+        self, folder: str, header: Record, *, listed: Callable[[], int | None] = lambda: None
+    ) -> None:
+        self._open(folder)
         try:
-            self._fs, self._path = url_to_fs(folder)
-            self._local = "file" in _protocols(self._fs)
             refuse_used(folder)
             self._made = not self._fs.exists(self._path)
-            self._fs.makedirs(f"{self._path}/{_FOLDER}", exist_ok=True)
-            self._commits = 0
-            self._file = Path(self._name()).open("x", encoding="utf-8") if self._local else None  # noqa: SIM115
-            self._append([{"format": 1, **header}])
+            self._fs.makedirs(f"{self._path}/{FOLDER}", exist_ok=True)
+            self._take()
+            refuse_used(folder)  # another driver may have come and gone
+            self._append([{"format": _FORMAT, **header}])
         except OutputError:
+            self.release()
             raise
-        except (OSError, ValueError, ImportError) as error:
+        except Exception as error:  # a file system raises what it likes
+            self.release()
             raise OutputError(
                 f"output {folder} can't be written: {one_line(error)}. Choose another folder."
             ) from error
-        self.parts: set[str] = set()
+        self.contents = Contents(header)
         self.rows = 0
+        self.listed = listed
+
+    @classmethod
+    def reopen(cls, folder: str) -> Manifest:
+        """The manifest of a folder that an earlier run wrote to, to go on with it.
+
+        Parts that are missing or not of their size no longer count; orphans are removed.
+
+        Raises:
+            OutputError: there is none, it can't be written, or another driver is at it.
+        """
+        self = cls.__new__(cls)
+        self._open(folder)
+        try:
+            self._take()
+            self.contents = read_manifest(folder)
+            self._sift()
+        except OutputError:
+            self.release()
+            raise
+        except Exception as error:
+            self.release()
+            raise OutputError(f"output {folder} can't be used: {one_line(error)}.") from error
+        self.rows = self.contents.rows
+        self.listed = lambda: None
+        return self
+
+    def begin(self, record: Record) -> None:
+        """Record that another run goes on with the folder."""
+        self._append([record])
 
     def commit(self, parts: Sequence[Part]) -> None:
         """Make parts count, durably.
@@ -64,108 +105,159 @@ class Manifest:
         Raises:
             OutputError: the manifest can't be written; what was committed before stays.
         """
-        records = [{"part": p.name, "rows": p.rows, "size_bytes": p.size_bytes} for p in parts]
+        records: list[Record] = [{"part": p.name, "rows": p.rows, "size_bytes": p.size_bytes} for p in parts]
         if not records:
             return
-        try:
-            self._append(records)
-        except OSError as error:
-            raise OutputError(f"output {self.folder} can't be written: {one_line(error)}") from error
-        self.parts.update(p.name for p in parts)
+        listed = self.listed()
+        if listed is not None and listed != self.contents.listed:
+            self.contents.listed = listed
+            records.append({"listed": listed})
+        self._append(records)
         self.rows += sum(p.rows for p in parts)
 
+    def lose(self, names: Iterable[str]) -> None:
+        """Parts that can't be read no longer count; their documents are to be done again."""
+        lost = sorted(names)
+        if not lost:
+            return
+        self._append([{"lost": lost}])
+        for name in lost:
+            del self.contents.parts[name]
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.rm_file(f"{self._path}/{name}")
+        self.rows = self.contents.rows
+
+    def rewrite(self, name: str, data: bytes) -> None:
+        """Put other rows for the same documents in a part's place, at once and for good.
+
+        The part's name holds the old file or the new one at each moment, and the manifest knows the sizes of
+        both before it is replaced: whoever reads the folder finds each document once, whenever this dies.
+
+        Raises:
+            OutputError: it can't be written; the old file stays.
+        """
+        try:
+            if self._local:
+                fresh = f"{self._path}/{FOLDER}/{name}.new"
+                _write_synced(fresh, data)
+                self._append([{"rewriting": name, "size_bytes": len(data)}])
+                os.replace(fresh, f"{self._path}/{name}")
+            else:
+                self._append([{"rewriting": name, "size_bytes": len(data)}])
+                self._fs.pipe_file(f"{self._path}/{name}", data)
+        except OSError as error:
+            raise OutputError(f"output {self.folder} can't be written: {one_line(error)}") from error
+
+    def read_ids(self, record: Record) -> list[tuple[str, int]]:
+        """Document and position of each row of a part.
+
+        Raises:
+            OSError, ValueError: it can't be read, or holds another number of rows.
+        """
+        table = self.read_part(record["part"], ["document", "position"])
+        if table.num_rows != record["rows"]:
+            raise ValueError(f"{record['part']} has {table.num_rows} rows, not {record['rows']}")
+        return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+    def read_part(self, name: str, columns: list[str] | None = None) -> Any:
+        """A part, or some columns of it, as an Arrow table."""
+        return read_part(self._fs, f"{self._path}/{name}", columns)
+
     def finish(self, *, complete: bool) -> int:
-        """Remove orphans and close; returns how many there were.
+        """Remove orphans, close, and give up the lock; returns how many orphans there were.
 
         A folder that was made for this run and in which nothing counts is removed with all that is in it.
+
+        Raises:
+            OutputError: the folder can't be written, and the run was complete but for that.
         """
-        # What is on disk counts, and not what was noted here: Ctrl-C may have come between the two.
-        records = [r for r in committed_parts(self.folder) if "part" in r]
-        self.parts = {r["part"] for r in records}
-        self.rows = sum(r["rows"] for r in records)
-        orphans = [p for p in self._listed() if os.path.basename(p) not in self.parts]
-        for path in orphans:
-            self._fs.rm_file(path)
-        if not complete and not self.parts:
-            self._close()
-            self._remove()
-            return len(orphans)
-        self._append([{"complete": complete, "rows": self.rows, "ended": time.time()}])
-        self._close()
+        try:
+            return self._finish(complete)
+        except Exception as error:
+            if complete:
+                raise OutputError(f"output {self.folder} can't be written: {one_line(error)}") from error
+            return 0  # why the run ended is being told already; the next one removes the orphans
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Close without a word: what was committed stays."""
+        if self._journal:
+            self._journal.close()
+        lock, self._lock = self._lock, None
+        if lock:
+            lock.release()
+
+    def _open(self, folder: str) -> None:
+        """Find the folder, and touch nothing."""
+        from fsspec.core import url_to_fs
+
+        self.folder = folder
+        try:
+            self._fs, self._path = url_to_fs(folder)
+        except Exception as error:
+            raise OutputError(
+                f"output {folder} can't be used: {one_line(error)}. Choose another folder."
+            ) from error
+        self._local = "file" in _protocols(self._fs)
+
+    def _take(self) -> None:
+        self._lock = take_lock(self._fs, f"{self._path}/{FOLDER}", local=self._local, shown=self.folder)
+        self._journal = FileJournal(self._path) if self._local else ObjectJournal(self._fs, self._path)
+
+    def _sift(self) -> None:
+        """Drop what isn't there whole, and remove what doesn't count."""
+        found = listing(self._fs, self._path)
+        parts = self.contents.parts
+        self.lose([n for n, p in parts.items() if n not in found or found[n] not in (None, *p["sizes"])])
+        self._remove_orphans(found)
+
+    def _remove_orphans(self, found: Iterable[str]) -> int:
+        orphans = [n for n in found if _is_part(n) and n not in self.contents.parts]
+        for name in orphans:
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.rm_file(f"{self._path}/{name}")
+        for name in listing(self._fs, f"{self._path}/{FOLDER}"):
+            if name.endswith(".new"):
+                self._fs.rm_file(f"{self._path}/{FOLDER}/{name}")
         return len(orphans)
 
-    def _name(self) -> str:
-        return f"{self._path}/{_FOLDER}/manifest" + (
-            ".jsonl" if self._local else f"-{self._commits:08d}.jsonl"
-        )
+    def _finish(self, complete: bool) -> int:
+        # What is on disk counts, and not what was noted here: Ctrl-C may have come between the two.
+        assert self._journal is not None
+        self._journal.mend()
+        self.contents = read_manifest(self.folder)
+        self.rows = self.contents.rows
+        orphans = self._remove_orphans(listing(self._fs, self._path))
+        if not complete and not self.rows:
+            self._remove()
+            return orphans
+        record: Record = {"complete": complete, "rows": self.rows, "ended": time.time()}
+        listed = self.listed()
+        self._append([record if listed is None else {**record, "listed": listed}])
+        return orphans
 
-    def _append(self, records: list[dict[str, Any]]) -> None:
-        text = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
-        if self._file:
-            self._file.write(text)
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        else:
-            self._fs.pipe_file(self._name(), text.encode())
-        self._commits += 1
-
-    def _listed(self) -> Iterator[str]:
-        self._fs.invalidate_cache()
-        yield from self._fs.glob(f"{self._path}/part-*.parquet")
-
-    def _close(self) -> None:
-        if self._file:
-            self._file.close()
+    def _append(self, records: list[Record]) -> None:
+        assert self._journal is not None
+        try:
+            self._journal.append(records)
+        except Exception as error:
+            raise OutputError(f"output {self.folder} can't be written: {one_line(error)}") from error
 
     def _remove(self) -> None:
-        if self._made:
-            self._fs.rm(self._path, recursive=True)
-        else:
-            self._fs.rm(f"{self._path}/{_FOLDER}", recursive=True)
+        self.release()
+        self._fs.rm(self._path if self._made else f"{self._path}/{FOLDER}", recursive=True)
 
 
-def refuse_used(folder: str) -> None:
-    """Find out whether a folder can take an output, without touching it.
-
-    Raises:
-        OutputError: it holds something, isn't a folder, or its file system is unknown.
-    """
-    from fsspec.core import url_to_fs
-
-    try:
-        filesystem, path = url_to_fs(folder)
-        is_file = filesystem.isfile(path)
-        used = not is_file and filesystem.isdir(path) and bool(filesystem.ls(path, detail=False))
-    except Exception as error:  # a file system raises what it likes
-        raise OutputError(
-            f"output {folder} can't be used: {one_line(error)}. Choose another folder."
-        ) from error
-    if is_file:
-        raise OutputError(f"output {folder} is a file: name a folder.")
-    if used:
-        raise OutputError(f"output {folder} isn't empty: name another folder, or empty it.")
+def _is_part(name: str) -> bool:
+    return name.startswith("part-") and name.endswith(".parquet")
 
 
-def committed_parts(folder: str) -> list[dict[str, Any]]:
-    """The records of an output folder's manifest, the header first; a torn last line is left out.
-
-    Raises:
-        OutputError: the folder has no manifest.
-    """
-    from fsspec.core import url_to_fs
-
-    filesystem, path = url_to_fs(folder)
-    names = sorted(filesystem.glob(f"{path}/{_FOLDER}/manifest*.jsonl"))
-    if not names:
-        raise OutputError(f"{folder} isn't the output of a run: it has no {_FOLDER}/manifest.jsonl.")
-    records = []
-    for name in names:
-        for line in filesystem.cat_file(name).decode("utf-8", "replace").splitlines():
-            try:
-                records.append(json.loads(line))
-            except ValueError:
-                break
-    return records
+def _write_synced(path: str, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _protocols(filesystem: Any) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import secrets
 import time
@@ -22,7 +21,7 @@ from dataflow.engine.clusters import OpenCluster, open_cluster
 from dataflow.engine.executors import DaskExecutor, Executor, InlineExecutor
 from dataflow.engine.manifest import refuse_used
 from dataflow.engine.output import Keeper, NewOutput, Output
-from dataflow.engine.resume import describe_run, resume_output
+from dataflow.engine.resume import forget_runs, header, resume_output
 from dataflow.engine.stream import Stream
 from dataflow.errors import CacheError, one_line
 from dataflow.graph.plan import Plan
@@ -260,9 +259,10 @@ def start(
             stack, pipeline, strategy, output.sink, ledger, redis_url, tuple(search_path), namespace, opened
         )
         stack.callback(executor.close)
-        _forget(output.unfinished_runs, opened)
+        if opened:
+            forget_runs(output.unfinished_runs, opened.client)
         executor.start(plan)
-        keeper = output.open(_header(plan, documents, recorded), documents)
+        keeper = output.open(header(plan, documents.name, recorded), documents)
         undo.pop_all()
         summary = Summary(uncacheable=why_not, notes=output.notes)
         stream = _stream(
@@ -284,13 +284,6 @@ def _output(
         return resume_output(pipeline, sink, documents.name)
     refuse_used(folder)
     return NewOutput(sink)
-
-
-def _forget(runs: Iterable[str], opened: OpenCluster | None) -> None:
-    """Take the plans of drivers that died from the workers, or theirs would go on writing parts."""
-    for run in runs if opened else ():
-        with contextlib.suppress(Exception):  # the cluster never knew it
-            opened.client.unregister_worker_plugin(f"dataflow-{run}")
 
 
 def _stream(
@@ -396,20 +389,6 @@ def _memo(
         admission=strategy.admission,
         generation=current,
     )
-
-
-def _header(plan: Plan, documents: Corpus, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What the manifest says of the run. Without an output there is none."""
-    if plan.sink is None:
-        return {}
-    return {
-        "run": plan.run,
-        "started": time.time(),
-        **describe_run(plan.pipeline, plan.sink, documents.name),
-        "strategy": plan.strategy.describe(),
-        "choices": dataclasses.asdict(plan.strategy),
-        **(recorded or {}),
-    }
 
 
 def _local_folder(output: str | os.PathLike[str] | None) -> str | None:

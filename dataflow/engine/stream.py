@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataflow.engine.batches import Batcher
 from dataflow.engine.executors import Done, Executor
 from dataflow.engine.ladder import Ladder, Rescue
-from dataflow.engine.manifest import Manifest
+from dataflow.engine.output import Keeper
 from dataflow.errors import DocumentError, OutputError, one_line
 from dataflow.graph.build import GraphKey, build
 from dataflow.graph.plan import Batch, Plan
@@ -45,7 +45,7 @@ class Stream:
         batcher: Batcher,
         executor: Executor,
         *,
-        manifest: Manifest | None = None,
+        manifest: Keeper | None = None,
         on_batch: Callable[[BatchResult], None] | None = None,
         all_note: bool = False,
     ) -> None:
@@ -57,7 +57,7 @@ class Stream:
         self._stop = threading.Event()
         self._numbers = 0
         self._held: dict[int, Outcome] = {}
-        self._next_position = 0
+        self._due: deque[int] = deque()  # positions in the corpus's order, where outcomes come in that order
         bisect = plan.strategy.errors != "skip"
         self._ladder = Ladder(bisect=bisect, ledger=plan.ledger, all_note=all_note, number=self._number)
 
@@ -85,9 +85,8 @@ class Stream:
 
     def _in_order(self, outcome: Outcome) -> Iterator[Outcome]:
         self._held[outcome.position] = outcome
-        while self._next_position in self._held:
-            yield self._held.pop(self._next_position)
-            self._next_position += 1
+        while self._due and self._due[0] in self._held:
+            yield self._held.pop(self._due.popleft())
 
     def _refill(self) -> None:
         """Submit batches up to the window, all in one message."""
@@ -109,6 +108,8 @@ class Stream:
             return None
         batch = self._batcher.take(self._number())
         self._ended = batch is None
+        if batch and self._plan.strategy.collect == "ordered":
+            self._due.extend(batch.positions)
         return batch
 
     def _window(self) -> float:
