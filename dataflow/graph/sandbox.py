@@ -10,6 +10,7 @@ import contextlib
 import faulthandler
 import os
 import pickle
+import re
 import signal
 import socket
 import subprocess
@@ -86,11 +87,17 @@ def _run_child(folder: str, limit_seconds: float, plan: Plan) -> tuple[str | Non
 def _verdict(status: int, said: str, where: str, plan: Plan) -> tuple[str, str]:
     """Error type and message of a child that ended badly; ``said`` is what it wrote to its standard error."""
     if status == _OVERRAN or said.startswith("Timeout ("):
-        return "TimeLimit", f"still running after its time limit{where}; stopped in a sandbox process"
+        return "TimeLimit", f"still running after its time limit{where}{_line(said)}; stopped in a sandbox process"
     if status == _OUT_OF_MEMORY or "MemoryError" in said or "bad_alloc" in said:
         gib = plan.sandbox_memory_bytes / 1024**3
         return "MemoryLimit", f"needed more than {gib:.1f} GiB{where}; stopped in a sandbox process"
     return "WorkerDied", f"ended its process{where}: {_reason(status)}"
+
+
+def _line(said: str) -> str:
+    """Where the interpreter was, from the stack that its timer wrote: the innermost line."""
+    match = re.search(r'File "([^"]+)", line (\d+) in (\S+)', said)
+    return f", at {Path(match[1]).name}:{match[2]} in {match[3]}" if match else ""
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

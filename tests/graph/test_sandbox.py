@@ -61,7 +61,8 @@ def test_a_document_that_ends_its_process_is_quarantined_with_the_reason(sandbox
 def test_a_document_that_hangs_is_quarantined_even_if_it_holds_the_lock(sandboxed, word):
     (outcome,) = sandboxed(f"{word} x", timeout=0.5).take()
     assert (outcome.status, outcome.error_type) == ("quarantined", "TimeLimit")
-    assert "in stage extract" in outcome.error
+    assert "in stage extract, at words.py:" in outcome.error
+    assert " in misfortune;" in outcome.error
 
 
 def test_a_document_that_eats_memory_is_quarantined(sandboxed):
