@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         _stop(error.format_message())
     except DataflowError as error:
-        _stop(one_line(error))
+        _stop("\n".join([one_line(error), *getattr(error, "__notes__", ())]))
     except (KeyboardInterrupt, click.Abort):
         click.echo("dataflow: stopped.", err=True)
         sys.exit(_INTERRUPTED)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from dataflow.cli.options import corpus_options, place_options
+from dataflow.cli.resuming import resumable
 
 if TYPE_CHECKING:
     from dataflow.engine.run import Run, Summary
@@ -52,6 +54,11 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="Limit a document and stage.",
 )
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with what an earlier run left in FOLDER; begin where there is nothing.",
+)
 @click.option("--strict", is_flag=True, help="Exit with status 1 if any document isn't ok.")
 def run(
     workload: str, corpus: str | None, documents: int | None, seed: int, output: str, **options: Any
@@ -63,7 +70,8 @@ def run(
       pandas.read_parquet("FOLDER")     document, status, error, attempts, characters, chunks ...
 
     A document that can't be parsed is a row with status `failed`, one that kills or hangs its worker is
-    `quarantined`; neither ends the run.
+    `quarantined`; neither ends the run. A run that was interrupted, however, goes on with --resume: only what
+    isn't committed is done.
     """
     from dataflow.engine.clusters import check_cluster
     from dataflow.engine.run import run as start
@@ -77,14 +85,36 @@ def run(
         timeout_seconds=options["timeout"],
         **{k: options[k] for k in ("cache", "collect", "errors", "payload", "fuse")},
     )
-    place = {k: options[k] for k in ("cluster", "workers", "redis_url")}
+    place = {k: options[k] for k in ("cluster", "workers", "redis_url", "resume")}
+    generated = not corpus and not isinstance(loaded.corpus, str)
+    if generated and options["resume"]:
+        raise click.UsageError(
+            "a generated corpus goes with its run: make it with `dataflow corpus make`, and name it with --corpus."
+        )
+    recorded = {"workload": _lasting(workload)}
     with (
         _corpus(loaded, corpus, documents, seed) as source,
+        resumable(generated=generated) as begun,
         start(
-            loaded.pipeline, source, strategy=strategy, output=output, search_path=loaded.search_path, **place
+            loaded.pipeline,
+            source,
+            strategy=strategy,
+            output=output,
+            search_path=loaded.search_path,
+            recorded=recorded,
+            **place,
         ) as running,
     ):
-        return _follow(running, output, options["strict"])
+        begun()
+        if running.committed:
+            click.echo(f"resuming: {running.committed} documents are committed in {output}", err=True)
+        return follow(running, output, options["strict"])
+
+
+def _lasting(workload: str) -> str:
+    """The workload's name, or its path as it is found from every folder."""
+    is_path = workload.endswith(".py") or "/" in workload
+    return str(Path(workload).expanduser().resolve()) if is_path else workload
 
 
 @contextlib.contextmanager
@@ -104,29 +134,39 @@ def _corpus(workload: Workload, url: str | None, documents: int | None, seed: in
         yield folder
 
 
-def _follow(running: Run, output: str, strict: bool) -> int:
+def follow(running: Run, output: str, strict: bool) -> int:
     """Show progress to the end, then say what became of the documents."""
     from dataflow.cli.progress import Progress
 
     if running.dashboard_link:
         click.echo(f"dashboard: {running.dashboard_link}", err=True)
+    notes = running.summary.notes
+    known = len(notes)
+    for note in notes:
+        click.echo(f"note: {note}.", err=True)
     if running.summary.uncacheable:
         click.echo(f"not memoized: {running.summary.uncacheable}.", err=True)
     with Progress("documents") as progress:
         try:
             for outcome in running:
-                progress.advance(bad=outcome.status != "ok", total=running.total)
+                progress.advance(bad=outcome.status != "ok", total=running.to_do)
         except KeyboardInterrupt:
             running.close()
             click.echo(f"interrupted: {running.committed} documents are committed in {output}.", err=True)
             raise
     summary = running.summary
+    for note in notes[known:]:
+        click.echo(f"note: {note}.", err=True)
     for line in _lines(summary, output):
         click.echo(line)
     return 1 if strict and summary.total != summary.documents["ok"] else 0
 
 
 def _lines(summary: Summary, output: str) -> Iterator[str]:
+    if summary.skipped and not summary.total:
+        yield f"nothing to do: all {summary.skipped} documents are done"
+        yield f'read it: pandas.read_parquet("{output}")'
+        return
     rate = summary.total / summary.seconds if summary.seconds else 0.0
     counts = ", ".join(f"{n} {status}" for status, n in summary.documents.most_common())
     yield f"{summary.total} documents in {summary.seconds:.1f} s ({rate:.0f}/s): {counts}"

@@ -163,6 +163,22 @@ class Manifest:
         """A part, or some columns of it, as an Arrow table."""
         return read_part(self._fs, f"{self._path}/{name}", columns)
 
+    def make_aside(self, folder: str) -> None:
+        """Make a folder below ``_dataflow`` in which rows wait for their place."""
+        self._fs.makedirs(self._fs._strip_protocol(folder), exist_ok=True)
+
+    def take_aside(self, folder: str, name: str) -> Any:
+        """A file that lies aside, as an Arrow table; it is removed with its folder."""
+        try:
+            return read_part(self._fs, f"{self._fs._strip_protocol(folder)}/{name}")
+        except (OSError, ValueError) as error:
+            raise OutputError(f"{folder}/{name} can't be read: {one_line(error)}.") from error
+
+    def leave_aside(self, folder: str) -> None:
+        """Remove such a folder."""
+        with contextlib.suppress(OSError):  # else whoever opens the manifest next removes it
+            self._fs.rm(self._fs._strip_protocol(folder), recursive=True)
+
     def finish(self, *, complete: bool) -> int:
         """Remove orphans, close, and give up the lock; returns how many orphans there were.
 
@@ -217,10 +233,17 @@ class Manifest:
         for name in orphans:
             with contextlib.suppress(FileNotFoundError):
                 self._fs.rm_file(f"{self._path}/{name}")
-        for name in listing(self._fs, f"{self._path}/{FOLDER}"):
-            if name.endswith(".new"):
-                self._fs.rm_file(f"{self._path}/{FOLDER}/{name}")
+        self._remove_leavings()
         return len(orphans)
+
+    def _remove_leavings(self) -> None:
+        """What a replay that died left aside."""
+        for entry in self._fs.ls(f"{self._path}/{FOLDER}", detail=True):
+            name = os.path.basename(entry["name"].rstrip("/"))
+            if name.endswith(".new"):
+                self._fs.rm_file(entry["name"])
+            elif name.startswith("replay-"):
+                self.leave_aside(entry["name"])
 
     def _finish(self, complete: bool) -> int:
         # What is on disk counts, and not what was noted here: Ctrl-C may have come between the two.

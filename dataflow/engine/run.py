@@ -129,6 +129,11 @@ class Run:
         return self._documents.total
 
     @property
+    def to_do(self) -> int | None:
+        """Documents that aren't done from an earlier run, once the corpus has been listed to its end."""
+        return None if self.total is None else self.total - self._output.skipped
+
+    @property
     def committed(self) -> int:
         """Rows of the output that count, whatever happens next."""
         return self._committed

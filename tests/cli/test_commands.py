@@ -27,7 +27,7 @@ def test_every_command_explains_itself(command):
 def test_the_commands_are_these():
     from dataflow.cli.commands import COMMANDS
 
-    assert list(COMMANDS) == ["bench", "run", "report", "corpus", "doctor"]
+    assert list(COMMANDS) == ["bench", "run", "replay", "quarantine", "report", "corpus", "doctor"]
 
 
 def test_help_imports_nothing_heavy():
