@@ -1,0 +1,65 @@
+"""The processes below a driver: which is a worker, the scheduler, a nanny, the cache's server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+
+import psutil
+
+__all__ = ["end_all", "find", "send"]
+
+def find(driver: int, kind: str) -> list[int]:
+    """Process ids of one kind below a driver, oldest first."""
+    found = []
+    for process in _below(driver):
+        with contextlib.suppress(psutil.Error):
+            if _IS[kind](process):
+                found.append((process.create_time(), process.pid))
+    return [pid for _, pid in sorted(found)]
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    """A worker listens; other processes of `multiprocessing` don't."""
+    return "spawn_main" in " ".join(process.cmdline()) and any(
+        c.status == psutil.CONN_LISTEN for c in process.net_connections(kind="tcp")
+    )
+
+
+def _runs(word: str) -> Callable[[psutil.Process], bool]:
+    return lambda process: "spawn_main" not in (said := " ".join(process.cmdline())) and word in said
+
+
+_IS: dict[str, Callable[[psutil.Process], bool]] = {
+    "worker": _is_worker,
+    "scheduler": _runs("distributed.Scheduler"),
+    "nanny": _runs("distributed.Nanny"),
+    # A server writes its address over its command line, so its program tells.
+    "redis": lambda process: os.path.basename(process.exe()) in ("valkey-server", "redis-server"),
+}
+
+
+def send(pid: int, number: signal.Signals) -> bool:
+    """Send a signal; false where the process has gone."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def end_all(driver: int) -> None:
+    """End a driver and all below it, for a round that is given up."""
+    processes = [*_below(driver)]
+    with contextlib.suppress(psutil.Error):
+        processes.append(psutil.Process(driver))
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+
+
+def _below(driver: int) -> Iterator[psutil.Process]:
+    with contextlib.suppress(psutil.Error):
+        yield from psutil.Process(driver).children(recursive=True)
