@@ -37,6 +37,8 @@ class Stage(Generic[P, R]):
         timeout_seconds: a limit a document for this stage; ``None`` takes the strategy's.
         document_fields: the fields of the document that the result depends on, where the function takes it;
             they are part of the memo key. All of them if not said otherwise.
+        cache_errors: exceptions that the same document always ends in; a cache keeps them for a while as it
+            keeps a value. Never memory, time-outs and cancellations, whatever is said here.
         wants_document: the function takes ``(data, document)``.
     """
 
@@ -51,6 +53,7 @@ class Stage(Generic[P, R]):
         thread_safe: bool = True,
         timeout: float | None = None,
         document_fields: Iterable[str] = DOCUMENT_FIELDS,
+        cache_errors: Iterable[type[Exception]] = (),
     ) -> None:
         if not callable(function) or inspect.iscoroutinefunction(function):
             raise WorkloadError(f"stage {_name(function)!r} must be a plain function, not {_kind(function)}.")
@@ -66,6 +69,9 @@ class Stage(Generic[P, R]):
         self.thread_safe = thread_safe
         self.timeout_seconds = timeout
         self.document_fields = tuple(document_fields)
+        self.cache_errors = tuple(cache_errors)
+        if not all(isinstance(e, type) and issubclass(e, Exception) for e in self.cache_errors):
+            raise WorkloadError(f"stage {self.name!r}: cache_errors must be classes of exceptions.")
         unknown = sorted(set(self.document_fields) - set(DOCUMENT_FIELDS))
         if unknown:
             raise WorkloadError(f"stage {self.name!r}: a document has no field {unknown[0]!r}.")
@@ -92,6 +98,7 @@ class Stage(Generic[P, R]):
             "thread_safe": self.thread_safe,
             "timeout": self.timeout_seconds,
             "document_fields": self.document_fields,
+            "cache_errors": self.cache_errors,
         }
         return _remake, (self.function, options)
 
@@ -128,6 +135,7 @@ def stage(
     thread_safe: bool = True,
     timeout: float | None = None,
     document_fields: Iterable[str] = DOCUMENT_FIELDS,
+    cache_errors: Iterable[type[Exception]] = (),
 ) -> Callable[[Callable[P, R]], Stage[P, R]]: ...
 def stage(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a stage of a plain function.
@@ -138,7 +146,7 @@ def stage(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         function: takes the value of the stage before; the first stage of a pipeline takes the document's
             bytes, and the :class:`~dataflow.Document` too if it has a second parameter.
         **options: ``pure``, ``version``, ``deps``, ``ignore``, ``thread_safe``, ``timeout`` (seconds a
-            document) and ``document_fields``, as described at :class:`Stage`.
+            document), ``document_fields`` and ``cache_errors``, as described at :class:`Stage`.
 
     Raises:
         WorkloadError: it isn't a plain function of one or two arguments, or an option is out of range.

@@ -9,12 +9,12 @@ from typing import Any
 
 from dataflow.errors import StrategyError
 
-__all__ = ["LEVELS", "Strategy"]
+__all__ = ["LEVELS", "Freshness", "Strategy"]
 
 #: The levels of each factor, as a user writes them. ``N`` stands for a number above 0.
 LEVELS: dict[str, tuple[str, ...]] = {
-    "cache": ("none", "lru", "redis"),
-    "freshness": ("content",),
+    "cache": ("none", "lru", "redis", "tiered"),
+    "freshness": ("content", "stat", "ttl:SECONDS", "tag:NAME"),
     "batching": ("fixed:N", "bytes:N", "adaptive"),
     "collect": ("gather", "ordered", "as_completed"),
     "errors": ("fail", "skip", "bisect"),
@@ -25,18 +25,57 @@ _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**
 
 
 @dataclass(frozen=True, slots=True)
+class Freshness:
+    """What makes a cached value count as new, besides the code.
+
+    Attributes:
+        by_stat: URL, size and entity tag or modification time stand for the bytes.
+        ttl_seconds: how long a value lives; ``None`` for ever.
+        tag: values end when it is invalidated; ``None`` for no tag.
+    """
+
+    by_stat: bool
+    ttl_seconds: float | None = None
+    tag: str | None = None
+
+    @classmethod
+    def parse(cls, level: str) -> Freshness:
+        """From a level as a user writes it. Raises StrategyError."""
+        base, ttl, tag = None, None, None
+        for part in level.split("+"):
+            kind, _, argument = part.partition(":")
+            if part in ("content", "stat") and base is None:
+                base = part
+            elif kind == "ttl" and ttl is None and _is_seconds(argument):
+                ttl = float(argument)
+            elif kind == "tag" and tag is None and re.fullmatch(r"[\w.@/-]{1,200}", argument):
+                tag = argument
+            else:
+                raise StrategyError(
+                    f"freshness has no level {level!r}; there are {', '.join(LEVELS['freshness'])}, and "
+                    "content+ttl:60 and the like. A tag's name has letters, digits and . _ - / @ only."
+                )
+        return cls(base != "content", ttl, tag)
+
+
+@dataclass(frozen=True, slots=True)
 class Strategy:
     """Every choice about how to run.
 
     Attributes:
-        cache: ``none``; ``lru``, in the worker, bounded in bytes; ``redis``, shared by all workers.
-        freshness: what makes a cached value count as new: ``content``, the digest of the bytes.
+        cache: ``none``; ``lru``, in the worker, bounded in bytes; ``redis``, shared by all workers; ``tiered``,
+            the one in front of the other.
+        freshness: what makes a cached value count as new, besides the code. ``content``: the digest of the
+            bytes. ``stat``: URL, size and entity tag or modification time, so that a warm run reads no
+            document. ``ttl:SECONDS`` and ``tag:NAME``: as ``stat``, for so long, or until the tag is
+            invalidated; ``content+ttl:60`` and the like read the bytes all the same.
         batching: ``fixed:N`` documents, ``bytes:N`` (``bytes:1MiB``), or ``adaptive``, by predicted seconds.
         collect: ``gather``, all at the end; ``ordered``, in the corpus's order; ``as_completed``.
         errors: ``fail``, the first bad document ends the run; ``skip``, it is an outcome, and a batch whose
             worker died is quarantined whole; ``bisect``, such a batch is halved until the culprit is found.
         payload: how values are compressed on their way to Redis.
         fuse: one Dask task a batch; when false every node is a task of its own, to look at.
+        admission: leave the cache alone where looking up costs more than computing, as measured.
         timeout_seconds: limit for one document in one stage, unless the stage has its own.
 
     Raises:
@@ -50,13 +89,25 @@ class Strategy:
     errors: str = "bisect"
     payload: str = "raw"
     fuse: bool = True
+    admission: bool = True
     timeout_seconds: float = 60.0
 
     def __post_init__(self) -> None:
+        if self.fresh.tag is not None and self.cache == "lru":
+            raise StrategyError(
+                "freshness tag:NAME needs a store that all workers share: cache redis or tiered."
+            )
         for factor, levels in LEVELS.items():
+            if factor == "freshness":
+                continue
             _check(factor, str(getattr(self, factor)), levels)
         if not self.timeout_seconds > 0:
             raise StrategyError(f"timeout must be a number of seconds above 0, not {self.timeout_seconds!r}.")
+
+    @property
+    def fresh(self) -> Freshness:
+        """The freshness, taken apart."""
+        return Freshness.parse(self.freshness)
 
     @property
     def batch_rule(self) -> tuple[str, int]:
@@ -84,6 +135,10 @@ class Strategy:
             if getattr(self, f.name) != getattr(default, f.name)
         ]
         return " ".join(parts) or "default"
+
+
+def _is_seconds(text: str) -> bool:
+    return re.fullmatch(r"\d+(\.\d+)?", text) is not None and float(text) > 0
 
 
 def _check(factor: str, level: str, levels: tuple[str, ...]) -> None:

@@ -2,7 +2,7 @@ import pytest
 
 from dataflow import Strategy
 from dataflow.errors import StrategyError
-from dataflow.strategy import LEVELS
+from dataflow.strategy import LEVELS, Freshness
 
 
 def test_the_defaults_are_the_best_known():
@@ -13,7 +13,9 @@ def test_the_defaults_are_the_best_known():
 def test_every_level_is_accepted():
     for factor, levels in LEVELS.items():
         for level in levels:
-            Strategy().replace(**{factor: level.replace(":N", ":7")})
+            Strategy().replace(
+                **{factor: level.replace(":NAME", ":7").replace(":N", ":7").replace(":SECONDS", ":7")}
+            )
 
 
 @pytest.mark.parametrize(
@@ -31,9 +33,33 @@ def test_a_batching_level_is_understood(batching, rule):
 
 
 @pytest.mark.parametrize(
+    ("level", "fresh"),
+    [
+        ("content", Freshness(False)),
+        ("stat", Freshness(True)),
+        ("ttl:60", Freshness(True, 60.0)),
+        ("ttl:0.5", Freshness(True, 0.5)),
+        ("tag:models/v2", Freshness(True, None, "models/v2")),
+        ("content+tag:x", Freshness(False, None, "x")),
+        ("stat+ttl:5+tag:x", Freshness(True, 5.0, "x")),
+    ],
+)
+def test_a_freshness_level_is_understood(level, fresh):
+    assert Strategy(freshness=level).fresh == fresh
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"cache": "memcached"},
+        {"freshness": "mtime"},
+        {"freshness": "ttl:0"},
+        {"freshness": "ttl:soon"},
+        {"freshness": "ttl:SECONDS"},
+        {"freshness": "tag:"},
+        {"freshness": "tag:two words"},
+        {"freshness": "stat+stat"},
+        {"freshness": "tag:x", "cache": "lru"},
         {"batching": "fixed"},
         {"batching": "fixed:0"},
         {"batching": "fixed:-1"},

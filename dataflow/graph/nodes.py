@@ -6,119 +6,78 @@ carried along as a failed one; no exception of a document leaves a node.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
 import socket
 import time
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-from dataflow.corpus import read_document
 from dataflow.errors import one_line
-from dataflow.graph import table
-from dataflow.graph.guard import guard_of, unsafe_lock
-from dataflow.graph.plan import Batch, Plan, plan_of
+from dataflow.graph import recall, table
+from dataflow.graph.plan import Batch, admission_of, plan_of
+from dataflow.graph.steps import count, read, run_stage, timed
 from dataflow.graph.work import BatchResult, Item, Part, Work
+from dataflow.memo.codecs import own_copy
 from dataflow.outcome import OK, Outcome
-
-if TYPE_CHECKING:
-    from dataflow.pipeline import Stage
 
 __all__ = ["compute", "lookup", "probe", "store", "write", "write_rows"]
 
-_READ = -1
 _IN_BATCH = "batch"  # the cache tier of a document whose twin in the batch was computed
 
 
 def probe(run: str, packed: bytes) -> Work:
-    """Read a packed batch's documents and, where something is memoized, digest them."""
+    """Read a packed batch's documents; not those that the memo may know by what the file system says of them."""
     plan = plan_of(run)
     batch = Batch.unpack(packed)
     work = Work(batch, [], time.perf_counter(), time.thread_time())
-    with _timed(work, "probe"):
+    work.memoized = bool(plan.memo_stages) and admission_of(plan).batch()
+    with timed(work, "probe"):
         for index, document in enumerate(batch.documents):
             item = Item(document, batch.positions[index], batch.attempts[index] + 1)
             work.items.append(item)
-            payload = batch.payloads[index] if batch.payloads else None
-            with _guarded(plan, work, item, "read", _READ, plan.strategy.timeout_seconds):
-                item.value = read_document(document.url) if payload is None else payload
-                item.size_bytes = len(item.value)
-                if plan.memo_stages:
-                    from dataflow.memo.keys import digest
-
-                    item.digest = digest(item.value)
+            if recall.prepare(plan, work, item):
+                read(plan, work, item, batch.payloads[index] if batch.payloads else None)
+        started = time.perf_counter()
+        for item in work.items:
+            recall.note_content(plan, work, item)
+        count(work, "digest_seconds", time.perf_counter() - started)
     return work
 
 
 def lookup(run: str, work: Work) -> Work:
     """Ask the memo for the batch's last memoized value: one round trip, equal keys once."""
-    from dataflow.memo.base import Found
-    from dataflow.memo.keys import memo_key
-    from dataflow.memo.spec import open_memo
-
     plan = plan_of(run)
-    with _timed(work, "lookup"):
-        first_of: dict[bytes, int] = {}
-        for index, item in enumerate(work.items):
-            if item.digest is None or item.status != OK:
-                continue
-            item.key = memo_key(plan.stage_ids, _parameters(plan, item), item.digest)
-            if item.key in first_of:
-                item.twin = first_of[item.key]
-            else:
-                first_of[item.key] = index
-        found = open_memo(plan.memo).lookup(list(first_of))
-        for index, answer in zip(first_of.values(), found, strict=True):
-            if isinstance(answer, Found):
-                item = work.items[index]
-                item.value, item.stage, item.cache = answer.value, plan.memo_stages, answer.tier
-                _count(work, f"hits_{answer.tier}", 1)
-                _count(work, "bytes_read", answer.blob_bytes)
-                _count(work, "compute_seconds_saved", answer.compute_seconds)
-            else:
-                _count(work, f"misses_{answer.reason}", 1)
+    if not work.memoized:
+        count(work, "bypassed", len(work.items))
+        return work
+    with timed(work, "lookup"):
+        recall.recall(plan, work)
     return work
 
 
 def compute(run: str, index: int, work: Work) -> Work:
     """Run one stage on the documents that have not got it behind them."""
     plan = plan_of(run)
-    stage = plan.pipeline.stages[index]
-    limit = stage.timeout_seconds or plan.strategy.timeout_seconds
-    lock = contextlib.nullcontext() if stage.thread_safe else unsafe_lock
-    with _timed(work, stage.name):
+    memoized = index < plan.memo_stages
+    if memoized:
+        recall.resume(plan, work, index)
+    with timed(work, plan.pipeline.stages[index].name):
         for item in work.items:
-            if (
-                item.status != OK
-                or item.stage > index
-                or (item.twin is not None and index < plan.memo_stages)
-            ):
+            if item.status != OK or item.stage > index or (memoized and (item.twin is not None or item.lost)):
                 continue
-            # The lock comes first: a document that waits for its turn is not a slow one.
-            with lock, _guarded(plan, work, item, stage.name, index, limit):
-                item.value = _call(stage, item)
-                item.stage = index + 1
-        if index + 1 == plan.memo_stages:
-            _copy_to_twins(work)
+            run_stage(plan, work, item, index)
+            if memoized:
+                recall.keep(plan, work, item, index)
     return work
 
 
 def store(run: str, work: Work) -> Work:
-    """Give what was computed to the memo, in one round trip."""
-    from dataflow.memo.base import Entry
-    from dataflow.memo.spec import open_memo
-
+    """Give what was computed to the memo, in one round trip, and take what others computed meanwhile."""
     plan = plan_of(run)
-    with _timed(work, "store"):
-        entries = [
-            Entry(item.key, item.value, sum(item.stage_seconds.values()))
-            for item in work.items
-            if item.key and item.cache is None and item.status == OK and item.twin is None
-        ]
-        kept = open_memo(plan.memo).store(entries) if entries else 0
-        _count(work, "stored", kept)
-        _count(work, "not_stored", len(entries) - kept)
+    with timed(work, "store"):
+        recall.settle(plan, work)
+        _copy_to_twins(work)
     return work
 
 
@@ -126,7 +85,7 @@ def write(run: str, work: Work) -> BatchResult:
     """Write the batch's part where the run has an output, and boil the work down to its result."""
     plan = plan_of(run)
     part, values = None, None
-    with _timed(work, "write"):
+    with timed(work, "write"):
         if plan.sink is None:
             values = _packed(work)
             outcomes = [i.outcome(work.batch.number) for i in work.items]
@@ -194,52 +153,11 @@ def _write_part(sink: table.Sink, batch: int, items: Sequence[Item]) -> tuple[Pa
     return Part(name, len(outcomes), size), outcomes
 
 
-def _call(stage: Stage[..., Any], item: Item) -> Any:
-    if item.stage == 0 and stage.wants_document:
-        return stage.function(item.value, item.document)
-    return stage.function(item.value)
-
-
-def _parameters(plan: Plan, item: Item) -> tuple[Any, ...]:
-    """What else the first stage sees of the document, and so it is part of the key."""
-    first = plan.pipeline.stages[0]
-    return tuple(getattr(item.document, f) for f in first.document_fields) if first.wants_document else ()
-
-
 def _copy_to_twins(work: Work) -> None:
     for item in work.items:
         if item.twin is not None and item.status == OK:
             first = work.items[item.twin]
-            item.value, item.stage = first.value, first.stage
+            item.value, item.stage = own_copy(first.value), first.stage
+            item.digest, item.size_bytes = first.digest, first.size_bytes
             item.status, item.error_type, item.error = first.status, first.error_type, first.error
             item.cache = first.cache or _IN_BATCH
-
-
-@contextlib.contextmanager
-def _guarded(plan: Plan, work: Work, item: Item, name: str, stage: int, limit: float) -> Iterator[None]:
-    """Time what a document takes, note it in the ledger, and make whatever it raises the document's own."""
-    guard = guard_of(plan.ledger)
-    note = guard.at(work.batch.number, item.position, stage, limit) if guard else contextlib.nullcontext()
-    started = time.perf_counter()
-    try:
-        with note:
-            yield
-    except (Exception, SystemExit) as error:  # a parser that calls sys.exit() is a bad parser, no bad run
-        item.fail(type(error).__name__, one_line(error))
-    finally:
-        seconds = time.perf_counter() - started
-        item.stage_seconds[name] = seconds
-        item.seconds += seconds
-
-
-@contextlib.contextmanager
-def _timed(work: Work, node: str) -> Iterator[None]:
-    started = time.perf_counter()
-    try:
-        yield
-    finally:
-        work.node_seconds[node] = work.node_seconds.get(node, 0.0) + time.perf_counter() - started
-
-
-def _count(work: Work, counter: str, amount: float) -> None:
-    work.counters[counter] = work.counters.get(counter, 0) + amount

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 from dataclasses import dataclass
 
 from dataflow.document import Document
 from dataflow.errors import ClusterError
 from dataflow.graph.table import Sink
+from dataflow.memo.admission import Admission
+from dataflow.memo.chain import Chain
 from dataflow.memo.spec import MemoSpec
 from dataflow.pipeline import Pipeline
-from dataflow.strategy import Strategy
+from dataflow.strategy import Freshness, Strategy
 
-__all__ = ["Batch", "Plan", "forget_plan", "plan_of", "register_plan"]
+__all__ = ["Batch", "Plan", "admission_of", "forget_plan", "plan_of", "register_plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,16 @@ class Plan:
     search_path: tuple[str, ...] = ()
     sandbox_memory_bytes: int = 4 * 1024**3
 
+    @functools.cached_property
+    def chain(self) -> Chain:
+        """What the keys of the memoized stages are made of."""
+        return Chain.of(self.pipeline.stages[: self.memo_stages], self.stage_ids, self.memo.tag)
+
+    @functools.cached_property
+    def fresh(self) -> Freshness:
+        """The strategy's freshness, taken apart."""
+        return self.strategy.fresh
+
     @property
     def longest_seconds(self) -> float:
         """The longest time limit of any stage."""
@@ -96,6 +109,7 @@ class Plan:
 
 
 _plans: dict[str, Plan] = {}
+_admissions: dict[str, Admission] = {}
 
 
 def register_plan(plan: Plan) -> None:
@@ -106,6 +120,16 @@ def register_plan(plan: Plan) -> None:
 def forget_plan(run: str) -> None:
     """Drop a plan; unknown runs are fine."""
     _plans.pop(run, None)
+    _admissions.pop(run, None)
+
+
+def admission_of(plan: Plan) -> Admission:
+    """What this process has learnt of what the memo is worth to a run."""
+    found = _admissions.get(plan.run)
+    if found is None:
+        # One step, so that two threads that ask first learn together.
+        found = _admissions.setdefault(plan.run, Admission(enabled=plan.memo.admission))
+    return found
 
 
 def plan_of(run: str) -> Plan:

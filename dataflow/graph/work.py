@@ -9,6 +9,7 @@ from typing import Any
 
 from dataflow.document import Document
 from dataflow.graph.plan import Batch
+from dataflow.memo.base import Entry
 from dataflow.outcome import FAILED, OK, Outcome
 
 __all__ = ["BatchResult", "Item", "Part", "Work"]
@@ -20,6 +21,12 @@ class Item:
 
     ``stage`` says how many stages its ``value`` has behind it; ``twin`` is the index of an earlier item of
     the batch with the same key, which is computed once for both.
+
+    ``key`` is made of the content, ``state_key`` of what the file system says where that may stand for the
+    content; ``epoch`` is that of the memo's tag before anything was computed. ``result_digest`` is that of
+    ``value`` while it is a stage's result that keys the next, ``steps`` holds what is to be stored of them.
+    ``claimed``: it is up to this batch to compute it; ``lost``: another worker is at it. ``lasting``: the
+    document fails for good, as its stage says.
     """
 
     document: Document
@@ -30,6 +37,14 @@ class Item:
     size_bytes: int | None = None
     digest: bytes | None = None
     key: bytes | None = None
+    state_key: bytes | None = None
+    epoch: bytes = b""
+    result_digest: bytes | None = None
+    steps: list[Entry] = field(default_factory=list)
+    recalled_seconds: float = 0.0
+    claimed: bool = False
+    lost: bool = False
+    lasting: bool = False
     cache: str | None = None
     twin: int | None = None
     seconds: float = 0.0
@@ -63,7 +78,10 @@ class Item:
 
 @dataclass(slots=True)
 class Work:
-    """A batch on its way: its items and what has been counted so far."""
+    """A batch on its way: its items and what has been counted so far.
+
+    ``memoized``: the memo is used for this batch. ``looked_up``: the memo has been asked.
+    """
 
     batch: Batch
     items: list[Item]
@@ -71,6 +89,8 @@ class Work:
     cpu_started: float
     node_seconds: dict[str, float] = field(default_factory=dict)
     counters: dict[str, float] = field(default_factory=dict)
+    memoized: bool = False
+    looked_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

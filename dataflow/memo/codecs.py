@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import struct
 from collections.abc import Callable, Collection
@@ -13,7 +14,7 @@ from dataflow.memo.arrays import array_parts, array_value
 from dataflow.memo.frames import frame_parts, frame_value, is_frame
 from dataflow.memo.keys import KEY_BYTES, Uncacheable
 
-__all__ = ["CODECS", "Encoded", "Failure", "Link", "decode_value", "encode_value", "value_digest"]
+__all__ = ["CODECS", "Encoded", "Failure", "Link", "decode_value", "encode_value", "own_copy", "value_digest"]
 
 CODECS = {
     1: "raw",
@@ -42,10 +43,9 @@ class Encoded(NamedTuple):
 
 
 class Link(NamedTuple):
-    """Kept instead of a value: the memo key that holds the value, and the value's digest."""
+    """Kept instead of a value: the memo key that holds the value."""
 
     key: bytes
-    digest: bytes
 
 
 class Failure(NamedTuple):
@@ -79,7 +79,7 @@ def encode_value(value: object) -> tuple[int, bytes]:
     if kind is Encoded:
         return value  # type: ignore[return-value]
     if kind is Link:
-        return _LINK, value.key + value.digest  # type: ignore[attr-defined]
+        return _LINK, value.key  # type: ignore[attr-defined]
     if kind is Failure:
         return _FAILURE, _pack(list(value))  # type: ignore[call-overload]
     if kind.__module__.startswith("pyarrow"):
@@ -89,6 +89,16 @@ def encode_value(value: object) -> tuple[int, bytes]:
         return _MSGPACK, _pack(value)
     except (RecursionError, ValueError) as error:
         raise Uncacheable(f"a value can't be kept: {error or 'it is nested too deep'}.") from None
+
+
+def own_copy(value: Any) -> Any:
+    """The same value, which its owner may change; what no codec knows is copied as Python does."""
+    if type(value) in _PLAIN:
+        return value
+    try:
+        return decode_value(*encode_value(value))
+    except Uncacheable:
+        return copy.deepcopy(value)
 
 
 def value_digest(codec: int, raw: bytes | memoryview) -> bytes:
@@ -209,9 +219,9 @@ def _decode_record_batch(data: bytes | memoryview) -> Any:
 
 
 def _decode_link(data: bytes | memoryview) -> Link:
-    if len(data) != 40:
-        raise ValueError("a link has 40 bytes")
-    return Link(bytes(data[:20]), bytes(data[20:]))
+    if len(data) != KEY_BYTES:
+        raise ValueError(f"a link has {KEY_BYTES} bytes")
+    return Link(bytes(data))
 
 
 def _decode_failure(data: bytes | memoryview) -> Failure:

@@ -25,6 +25,7 @@ from typing import Any
 __all__ = [
     "KEY_BYTES",
     "LEAVES",
+    "RUNTIME",
     "SCHEMA",
     "Key",
     "Uncacheable",
@@ -43,7 +44,8 @@ SCHEMA = 1
 """Raise it whenever an encoding or a fingerprint changes its meaning: old values aren't asked for then."""
 
 _LENGTH = struct.Struct(">Q")
-_RUNTIME = f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor}"
+RUNTIME = f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor}"
+"""Part of every key: what Python of another version computes may differ."""
 
 
 class Uncacheable(Exception):
@@ -102,7 +104,7 @@ def memo_key(stage_ids: Sequence[bytes], parameters: object, input_digest: bytes
 def _head(stage_ids: tuple[bytes, ...], parameters: bytes) -> Any:
     # All documents of a run share the part before the input: hash it once.
     head = hashlib.blake2b(digest_size=KEY_BYTES, person=b"dataflow memo")
-    head.update(encode((SCHEMA, _RUNTIME, stage_ids)))
+    head.update(encode((SCHEMA, RUNTIME, stage_ids)))
     head.update(tagged(b"parameters", parameters))
     return head
 

@@ -51,8 +51,7 @@ class Sealing:
         lives = [life for life in (self.ttl_seconds, entry.ttl_seconds) if life is not None]
         ttl = min(lives) if lives else None
         if ttl is not None:
-            # Spread by the key and not by chance: every worker gives a key the same life.
-            ttl *= 1 - _JITTER + 2 * _JITTER * int.from_bytes(entry.key[:2], "big") / 0xFFFF
+            ttl = _jittered(ttl, entry.key)
         data = seal(
             entry.value,
             key=entry.key,
@@ -70,7 +69,17 @@ class Sealing:
 
     def unseal(self, key: Key, data: bytes) -> Opened:
         """Open one blob. Raises EnvelopeError."""
-        return unseal(data, key=key, secret=self.secret, now=self.now(), max_raw_bytes=self.max_raw_bytes)
+        now = self.now()
+        opened = unseal(data, key=key, secret=self.secret, now=now, max_raw_bytes=self.max_raw_bytes)
+        # It may have been stored by a run that gave it a longer life than this one believes in.
+        if self.ttl_seconds is not None and now > opened.created + _jittered(self.ttl_seconds, key):
+            raise EnvelopeError("expired", "it is older than this run allows.")
+        return opened
+
+
+def _jittered(seconds: float, key: Key) -> float:
+    # Spread by the key and not by chance: every worker gives a key the same life.
+    return seconds * (1 - _JITTER + 2 * _JITTER * int.from_bytes(key[:2], "big") / 0xFFFF)
 
 
 class SealedMemo:

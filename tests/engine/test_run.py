@@ -93,7 +93,13 @@ def test_a_cache_changes_no_outcome_and_answers_the_second_time(processes, words
 
     folder = write_corpus(*TEXTS, "BAD x")
     with find_server(None) as server:
-        options = {"cluster": processes.client, "cache": cache, "fuse": fuse, "redis_url": server.url}
+        options = {
+            "cluster": processes.client,
+            "cache": cache,
+            "fuse": fuse,
+            "redis_url": server.url,
+            "admission": False,
+        }
         plain = {o.document: (o.status, o.value) for o in run(words.pipeline, folder, cluster="inline")}
         cold = list(run(words.pipeline, folder, **options))
         warm = list(run(words.pipeline, folder, **options))

@@ -96,7 +96,7 @@ def test_the_header_holds_what_the_value_was_made_of_and_by() -> None:
     assert claimed_marks(b"no envelope" * 20) == b""
 
 
-@pytest.mark.parametrize("value", [Link(b"k" * 20, b"d" * 20), Failure("ValueError", "no \udc80", "extract")])
+@pytest.mark.parametrize("value", [Link(b"k" * 20), Failure("ValueError", "no \udc80", "extract")])
 def test_a_link_and_a_failure_come_back_as_what_they_are(value: Any) -> None:
     opened = unseal(sealed(value), key=KEY, secret=SECRET)
     assert opened.value == value

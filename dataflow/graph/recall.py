@@ -1,0 +1,346 @@
+"""What the lookup, compute and store nodes ask of the memo.
+
+Round trips of a batch. All documents known: one. Otherwise one more for the claims of what is to be computed; with
+``stat``, one more for the documents that changed, by their content; where a pipeline has several memoized stages,
+one or two a stage, to take up after the last one whose result is known; and one for storing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+
+from dataflow.graph import steps
+from dataflow.graph.plan import Plan, admission_of
+from dataflow.graph.work import Item, Work
+from dataflow.memo.base import LOST, WON, Entry, Found, Memo, Missed, tapped
+from dataflow.memo.chain import marks
+from dataflow.memo.codecs import Encoded, Failure, Link, encode_value
+from dataflow.memo.keys import Key, Uncacheable, digest
+from dataflow.memo.records import record_of
+from dataflow.memo.spec import open_memo
+from dataflow.memo.states import state_of, unchanged
+from dataflow.outcome import FAILED, OK
+
+__all__ = ["keep", "prepare", "recall", "resume", "settle"]
+
+# Counted a document here, and not a key as the memo has them.
+_COUNTED = ("hits", "misses", "lookups", "stores", "stored", "bytes_read", "compute_seconds_saved")
+_OWN_NAMES = {"lookup_seconds": "memo_lookup_seconds", "store_seconds": "memo_store_seconds"}
+
+
+def prepare(plan: Plan, work: Work, item: Item) -> bool:
+    """Set what a document is asked for by before it is read; whether it needs to be read now."""
+    if not work.memoized or not plan.fresh.by_stat or work.batch.isolated or work.batch.payloads:
+        return True
+    bounded = plan.fresh.ttl_seconds is not None or plan.fresh.tag is not None
+    state, why_not = state_of(item.document, bounded=bounded)
+    if not state:
+        steps.count(work, f"stat_{why_not}", 1)
+        return True
+    item.state_key = plan.chain.by_state(item.document, state)
+    return False
+
+
+def note_content(plan: Plan, work: Work, item: Item) -> None:
+    """Digest a document that was just read."""
+    if work.memoized and item.status == OK and item.size_bytes is not None:
+        item.digest = digest(item.value)
+
+
+def recall(plan: Plan, work: Work) -> None:
+    """Ask for the value of the whole chain, by state and then by content, and claim what nobody has."""
+    with _memo(plan, work) as memo:
+        by_state = [item for item in work.items if item.state_key and item.status == OK]
+        _ask(plan, work, memo, by_state, by_content=False)
+        unread = [item for item in by_state if item.cache is None and item.status == OK and item.twin is None]
+        _read(plan, work, unread)
+        by_content = [
+            i for i in work.items if i.digest and i.cache is None and i.status == OK and i.twin is None
+        ]
+        for item in by_content:
+            item.key = plan.chain.full(item.document, item.digest or b"")
+        _ask(plan, work, memo, by_content, by_content=True)
+        _claim(plan, work, memo, [i for i in by_content if i.cache is None and i.twin is None])
+    work.looked_up = True
+
+
+def resume(plan: Plan, work: Work, index: int) -> None:
+    """Before a stage runs: ask for its value by the digest of what goes into it."""
+    if not _has_steps(plan, work) or not admission_of(plan).step(plan.chain.names[index]):
+        return
+    waiting = [item for item in work.items if _waits_for(item, index)]
+    if not waiting:
+        return
+    keys = [_step_key(plan, item, index) for item in waiting]
+    with steps.timed(work, "lookup"), _memo(plan, work) as memo:
+        for item, answer in zip(waiting, _followed(memo, keys), strict=True):
+            if not isinstance(answer, Found) or isinstance(answer.value, Failure):
+                continue
+            if index + 1 == plan.memo_stages:
+                _keep_link(plan, item, index)
+            item.value, item.stage, item.result_digest = answer.value, index + 1, answer.digest
+            item.recalled_seconds += answer.compute_seconds
+            steps.count(work, f"recalled_{plan.chain.names[index]}", 1)
+
+
+def keep(plan: Plan, work: Work, item: Item, index: int) -> None:
+    """After a stage ran: note its result's digest, which keys the next stage, and the result itself."""
+    if not _has_steps(plan, work) or item.stage != index + 1 or item.status != OK:
+        return
+    if index + 1 == plan.memo_stages:
+        _keep_link(plan, item, index)
+        return
+    before, item.result_digest = _input_digest(item, index), None
+    if not any(admission_of(plan).step(name) for name in plan.chain.names[index:]):
+        return
+    try:
+        # Encoded now: a later stage may change the value in place.
+        encoded = Encoded(*encode_value(item.value))
+    except Uncacheable:
+        return
+    item.result_digest = encoded.digest
+    if before and admission_of(plan).step(plan.chain.names[index]):
+        seconds = item.stage_seconds[plan.chain.names[index]]
+        key = plan.chain.step(index, item.document, before)
+        item.steps.append(
+            _entry(item, key, encoded, seconds, plan.chain.names[index : index + 1], near=False)
+        )
+
+
+def settle(plan: Plan, work: Work) -> None:
+    """Store what was computed; then take what other workers computed meanwhile, or compute it after all."""
+    if not work.looked_up:
+        return
+    with _memo(plan, work) as memo:
+        stored, store_seconds = _store(plan, work, memo, [i for i in work.items if not i.lost])
+        memo.release([i.key for i in work.items if i.claimed and i.key])
+        lost = [item for item in work.items if item.lost]
+        if lost:
+            _share(plan, work, memo, lost)
+    _observe(plan, work, stored, store_seconds)
+
+
+def _share(plan: Plan, work: Work, memo: Memo, lost: Sequence[Item]) -> None:
+    keys = [item.key or b"" for item in lost]
+    answers = memo.wait(keys)
+    for item, answer in zip(lost, _links_followed(memo, keys, answers), strict=True):
+        item.lost = False
+        if isinstance(answer, Found) and _take(plan, work, item, answer):
+            continue
+        for index in range(item.stage, plan.memo_stages):
+            if item.status == OK:
+                steps.run_stage(plan, work, item, index)
+    _store(plan, work, memo, lost)
+
+
+def _ask(plan: Plan, work: Work, memo: Memo, items: Sequence[Item], *, by_content: bool) -> None:
+    """Look up documents that have no value yet, equal ones once."""
+    places = {id(item): index for index, item in enumerate(work.items)}
+    first_of: dict[Key, Item] = {}
+    for item in items:
+        key = (item.key if by_content else item.state_key) or b""
+        first = first_of.setdefault(key, item)
+        if first is not item:
+            item.twin = places[id(first)]
+    if not first_of:
+        return
+    for item, answer in zip(first_of.values(), _followed(memo, list(first_of)), strict=True):
+        if isinstance(answer, Found) and _take(plan, work, item, answer):
+            continue
+        if isinstance(answer, Missed):
+            item.epoch = item.epoch or answer.epoch
+            # A document that is asked for by content next has not been missed yet.
+            steps.count(work, f"misses_{answer.reason}" if by_content else f"stat_{answer.reason}", 1)
+        else:
+            steps.count(work, "misses_failure", 1)
+
+
+def _take(plan: Plan, work: Work, item: Item, answer: Found) -> bool:
+    """Make a kept value, or a kept failure, the document's; not a failure that its stage no longer stands by."""
+    value = answer.value
+    if isinstance(value, Failure):
+        if not any(s.name == value.stage and s.cache_errors for s in plan.pipeline.stages):
+            return False
+        item.fail(value.error_type, value.error)
+    else:
+        item.value, item.stage = value, plan.memo_stages
+    item.cache = answer.tier
+    if item.digest is None and any(answer.input_digest):
+        item.digest = answer.input_digest
+    item.recalled_seconds = answer.compute_seconds
+    steps.count(work, f"hits_{answer.tier}", 1)
+    steps.count(work, "bytes_read", answer.blob_bytes)
+    steps.count(work, "compute_seconds_saved", answer.compute_seconds)
+    return True
+
+
+def _read(plan: Plan, work: Work, items: Sequence[Item]) -> None:
+    """Read what the state didn't answer; the time is the probe's."""
+    if not items:
+        return
+    started = time.perf_counter()
+    for item in items:
+        steps.read(plan, work, item, None)
+        note_content(plan, work, item)
+        if item.status == OK and not unchanged(item.document):
+            item.state_key = None
+            steps.count(work, "stat_changed", 1)
+    seconds = time.perf_counter() - started
+    work.node_seconds["probe"] = work.node_seconds.get("probe", 0.0) + seconds
+    work.node_seconds["lookup"] = work.node_seconds.get("lookup", 0.0) - seconds
+
+
+def _claim(plan: Plan, work: Work, memo: Memo, items: Sequence[Item]) -> None:
+    if not items or not plan.memo.leases or not admission_of(plan).claims():
+        return
+    keys = [item.key or b"" for item in items]
+    for item, answer in zip(items, memo.claim(keys), strict=True):
+        if isinstance(answer, Found):
+            (followed,) = _links_followed(memo, [item.key or b""], [answer])
+            if isinstance(followed, Found):
+                _take(plan, work, item, followed)
+        else:
+            item.claimed, item.lost = answer is WON, answer is LOST
+
+
+def _followed(memo: Memo, keys: Sequence[Key]) -> list[Found | Missed]:
+    return _links_followed(memo, keys, memo.lookup(keys))
+
+
+def _links_followed(
+    memo: Memo, keys: Sequence[Key], answers: Sequence[Found | Missed]
+) -> list[Found | Missed]:
+    """The answers, with links replaced by what they point to: one round trip more, where there are any."""
+    results = list(answers)
+    links = [
+        (i, a.value) for i, a in enumerate(answers) if isinstance(a, Found) and isinstance(a.value, Link)
+    ]
+    if links:
+        for (i, _), answer in zip(links, memo.lookup([link.key for _, link in links]), strict=True):
+            dead_end = isinstance(answer, Found) and isinstance(answer.value, Link)
+            results[i] = Missed("new") if dead_end else answer
+    return results
+
+
+def _store(plan: Plan, work: Work, memo: Memo, items: Sequence[Item]) -> tuple[int, float]:
+    """Keep values, links, steps and records, in one round trip; how many documents, and the seconds."""
+    started = time.perf_counter()
+    values: list[Entry] = []
+    extras: list[Entry] = []
+    for item in items:
+        made = _values(plan, item)
+        if made:
+            values.append(made[0])
+            extras += [*made[1:], *item.steps, _record(plan, item)]
+    if not values:
+        return 0, 0.0
+    kept = min(len(values), max(0, memo.store([*values, *extras]) - len(extras)))
+    steps.count(work, "stored", kept)
+    steps.count(work, "not_stored", len(values) - kept)
+    return len(values), time.perf_counter() - started
+
+
+def _values(plan: Plan, item: Item) -> list[Entry]:
+    """What is to be kept of a document: its value or lasting failure, by state and by content."""
+    if item.key is None or item.twin is not None:
+        return []
+    names, value, life = plan.chain.names, item.value, None
+    if item.status == FAILED and item.lasting and item.cache is None:
+        value = Failure(item.error_type or "", item.error or "", names[min(item.stage, len(names) - 1)])
+        life = plan.memo.failure_seconds
+    elif item.status != OK or item.stage < plan.memo_stages:
+        return []
+    if item.state_key is None:
+        return [] if item.cache else [_entry(item, item.key, value, _seconds(item), names, ttl_seconds=life)]
+    # Found by content although the state was new: kept by the new state too, so that it needn't be read again.
+    kept = _entry(item, item.state_key, value, _seconds(item), names, ttl_seconds=life)
+    return [kept, _entry(item, item.key, Link(item.state_key), 0.0, names, near=False)]
+
+
+def _entry(
+    item: Item,
+    key: Key,
+    value: object,
+    seconds: float,
+    names: tuple[str, ...],
+    *,
+    near: bool = True,
+    ttl_seconds: float | None = None,
+) -> Entry:
+    source = item.digest or bytes(20)
+    return Entry(key, value, seconds, item.epoch, source, marks(names), ttl_seconds, near)
+
+
+def _record(plan: Plan, item: Item) -> Entry:
+    key = plan.chain.record(item.document.url)
+    value = record_of(
+        plan.chain, item.document, item.digest or b"", item.epoch, item.state_key or item.key or b""
+    )
+    return _entry(item, key, value, 0.0, plan.chain.names, near=False)
+
+
+def _keep_link(plan: Plan, item: Item, index: int) -> None:
+    """The last stage's value is kept by the whole chain's key; by its own there is a link to it."""
+    before = _input_digest(item, index)
+    holder = item.state_key or item.key
+    if before and holder:
+        key = plan.chain.step(index, item.document, before)
+        item.steps.append(_entry(item, key, Link(holder), 0.0, plan.chain.names[-1:], near=False))
+
+
+def _has_steps(plan: Plan, work: Work) -> bool:
+    return work.looked_up and plan.memo_stages > 1
+
+
+def _waits_for(item: Item, index: int) -> bool:
+    ready = item.status == OK and item.stage == index and item.twin is None and not item.lost
+    return ready and _input_digest(item, index) is not None
+
+
+def _input_digest(item: Item, index: int) -> bytes | None:
+    return item.digest if index == 0 else item.result_digest
+
+
+def _step_key(plan: Plan, item: Item, index: int) -> Key:
+    return plan.chain.step(index, item.document, _input_digest(item, index) or b"")
+
+
+def _seconds(item: Item) -> float:
+    """What a hit would save: what was computed now, and what was found of it."""
+    return max(sum(item.stage_seconds.values()), item.recalled_seconds)
+
+
+def _observe(plan: Plan, work: Work, stored: int, store_seconds: float) -> None:
+    asked = [item for item in work.items if item.key or item.state_key]
+    names = plan.chain.names
+    own = {
+        name: [i.stage_seconds[name] for i in asked if name in i.stage_seconds and i.status == OK]
+        for name in names
+    }
+    whole = [i.recalled_seconds if i.cache else _computed(i, names) for i in asked if i.twin is None]
+    admission_of(plan).observe(
+        looked_up=len(asked),
+        lookup_seconds=work.node_seconds.get("lookup", 0.0) + work.counters.get("digest_seconds", 0.0),
+        stored=stored,
+        store_seconds=store_seconds,
+        compute_seconds=sum(whole) / len(whole) if whole else None,
+        stage_seconds={name: sum(found) / len(found) for name, found in own.items() if found},
+    )
+
+
+def _computed(item: Item, names: Sequence[str]) -> float:
+    # Reading is saved only where the state answers.
+    read = item.stage_seconds.get("read", 0.0) if item.state_key else 0.0
+    return read + sum(item.stage_seconds.get(name, 0.0) for name in names)
+
+
+@contextlib.contextmanager
+def _memo(plan: Plan, work: Work) -> Iterator[Memo]:
+    """The process's memo; what it counts in the block goes to the batch's counters."""
+    with tapped() as numbers:
+        yield open_memo(plan.memo)
+    for name, number in numbers.items():
+        if name not in _COUNTED and not name.startswith(("hits_", "misses_")):
+            steps.count(work, _OWN_NAMES.get(name, name), number)

@@ -1,0 +1,104 @@
+"""The keys of a pipeline's memoized stages.
+
+The value of the whole chain is asked for first, by one key of the document's content (or state) and all stages'
+fingerprints: a hit skips everything before it. Where that misses, each stage is asked for by its own
+fingerprint and the digest of the result before it, and by nothing further upstream: an edit that leaves a result
+as it was recomputes nothing after it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dataflow.document import Document
+from dataflow.errors import one_line
+from dataflow.memo.keys import Key, Uncacheable, digest, encode, memo_key
+from dataflow.pipeline import Pipeline, Stage
+
+__all__ = ["Chain", "chain_of", "marks"]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What the keys are made of, besides the document.
+
+    Attributes:
+        names: of the memoized stages, in order.
+        ids: their fingerprints, aligned.
+        fields: the fields of the document that the first stage depends on.
+        tag: values are kept apart by the tag that ends them; ``None`` for none.
+    """
+
+    names: tuple[str, ...]
+    ids: tuple[bytes, ...]
+    fields: tuple[str, ...] = ()
+    tag: str | None = None
+
+    @classmethod
+    def of(cls, stages: Sequence[Stage[..., Any]], ids: Iterable[bytes], tag: str | None = None) -> Chain:
+        """The chain of some stages with known fingerprints."""
+        fields = stages[0].document_fields if stages and stages[0].wants_document else ()
+        return cls(tuple(s.name for s in stages), tuple(ids), fields, tag)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def full(self, document: Document, content_digest: bytes) -> Key:
+        """The key of the last stage's value, by the document's content."""
+        return memo_key(self.ids, self._scoped(self.parameters(document)), content_digest)
+
+    def by_state(self, document: Document, state: bytes) -> Key:
+        """The key of the last stage's value, by what the file system says of the document."""
+        # Marked, or a document that holds the bytes of another's state would have its key.
+        return memo_key(self.ids, ("state", self._scoped(self.parameters(document))), digest(state))
+
+    def step(self, index: int, document: Document, input_digest: bytes) -> Key:
+        """The key of one stage's value, by the digest of what goes into it."""
+        parameters = self.parameters(document) if index == 0 else ()
+        return memo_key(self.ids[index : index + 1], ("step", self._scoped(parameters)), input_digest)
+
+    def record(self, url: str) -> Key:
+        """The key of what is noted of a document, for :func:`dataflow.memo.explain.explain`."""
+        return memo_key((), ("record", self.names), digest(encode(url)))
+
+    def parameters(self, document: Document) -> tuple[Any, ...]:
+        """What else the first stage sees of the document."""
+        return tuple(getattr(document, name) for name in self.fields)
+
+    def _scoped(self, parameters: tuple[Any, ...]) -> tuple[Any, ...]:
+        return parameters if self.tag is None else ("tag", self.tag, parameters)
+
+
+def chain_of(pipeline: Pipeline, tag: str | None = None) -> tuple[Chain, str | None]:
+    """The chain of a pipeline's pure stages from the first on, and why it is empty."""
+    from dataflow.memo.fingerprint import stage_fingerprint
+
+    ids: list[bytes] = []
+    why_not = None
+    for stage in pipeline.stages:
+        if not stage.pure:
+            why_not = f"stage {stage.name} says pure=False"
+            break
+        try:
+            ids.append(stage_fingerprint(stage))
+        except Uncacheable as error:
+            why_not = f"stage {stage.name} can't be fingerprinted: {one_line(error).rstrip('.')}"
+            break
+    return Chain.of(pipeline.stages[: len(ids)], ids, tag), None if ids else why_not
+
+
+@functools.lru_cache(maxsize=256)
+def marks(names: tuple[str, ...]) -> bytes:
+    """8 bytes in which every stage has set three bits of its own: what a value's header says made it.
+
+    Removing all values that have a stage's bits removes all of that stage, and now and then one more.
+    """
+    bits = 0
+    for name in names:
+        spread = digest(encode(name))
+        for i in range(3):
+            bits |= 1 << int.from_bytes(spread[2 * i : 2 * i + 2], "big") % 64
+    return bits.to_bytes(8, "big")

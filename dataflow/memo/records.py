@@ -1,0 +1,29 @@
+"""What is noted of a document when its value is stored: enough to say later which part of its key changed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from dataflow.document import Document
+from dataflow.memo.chain import Chain
+from dataflow.memo.keys import RUNTIME, Key, digest, encode
+
+__all__ = ["record_of"]
+
+
+def record_of(
+    chain: Chain, document: Document, content_digest: bytes, epoch: bytes, key: Key
+) -> dict[str, Any]:
+    """The parts of a document's key, as plain data of some 300 bytes. No content and no secret is in it."""
+    return {
+        "content": content_digest,
+        "state": [document.size_bytes, document.modified, document.etag],
+        "stages": list(zip(chain.names, chain.ids, strict=True)),
+        "parameters": digest(encode(chain.parameters(document))),
+        "tag": chain.tag,
+        "epoch": epoch,
+        "runtime": RUNTIME,
+        "key": key,
+        "stored": time.time(),
+    }

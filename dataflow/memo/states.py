@@ -1,0 +1,73 @@
+"""What a file system says of a document, and when that may stand for the document's content."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from dataflow.corpus import list_corpus
+from dataflow.document import Document
+from dataflow.errors import CorpusError
+from dataflow.memo.keys import encode
+
+__all__ = ["RACY_SECONDS", "state_of", "unchanged"]
+
+RACY_SECONDS = 2.0
+"""A file modified more recently than this may change again and keep its time: FAT counts in steps of 2 s."""
+
+
+def state_of(document: Document, *, bounded: bool = False, now: float | None = None) -> tuple[bytes, str]:
+    """The document's state as bytes; or none, and why.
+
+    Args:
+        document: as it was just listed.
+        bounded: the values have an end (a life or a tag), so that a document of which the file system says
+            nothing counts as unchanged until then.
+        now: seconds since 1970.
+
+    Returns:
+        The state and ``""``; or ``b""`` and ``racy`` (modified just now, or in the future: its time says
+        nothing yet) or ``unknown`` (neither entity tag nor time).
+    """
+    if document.etag:
+        return encode(("etag", document.url, document.size_bytes, document.etag)), ""
+    if document.modified is not None:
+        if (time.time() if now is None else now) - document.modified < RACY_SECONDS:
+            return b"", "racy"
+        return encode(("modified", document.url, document.size_bytes, document.modified)), ""
+    if bounded:
+        return encode(("url", document.url, document.size_bytes)), ""
+    return b"", "unknown"
+
+
+def unchanged(document: Document) -> bool:
+    """Whether the document is still as it was listed: asked after it was read, before its state is believed.
+
+    Without that, bytes that were written between listing and reading would be kept under the old state, and
+    served when the old bytes, with the old entity tag or time, come back.
+    """
+    if not document.etag and document.modified is None:
+        return True  # there is nothing to compare; only asked where values have an end
+    try:
+        if "://" not in document.url:
+            status = os.stat(document.url)
+            return (status.st_size, status.st_mtime) == (document.size_bytes, document.modified)
+        _forget_listing(document.url)
+        again = next(list_corpus(document.url), None)
+    except (OSError, CorpusError):
+        return False
+    return again is not None and (again.size_bytes, again.modified, again.etag) == (
+        document.size_bytes,
+        document.modified,
+        document.etag,
+    )
+
+
+def _forget_listing(url: str) -> None:
+    """File systems remember what they listed; what is asked here is what is there now."""
+    if "::" in url:
+        return  # an archive is opened once and doesn't change
+    from fsspec.core import url_to_fs
+
+    filesystem, path = url_to_fs(url)
+    filesystem.invalidate_cache(path)
