@@ -18,6 +18,7 @@ from dataflow.strategy import Strategy
 
 if TYPE_CHECKING:
     from dataflow.engine.run import Run, run
+    from dataflow.graph.memoize import memoize
 
 __all__ = [
     "DataflowError",
@@ -28,13 +29,18 @@ __all__ = [
     "Run",
     "Stage",
     "Strategy",
+    "memoize",
     "run",
     "stage",
 ]
 
 __version__ = "0.1.0.dev0"
 
-_LAZY = {"Run": "dataflow.engine.run", "run": "dataflow.engine.run"}
+_LAZY = {
+    "Run": "dataflow.engine.run",
+    "memoize": "dataflow.graph.memoize",
+    "run": "dataflow.engine.run",
+}
 
 
 def __getattr__(name: str) -> Any:

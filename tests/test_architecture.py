@@ -32,7 +32,7 @@ def importers(package: str, *rooms: str) -> set[str]:
 
 
 def test_one_module_imports_the_underscored_task_spec_of_dask() -> None:
-    assert importers("dask._task_spec", "dataflow", "workloads") == {"dataflow/graph/build.py"}
+    assert importers("dask._task_spec", "dataflow", "workloads") == {"dataflow/graph/taskspec.py"}
 
 
 def test_workloads_use_the_library_and_no_dask_of_their_own() -> None:

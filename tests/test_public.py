@@ -16,6 +16,7 @@ def test_the_public_names_are_these():
         "Run",
         "Stage",
         "Strategy",
+        "memoize",
         "run",
         "stage",
     ]

@@ -42,7 +42,8 @@ def with_token(task: Any, token: str) -> Any:
 
 def is_future(value: object) -> bool:
     """Whether a graph holds a scheduler's future here instead of work."""
-    return not isinstance(value, GraphNode) and bool(_is_dask_future(value))
+    # A bare reference is an alias; a scheduler's future may derive from it.
+    return type(value) is not TaskRef and not isinstance(value, GraphNode) and bool(_is_dask_future(value))
 
 
 def is_subgraph(task: Any) -> bool:

@@ -162,6 +162,8 @@ class Walk:
             if (module, code.co_name) == ("functools", "wrapper") and hasattr(function, "registry"):
                 # singledispatch: its closure holds a cache too, which fills as it is used.
                 return [*parts, self._unordered(list(vars(function)["registry"].items()))]
+            # Two lambdas of one installed function share its name; their code tells them apart.
+            parts.append(describe_function(code))
         else:
             parts = [describe_function(code), self._reads(function)]
         parts.append(self.value(function.__defaults__))
