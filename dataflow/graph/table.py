@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dataflow.errors import utf8
+from dataflow.graph.patience import patiently
 from dataflow.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -116,11 +117,16 @@ def write_part(sink: Sink, batch: int, outcomes: Sequence[Outcome], values: Sequ
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd", use_dictionary=["media_type", "status", "error_type"])
     data = buffer.getvalue()
-    name = f"part-{batch:08d}-{uuid.uuid4().hex[:12]}.parquet"
     filesystem, folder = url_to_fs(sink.folder)
-    with filesystem.open(f"{folder}/{name}", "wb") as file:
-        file.write(data)
-    return name, int(data.size)
+
+    def write() -> str:
+        # Each attempt has a name of its own: what an earlier one left half-written is an orphan.
+        name = f"part-{batch:08d}-{uuid.uuid4().hex[:12]}.parquet"
+        with filesystem.open(f"{folder}/{name}", "wb") as file:
+            file.write(data)
+        return name
+
+    return patiently(write), int(data.size)
 
 
 def fits(sink: Sink, value: Any) -> str | None:

@@ -60,7 +60,7 @@ def calm_run(base: Path, seed: int, documents: int, *, poison: int) -> Undisturb
     (base / "corpus").mkdir()
     corpus(base / "corpus", documents=documents, seed=seed)
     for number in range(poison):
-        (base / "corpus" / f"poison-{number}.txt").write_text(storm.POISON)
+        (base / "corpus" / "0" / f"poison-{number}.txt").write_text(storm.POISON)
     (base / "calm").mkdir()
     total = documents + poison
     scene = Scene(base / "calm", base / "corpus", total, 0, "processes", "none", "adaptive", Random(seed))

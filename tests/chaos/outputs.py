@@ -13,6 +13,7 @@ from typing import Any
 INCIDENTAL = ("seconds", "attempts", "cache")
 
 Row = dict[str, Any]
+_NONE = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,13 @@ def compare(expected: Iterable[Row], found: Iterable[Row], broken: frozenset[str
         found: of the one that was disturbed.
         broken: documents that can't be read in the disturbed run, and have to be `failed` there.
     """
-    wanted = {name(row): content(row) for row in expected}
+    wanted = {name(row): row for row in expected}
     rows = list(found)
     counts = Counter(map(name, rows))
     changed = {
-        name(row) for row in rows if name(row) in wanted and not _fits(row, wanted[name(row)], name(row) in broken)
+        f"{n} ({what})"
+        for row in rows
+        if (n := name(row)) in wanted and (what := _otherwise(row, wanted[n], broken=n in broken))
     }
     return Difference(
         lost=sorted(set(wanted) - set(counts)),
@@ -74,14 +77,13 @@ def name(row: Row) -> str:
     return document.removeprefix("storm://")
 
 
-def content(row: Row) -> str:
-    """All that a row says of its document, as one text."""
-    kept = {k: v for k, v in row.items() if k not in (*INCIDENTAL, "document")}
-    return json.dumps(kept, sort_keys=True)
-
-
-def _fits(row: Row, wanted: str, broken: bool) -> bool:
-    return row["status"] == "failed" and row["error_type"] == "OSError" if broken else content(row) == wanted
+def _otherwise(row: Row, wanted: Row, *, broken: bool) -> str:
+    """The columns in which a row differs from what it should be; empty for none."""
+    if broken:
+        return "" if (row["status"], row["error_type"]) == ("failed", "OSError") else f"status {row['status']}"
+    columns = (row.keys() | wanted.keys()) - {*INCIDENTAL, "document"}
+    different = sorted(c for c in columns if row.get(c, _NONE) != wanted.get(c, _NONE))
+    return ", ".join(f"{c}: {row.get(c)!s:.60} for {wanted.get(c)!s:.60}" for c in different)
 
 
 def committed_parts(folder: Path) -> dict[str, int]:

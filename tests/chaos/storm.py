@@ -53,6 +53,12 @@ class StormFileSystem(LocalFileSystem):  # type: ignore[misc]
         """The URL of a path."""
         return f"{PROTOCOL}://{self._strip_protocol(name)}"
 
+    def ls(self, path: str, detail: bool = False, **options: Any) -> Any:
+        """List a folder in the order of names, as local folders are listed: positions can be compared."""
+        found = super().ls(path, detail=True, **options)
+        found.sort(key=lambda info: info["name"])
+        return found if detail else [info["name"] for info in found]
+
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> Any:
         """Read a file, if the weather allows."""
         path = self._strip_protocol(path)

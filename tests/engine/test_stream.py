@@ -108,9 +108,9 @@ def test_the_first_bad_document_ends_the_run_where_that_was_asked_for():
         list(stream(FakeExecutor(), listed, errors="fail"))
 
 
-def test_a_full_disk_ends_the_run_in_one_line():
-    error = OSError(28, "No space left on device")
-    with pytest.raises(OutputError, match="No space left"):
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError(5, "Input/output error")])
+def test_an_output_that_cannot_be_written_ends_the_run_in_one_line_and_blames_no_document(error):
+    with pytest.raises(OutputError, match=error.strerror):
         list(stream(FakeExecutor(error), documents(4)))
 
 
