@@ -102,6 +102,7 @@ def run(
             output=output,
             search_path=loaded.search_path,
             recorded=recorded,
+            on_stall=lambda stall: click.echo(str(stall), err=True),
             **place,
         ) as running,
     ):

@@ -130,7 +130,7 @@ def read_part(filesystem: Any, path: str, columns: list[str] | None = None) -> A
 
     # Small blocks: of a large part, the columns asked for may be a hundredth.
     with filesystem.open(path, "rb", block_size=2**17) as file:
-        return pq.ParquetFile(file).read(columns=columns)
+        return pq.ParquetFile(file, pre_buffer=False).read(columns=columns, use_threads=False)
 
 
 def committed_parts(folder: str) -> list[Record]:

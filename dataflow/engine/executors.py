@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DaskExecutor", "Done", "Executor", "InlineExecutor"]
 
+_LOOK_SECONDS = 2.0
+
 Graph = tuple[GraphKey, Mapping[GraphKey, Any]]
 
 
@@ -50,7 +52,7 @@ class Executor(Protocol):
         """Queue graphs, in one message."""
 
     def wait(self) -> list[Done]:
-        """All that have ended since the last call; blocks until there is one.
+        """All that have ended since the last call; waits for one, and gives up after some seconds.
 
         Raises:
             ClusterError: nothing can end any more.
@@ -110,6 +112,7 @@ class DaskExecutor:
         self._futures: dict[GraphKey, Future[Any]] = {}
         self._ended: queue.SimpleQueue[GraphKey] = queue.SimpleQueue()
         self._plugin: str | None = None
+        self._alone_since: float | None = None
         self.slots = max(1, sum(client.nthreads().values()))
 
     def start(self, plan: Plan) -> None:
@@ -155,7 +158,10 @@ class DaskExecutor:
     def wait(self) -> list[Done]:
         """Gather what has ended, together."""
         while True:
-            keys = [self._next()]
+            first = self._next()
+            if first is None:
+                return []
+            keys = [first]
             while not self._ended.empty():
                 keys.append(self._ended.get())
             futures = {k: self._futures.pop(k) for k in keys if k in self._futures}
@@ -175,19 +181,21 @@ class DaskExecutor:
         except Exception:  # the cluster has gone, and all of this with it
             return
 
-    def _next(self) -> GraphKey:
-        alone_since: float | None = None
-        while True:
-            try:
-                return self._ended.get(timeout=2.0)
-            except queue.Empty:
-                if self._client.status not in ("running",):
-                    raise ClusterError("the scheduler was lost: start the cluster again.") from None
-                alone_since = None if self._has_workers() else alone_since or time.monotonic()
-                if alone_since and time.monotonic() - alone_since > self._patience:
-                    raise ClusterError(
-                        f"no worker is left on {self._address}: start workers and run again."
-                    ) from None
+    def _next(self) -> GraphKey | None:
+        try:
+            key = self._ended.get(timeout=_LOOK_SECONDS)
+        except queue.Empty:
+            self._check_cluster()
+            return None
+        self._alone_since = None
+        return key
+
+    def _check_cluster(self) -> None:
+        if self._client.status not in ("running",):
+            raise ClusterError("the scheduler was lost: start the cluster again.")
+        self._alone_since = None if self._has_workers() else self._alone_since or time.monotonic()
+        if self._alone_since and time.monotonic() - self._alone_since > self._patience:
+            raise ClusterError(f"no worker is left on {self._address}: start workers and run again.")
 
     def _has_workers(self) -> bool:
         try:

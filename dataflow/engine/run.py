@@ -22,6 +22,7 @@ from dataflow.engine.executors import DaskExecutor, Executor, InlineExecutor
 from dataflow.engine.manifest import refuse_used
 from dataflow.engine.output import Keeper, NewOutput, Output
 from dataflow.engine.resume import forget_runs, header, resume_output
+from dataflow.engine.stall import Stall
 from dataflow.engine.stream import Stream
 from dataflow.errors import CacheError, one_line
 from dataflow.graph.plan import Plan
@@ -179,6 +180,7 @@ def run(
     search_path: Iterable[str] = (),
     namespace: str = "dataflow",
     on_batch: Callable[[BatchResult], None] | None = None,
+    on_stall: Callable[[Stall], None] | None = None,
     resume: bool = False,
     recorded: Mapping[str, Any] | None = None,
     **overrides: Any,
@@ -200,6 +202,7 @@ def run(
         search_path: folders that workers add to ``sys.path``.
         namespace: the beginning of the cache's keys; runs share what they cached under the same one.
         on_batch: called with each batch's result, on this thread.
+        on_stall: called with each document that a worker is at when nothing has ended for half a minute.
         resume: go on with what an earlier run left in the output's folder: only what it hasn't committed is
             done. The pipeline, its columns and the corpus's name have to be the same; the corpus may have
             grown. A new or empty folder is simply begun.
@@ -227,6 +230,7 @@ def run(
         search_path=search_path,
         namespace=namespace,
         on_batch=on_batch,
+        on_stall=on_stall,
         recorded=recorded,
     )
 
@@ -243,6 +247,7 @@ def start(
     search_path: Iterable[str] = (),
     namespace: str = "dataflow",
     on_batch: Callable[[BatchResult], None] | None = None,
+    on_stall: Callable[[Stall], None] | None = None,
     recorded: Mapping[str, Any] | None = None,
 ) -> Run:
     """Start a run whose arguments have been looked at; see :func:`run`.
@@ -271,7 +276,13 @@ def start(
         undo.pop_all()
         summary = Summary(uncacheable=why_not, notes=output.notes)
         stream = _stream(
-            plan, documents, chain([first], numbered), executor, keeper, _counting(summary, on_batch)
+            plan,
+            documents,
+            chain([first], numbered),
+            executor,
+            keeper,
+            _counting(summary, on_batch),
+            on_stall,
         )
         started = Run(stack.pop_all(), stream, documents, output, keeper, summary)
         started.dashboard_link = opened.dashboard_link if opened else None
@@ -298,10 +309,19 @@ def _stream(
     executor: Executor,
     keeper: Keeper | None,
     on_batch: Callable[[BatchResult], None] | None,
+    on_stall: Callable[[Stall], None] | None,
 ) -> Stream:
     read = read_document if documents.process_local and not isinstance(executor, InlineExecutor) else None
     batcher = batcher_for(plan.strategy, iter(()), executor.slots, read, numbered=numbered)
-    return Stream(plan, batcher, executor, manifest=keeper, on_batch=on_batch, all_note=bool(plan.ledger))
+    return Stream(
+        plan,
+        batcher,
+        executor,
+        manifest=keeper,
+        on_batch=on_batch,
+        on_stall=on_stall,
+        all_note=bool(plan.ledger),
+    )
 
 
 def _counting(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import threading
 from collections import deque
@@ -12,6 +11,7 @@ from dataflow.engine.batches import Batcher
 from dataflow.engine.executors import Done, Executor
 from dataflow.engine.ladder import Ladder, Rescue
 from dataflow.engine.output import Keeper
+from dataflow.engine.stall import Stall, StallWatch
 from dataflow.errors import DocumentError, OutputError, one_line
 from dataflow.graph.build import GraphKey, build
 from dataflow.graph.plan import Batch, Plan
@@ -36,6 +36,7 @@ class Stream:
         executor: runs them.
         manifest: where parts are committed, for a run with an output.
         on_batch: sees each batch's result, after it was committed.
+        on_stall: told which documents the workers are at when nothing has moved for a while.
         all_note: every worker keeps a ledger that this machine can read.
     """
 
@@ -47,6 +48,7 @@ class Stream:
         *,
         manifest: Keeper | None = None,
         on_batch: Callable[[BatchResult], None] | None = None,
+        on_stall: Callable[[Stall], None] | None = None,
         all_note: bool = False,
     ) -> None:
         self._plan, self._batcher, self._executor = plan, batcher, executor
@@ -58,6 +60,7 @@ class Stream:
         self._numbers = 0
         self._held: dict[int, Outcome] = {}
         self._due: deque[int] = deque()  # positions in the corpus's order, where outcomes come in that order
+        self._stall = StallWatch(plan, on_stall)
         bisect = plan.strategy.errors != "skip"
         self._ladder = Ladder(bisect=bisect, ledger=plan.ledger, all_note=all_note, number=self._number)
 
@@ -79,9 +82,14 @@ class Stream:
     def _outcomes(self) -> Iterator[Outcome]:
         self._refill()
         while self._live:
-            outcomes = self._settle(self._executor.wait())
+            ended = self._executor.wait()
+            if not ended:
+                self._stall.idle(self._live.values())
+                continue
+            outcomes = self._settle(ended)
             self._refill()
             yield from outcomes
+            self._stall.moved()  # only now: a consumer that takes its time is no standstill
 
     def _in_order(self, outcome: Outcome) -> Iterator[Outcome]:
         self._held[outcome.position] = outcome
@@ -140,12 +148,8 @@ class Stream:
     def _rescue(self, batch: Batch, done: Done) -> Rescue:
         error = done.error
         assert error is not None
-        if isinstance(error, OSError) and error.errno in (
-            errno.ENOSPC,
-            errno.EDQUOT,
-            errno.EROFS,
-            errno.EACCES,
-        ):
+        if isinstance(error, OSError) and error.errno is not None:
+            # What reading a document raises is its outcome, so this is the output's, and no document is to blame.
             raise OutputError(
                 f"a worker can't write the output: {one_line(error)}. Make room and run again."
             ) from error

@@ -13,6 +13,7 @@ import contextlib
 import faulthandler
 import mmap
 import os
+import re
 import signal
 import socket
 import struct
@@ -22,7 +23,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Blame", "Guard", "guard_of", "read_blame", "unsafe_lock"]
+__all__ = [
+    "Guard",
+    "Note",
+    "ask_for_stacks",
+    "drop_guard",
+    "guard_of",
+    "innermost_line",
+    "read_blame",
+    "read_running",
+    "unsafe_lock",
+]
 
 #: Held while a stage with ``thread_safe=False`` runs. One for the whole process, and not one a stage: two
 #: stages may use the same library.
@@ -36,22 +47,31 @@ _READ_STAGE = -1  # the stage number of reading the document
 
 
 @dataclass(frozen=True, slots=True)
-class Blame:
-    """A document that a dead worker was at.
+class Note:
+    """What a ledger says of one thread: the document that it is at, or was at when its process died.
 
     Attributes:
+        batch: the batch's number.
         position: the document's place in the corpus.
         stage: index of the stage, -1 while it was being read.
         seconds: how long ago it was begun.
-        overran: it was beyond its time limit.
-        stack: the worker's stacks, where the watchdog ended it.
+        limit_seconds: how long it may take.
+        worker: ``host-pid`` of the process.
+        stack: the process's stacks, where its watchdog wrote them.
     """
 
+    batch: int
     position: int
     stage: int
     seconds: float
-    overran: bool
+    limit_seconds: float
+    worker: str
     stack: str
+
+    @property
+    def overran(self) -> bool:
+        """It was ended by its watchdog, beyond its time limit."""
+        return bool(self.stack) and self.seconds >= self.limit_seconds
 
 
 class Guard:
@@ -72,12 +92,14 @@ class Guard:
             self._map = mmap.mmap(file.fileno(), 0)
         self._stack_path = path.with_suffix(".stack")
         self._stack = self._stack_path.open("w")
+        self._ask_path = path.with_suffix(".ask")
         self._slots = threading.local()
         self._taken = 0
         self._lock = threading.Lock()
         self._active: dict[int, tuple[float, float]] = {}  # slot -> started, limit
         self._stopped = threading.Event()
         if limit_seconds:
+            self._look()  # the timer is armed before the first document can take the interpreter's lock
             threading.Thread(target=self._watch, name="dataflow-watchdog", daemon=True).start()
 
     @contextlib.contextmanager
@@ -115,12 +137,20 @@ class Guard:
         now = time.monotonic()
         left = [started + limit - now for started, limit in list(self._active.values())]
         if left and min(left) <= 0:
-            faulthandler.dump_traceback(file=self._stack, all_threads=True)
-            self._stack.flush()
+            self._write_stacks()
             os.kill(os.getpid(), signal.SIGKILL)
         # Armed even when nothing runs: the next document may hold the interpreter's lock from the first.
+        if self._ask_path.exists():
+            self._ask_path.unlink(missing_ok=True)
+            self._write_stacks()
         faulthandler.dump_traceback_later(self._longest + _GRACE_SECONDS, exit=True, file=self._stack)
         return min([0.5, *(max(0.01, seconds) for seconds in left)])
+
+    def _write_stacks(self) -> None:
+        self._stack.seek(0)
+        self._stack.truncate()
+        faulthandler.dump_traceback(file=self._stack, all_threads=True)
+        self._stack.flush()
 
 
 _guards: dict[str, Guard] = {}
@@ -145,17 +175,40 @@ def drop_guard(folder: str | None) -> None:
         guard.close()
 
 
-def read_blame(folder: str, batch: int) -> list[Blame]:
+def read_blame(folder: str, batch: int) -> list[Note]:
     """The documents of a batch that some process was at when it died. Empty where nothing is known."""
+    return [note for note in read_running(folder) if note.batch == batch]
+
+
+def read_running(folder: str) -> list[Note]:
+    """What every ledger of the folder says, of processes that live or died."""
     found = []
     now = time.monotonic()
     for path in Path(folder).glob("*.ledger"):
         data = path.read_bytes()
         for at in range(0, len(data) - _SLOT_BYTES + 1, _SLOT_BYTES):
-            number, position, started, limit, stage = _RECORD.unpack_from(data, at)
-            if number == batch and started:
-                stack_path = path.with_suffix(".stack")
-                stack = stack_path.read_text(errors="replace") if stack_path.exists() else ""
-                seconds = now - started
-                found.append(Blame(position, stage, seconds, bool(stack) and seconds >= limit, stack))
+            batch, position, started, limit, stage = _RECORD.unpack_from(data, at)
+            if started:
+                found.append(Note(batch, position, stage, now - started, limit, path.stem, _stack_of(path)))
     return found
+
+
+def ask_for_stacks(folder: str) -> None:
+    """Ask every process that has a ledger in the folder to write its threads' stacks beside it."""
+    for path in Path(folder).glob("*.ledger"):
+        path.with_suffix(".ask").touch()
+
+
+def innermost_line(stack: str) -> str:
+    """``file:line in function`` of the first frame of a stack that isn't this module's own; or nothing."""
+    for file, line, function in re.findall(r'File "([^"]+)", line (\d+) in (\S+)', stack):
+        if Path(file).name not in ("guard.py", "threading.py"):
+            return f"{Path(file).name}:{line} in {function}"
+    return ""
+
+
+def _stack_of(ledger: Path) -> str:
+    try:
+        return ledger.with_suffix(".stack").read_text(errors="replace")
+    except OSError:
+        return ""

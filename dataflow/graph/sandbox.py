@@ -10,7 +10,6 @@ import contextlib
 import faulthandler
 import os
 import pickle
-import re
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from dataflow.graph.guard import innermost_line
 from dataflow.graph.plan import Batch, Plan, plan_of, register_plan
 from dataflow.graph.scratch import scratch_folder
 from dataflow.graph.work import BatchResult, Item
@@ -87,7 +87,10 @@ def _run_child(folder: str, limit_seconds: float, plan: Plan) -> tuple[str | Non
 def _verdict(status: int, said: str, where: str, plan: Plan) -> tuple[str, str]:
     """Error type and message of a child that ended badly; ``said`` is what it wrote to its standard error."""
     if status == _OVERRAN or said.startswith("Timeout ("):
-        return "TimeLimit", f"still running after its time limit{where}{_line(said)}; stopped in a sandbox process"
+        return (
+            "TimeLimit",
+            f"still running after its time limit{where}{_line(said)}; stopped in a sandbox process",
+        )
     if status == _OUT_OF_MEMORY or "MemoryError" in said or "bad_alloc" in said:
         gib = plan.sandbox_memory_bytes / 1024**3
         return "MemoryLimit", f"needed more than {gib:.1f} GiB{where}; stopped in a sandbox process"
@@ -96,8 +99,8 @@ def _verdict(status: int, said: str, where: str, plan: Plan) -> tuple[str, str]:
 
 def _line(said: str) -> str:
     """Where the interpreter was, from the stack that its timer wrote: the innermost line."""
-    match = re.search(r'File "([^"]+)", line (\d+) in (\S+)', said)
-    return f", at {Path(match[1]).name}:{match[2]} in {match[3]}" if match else ""
+    line = innermost_line(said)
+    return f", at {line}" if line else ""
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -55,6 +55,30 @@ def test_a_folder_of_another_machine_has_no_guard(tmp_path):
     assert guard_of(None) is None
 
 
+ASKED = """
+import pathlib, sys
+from dataflow.graph.guard import Guard, ask_for_stacks, innermost_line, read_running
+
+def stuck(folder):
+    while not any(p.stat().st_size for p in pathlib.Path(folder).glob("*.stack")):
+        pass
+
+guard = Guard(sys.argv[1], limit_seconds=60)
+ask_for_stacks(sys.argv[1])
+with guard.at(7, 41, 0, 60):
+    stuck(sys.argv[1])
+    (note,) = read_running(sys.argv[1])
+print(note.position, note.overran, innermost_line(note.stack))
+"""
+
+
+def test_a_process_that_is_asked_says_on_which_line_it_is(tmp_path):
+    asked = [sys.executable, "-c", ASKED, str(tmp_path)]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("41 False ")
+    assert " in " in done.stdout
+
+
 def test_the_note_costs_microseconds(tmp_path):
     guard = Guard(str(tmp_path))
     started = time.perf_counter()

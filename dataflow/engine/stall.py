@@ -1,0 +1,92 @@
+"""When nothing moves: which documents the workers are at, for how long, and on which line.
+
+The workers' ledgers say it. A worker that is asked for its stack writes it beside its ledger; one whose
+native code holds the interpreter's lock can't, and is named without.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from dataflow.graph.guard import ask_for_stacks, innermost_line, read_running
+from dataflow.graph.plan import Batch, Plan
+
+__all__ = ["STALL_SECONDS", "Stall", "StallWatch"]
+
+STALL_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """A document that a worker has been at for long, while nothing else ended.
+
+    Attributes:
+        document: its URL.
+        stage: the stage's name, ``read`` while it is being read.
+        worker: ``host-pid``.
+        seconds: since the stage began with it.
+        line: ``file:line in function``, or an empty text where the worker couldn't say.
+        limit_seconds: when the worker will be ended.
+    """
+
+    document: str
+    stage: str
+    worker: str
+    seconds: float
+    line: str
+    limit_seconds: float
+
+    def __str__(self) -> str:
+        at = f", at {self.line}" if self.line else ""
+        return (
+            f"nothing has moved for a while: {self.document} is in stage {self.stage} on {self.worker} "
+            f"since {self.seconds:.0f} s{at}; its limit is {self.limit_seconds:g} s"
+        )
+
+
+class StallWatch:
+    """Looks when nothing has ended for a while, and tells once a standstill.
+
+    Args:
+        plan: for the stages' names and the ledger.
+        tell: called with each document that is being worked on.
+        after_seconds: how long nothing may end.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        tell: Callable[[Stall], None] | None,
+        *,
+        after_seconds: float = STALL_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._plan, self._tell, self._after, self._clock = plan, tell, after_seconds, clock
+        self.moved()
+
+    def moved(self) -> None:
+        """Something has ended."""
+        self._since, self._asked, self._told = self._clock(), False, False
+
+    def idle(self, live: Iterable[Batch]) -> None:
+        """Nothing has ended since the last call. Asks for stacks first, and tells at the next call."""
+        ledger = self._plan.ledger
+        if self._tell is None or ledger is None or self._told or self._clock() - self._since < self._after:
+            return
+        if not self._asked:
+            self._asked = True
+            ask_for_stacks(ledger)
+            return
+        self._told = True
+        documents = {
+            (b.number, p): d.url for b in live for p, d in zip(b.positions, b.documents, strict=True)
+        }
+        for note in read_running(ledger):
+            url = documents.get((note.batch, note.position))
+            if url is not None:
+                line = innermost_line(note.stack)
+                name = self._plan.pipeline.stages[note.stage].name if note.stage >= 0 else "read"
+                self._tell(Stall(url, name, note.worker, note.seconds, line, note.limit_seconds))
