@@ -62,7 +62,7 @@ class Chain:
 
     def record(self, url: str) -> Key:
         """The key of what is noted of a document, for :func:`dataflow.memo.explain.explain`."""
-        return memo_key((), ("record", self.names), digest(encode(url)))
+        return memo_key((), ("record", self.names[:1]), digest(encode(url)))
 
     def parameters(self, document: Document) -> tuple[Any, ...]:
         """What else the first stage sees of the document."""

@@ -1,0 +1,301 @@
+"""What a run asks of its memo, on real files: nothing twice, nothing stale, nothing read in vain."""
+
+import os
+import time
+
+import pytest
+
+from dataflow import DocumentError, Pipeline, Strategy, stage
+from dataflow.corpus import list_corpus
+from dataflow.graph import nodes, recall, steps
+from dataflow.graph.plan import Batch, Plan, forget_plan, register_plan
+from dataflow.memo.chain import chain_of
+from dataflow.memo.spec import MemoSpec, close_memos, open_memo
+
+CALLS = []
+SECRET = b"s" * 32
+
+
+def decode(data: bytes) -> str:
+    CALLS.append("decode")
+    return data.decode()
+
+
+def tidy(text: str) -> list[str]:
+    CALLS.append("tidy")
+    return text.split()
+
+
+def count(words: list[str]) -> int:
+    CALLS.append("count")
+    words.append("a later stage may change what it is given")
+    return len(words) - 1
+
+
+def edited(function, version):
+    """The same stage after an edit of its code."""
+    return stage(version=version)(function)
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    CALLS.clear()
+    yield
+    forget_plan("cafe")
+    close_memos()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write(tmp_path / "corpus", a="one", b="two words", c="three words here")
+
+
+def write(folder, age=100.0, **texts):
+    folder.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+        os.utime(folder / name, (time.time() - age,) * 2)
+    return folder
+
+
+def go(folder, *stages, freshness="stat", names=None, admission=False, **options):
+    """One batch of all documents; returns (values or errors, what was called, the batch's result)."""
+    CALLS.clear()
+    pipeline = Pipeline(*(stages or (decode, tidy, count)))
+    strategy = Strategy(cache="none", freshness=freshness)
+    fresh = strategy.fresh
+    spec = MemoSpec(
+        options.pop("kind", "dict"), secret=SECRET, ttl_seconds=fresh.ttl_seconds, tag=fresh.tag,
+        admission=admission, **options,
+    )  # fmt: skip
+    chain, _ = chain_of(pipeline, fresh.tag)
+    register_plan(Plan("cafe", pipeline, strategy, spec, len(chain), chain.ids))
+    documents = tuple(
+        d for d in list_corpus(str(folder)) if names is None or os.path.basename(d.url) in names
+    )
+    batch = Batch(1, documents, tuple(range(len(documents))), (0,) * len(documents))
+    work = nodes.lookup("cafe", nodes.probe("cafe", batch.pack()))
+    for index in range(len(chain)):
+        work = nodes.compute("cafe", index, work)
+    result = nodes.write("cafe", nodes.store("cafe", work))
+    outcomes = result.take()
+    return [o.value if o.status == "ok" else o.error_type for o in outcomes], list(CALLS), result
+
+
+def test_a_warm_run_by_stat_reads_no_document(folder, monkeypatch):
+    cold, _, before = go(folder)
+    monkeypatch.setattr(steps, "read_document", lambda url: pytest.fail(f"{url} was read"))
+    warm, called, after = go(folder)
+    assert (cold, warm, called) == ([1, 2, 3], [1, 2, 3], [])
+    assert after.counters["hits_dict"] == 3
+    assert [o.digest for o in after.outcomes] == [o.digest for o in before.outcomes]
+    assert [o.size_bytes for o in after.outcomes] == [o.size_bytes for o in before.outcomes]
+
+
+def test_a_document_that_changed_is_computed_and_no_other(folder):
+    go(folder)
+    write(folder, age=50, b="changed to four words")
+    values, called, _ = go(folder)
+    assert values == [1, 4, 3]
+    assert called == ["decode", "tidy", "count"]
+
+
+def test_a_document_that_was_only_touched_is_read_once_and_never_computed(folder, monkeypatch):
+    go(folder)
+    write(folder, age=50, b="two words")
+    assert go(folder)[:2] == ([1, 2, 3], [])
+    monkeypatch.setattr(steps, "read_document", lambda url: pytest.fail(f"{url} was read"))
+    assert go(folder)[:2] == ([1, 2, 3], [])
+
+
+def test_a_young_time_is_not_believed_since_the_file_may_change_within_it(tmp_path):
+    folder = write(tmp_path / "corpus", age=0.0, a="old text")
+    status = os.stat(folder / "a")
+    _, _, first = go(folder)
+    (folder / "a").write_text("new text")
+    os.utime(folder / "a", ns=(status.st_atime_ns, status.st_mtime_ns))
+    (value,), _, second = go(folder, decode)
+    assert value == "new text"
+    assert (first.counters["stat_racy"], second.counters["stat_racy"]) == (1, 1)
+
+
+def test_bytes_written_between_listing_and_reading_are_not_kept_under_the_old_state(folder, monkeypatch):
+    real = steps.read_document
+    status = os.stat(folder / "a")
+
+    def racing(url):
+        write(folder, age=40, a="written in between")
+        return real(url)
+
+    monkeypatch.setattr(steps, "read_document", racing)
+    assert go(folder, decode, names=["a"])[0] == ["written in between"]
+    monkeypatch.undo()
+    (folder / "a").write_text("one")  # the old bytes come back, and their time with them
+    os.utime(folder / "a", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert go(folder, decode, names=["a"])[0] == ["one"]
+
+
+def test_by_content_every_document_is_read_and_equal_ones_share(folder):
+    write(folder, d="one")
+    values, called, result = go(folder, freshness="content")
+    assert values == [1, 2, 3, 1]
+    assert called.count("decode") == 3
+    assert [o.cache for o in result.outcomes] == [None, None, None, "batch"]
+    assert go(folder, freshness="content")[1] == []
+
+
+def test_by_content_and_by_stat_share_what_they_know(folder):
+    go(folder, freshness="content")
+    assert go(folder, freshness="stat")[1] == []
+    go(folder, edited(decode, "2"), freshness="stat")
+    assert go(folder, edited(decode, "2"), freshness="content")[1] == []
+
+
+def test_a_tag_ends_what_it_was_put_on(folder):
+    go(folder, freshness="tag:models")
+    assert go(folder, freshness="tag:models")[1] == []
+    open_memo(MemoSpec("dict", secret=SECRET, tag="models", admission=False)).invalidate_tag("models")
+    values, called, result = go(folder, freshness="tag:models")
+    assert values == [1, 2, 3]
+    assert called.count("count") == 3
+    assert result.counters["misses_epoch"] == 3
+    assert go(folder, freshness="tag:models")[1] == []
+
+
+def test_another_code_is_another_value_whatever_the_freshness(folder):
+    for freshness in ("content", "stat", "ttl:1000", "tag:t"):
+        go(folder, decode, freshness=freshness)
+        assert go(folder, edited(decode, freshness), freshness=freshness)[1] == ["decode"] * 3
+
+
+def test_an_edit_of_the_last_stage_recomputes_only_that(folder):
+    go(folder)
+    values, called, result = go(folder, decode, tidy, edited(count, "2"))
+    assert values == [1, 2, 3]
+    assert called == ["count"] * 3
+    assert result.counters["recalled_tidy"] == 3
+
+
+def test_an_edit_that_changes_no_result_recomputes_nothing_after_it(folder):
+    go(folder)
+    values, called, _ = go(folder, edited(decode, "2"), tidy, count)
+    assert values == [1, 2, 3]
+    assert called == ["decode"] * 3
+    assert go(folder, edited(decode, "2"), tidy, count)[1] == []
+
+
+def test_an_edit_in_the_middle_recomputes_only_the_middle(folder):
+    go(folder)
+    assert go(folder, decode, edited(tidy, "2"), count)[:2] == ([1, 2, 3], ["tidy"] * 3)
+
+
+def test_an_edit_that_changes_a_result_recomputes_what_follows(folder):
+    def louder(data: bytes) -> str:
+        CALLS.append("louder")
+        return data.decode() + " more"
+
+    go(folder)
+    values, called, _ = go(folder, louder, tidy, count)
+    assert values == [2, 3, 4]
+    assert called == ["louder"] * 3 + ["tidy"] * 3 + ["count"] * 3
+
+
+def test_text_and_bytes_of_equal_content_are_two_inputs_to_the_next_stage(tmp_path):
+    folder = write(tmp_path / "corpus", a="x")
+
+    def as_bytes(data: bytes) -> bytes:
+        return data
+
+    def kind(value: object) -> str:
+        return type(value).__name__
+
+    assert go(folder, decode, kind)[0] == ["str"]
+    assert go(folder, as_bytes, kind)[0] == ["bytes"]
+
+
+def picky(data: bytes) -> str:
+    CALLS.append("picky")
+    if data == b"one":
+        raise DocumentError("never any good")
+    if data == b"two words":
+        raise MemoryError
+    return data.decode()
+
+
+def test_an_error_that_its_stage_says_is_lasting_is_kept_and_never_one_of_memory(folder):
+    lasting = stage(cache_errors=(DocumentError, MemoryError))(picky)
+    assert go(folder, lasting)[0] == ["DocumentError", "MemoryError", "three words here"]
+    values, called, result = go(folder, lasting)
+    assert values == ["DocumentError", "MemoryError", "three words here"]
+    assert called == ["picky"]
+    assert next((o.cache, o.error) for o in result.outcomes) == ("dict", "never any good")
+
+
+def test_an_error_that_nobody_says_is_lasting_is_not_kept(folder):
+    go(folder, picky)
+    assert go(folder, picky)[1] == ["picky"] * 2
+
+
+def test_a_kept_error_is_not_believed_once_its_stage_no_longer_stands_by_it(folder):
+    go(folder, stage(cache_errors=(DocumentError,))(picky))
+    assert go(folder, picky)[1] == ["picky"] * 2
+
+
+def test_a_document_that_another_worker_is_at_is_taken_from_it(folder):
+    spec = MemoSpec("dict", secret=SECRET, admission=False)
+    chain, _ = chain_of(Pipeline(decode))
+    from dataflow.memo.base import Entry
+    from dataflow.memo.keys import digest
+
+    memo = open_memo(spec)
+    (document,) = [d for d in list_corpus(str(folder)) if d.url.endswith("a")]
+    key = chain.full(document, digest(b"one"))
+    memo.claim([key])
+    real = recall.steps.run_stage
+
+    def meanwhile(plan, work, item, index):
+        memo.store([Entry(key, "from the other worker", 1.0)])
+        memo.release([key])
+        real(plan, work, item, index)
+
+    recall.steps.run_stage, nodes.run_stage = meanwhile, meanwhile
+    try:
+        values, called, result = go(folder, decode)
+    finally:
+        recall.steps.run_stage, nodes.run_stage = real, real
+    assert values[0] == "from the other worker"
+    assert called == ["decode"] * 2
+    assert (result.counters["leases_lost"], result.counters["lease_waits"]) == (1, 1)
+
+
+def test_a_document_whose_other_worker_gives_up_is_computed_after_all(folder):
+    spec = MemoSpec("dict", secret=SECRET, admission=False)
+    chain, _ = chain_of(Pipeline(decode))
+    from dataflow.memo.keys import digest
+
+    memo = open_memo(spec)
+    (document,) = [d for d in list_corpus(str(folder)) if d.url.endswith("a")]
+    key = chain.full(document, digest(b"one"))
+    memo.claim([key])
+    real = nodes.run_stage
+
+    def meanwhile(plan, work, item, index):
+        memo.release([key])
+        real(plan, work, item, index)
+
+    nodes.run_stage = meanwhile
+    try:
+        values, called, _ = go(folder, decode)
+    finally:
+        nodes.run_stage = real
+    assert values[0] == "one"
+    assert called == ["decode"] * 3
+    assert go(folder, decode)[1] == []
+
+
+def test_what_does_not_pay_goes_by_the_memo_and_gives_the_same(folder, monkeypatch):
+    monkeypatch.setattr("dataflow.memo.admission.Admission.batch", lambda self: False)
+    values, _called, result = go(folder, admission=True)
+    assert values == [1, 2, 3]
+    assert result.counters["bypassed"] == 3
+    assert not any(name.startswith(("hits", "misses", "stored")) for name in result.counters)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+import fsspec
+import pytest
+import redis
+
+from dataflow.memo.base import Entry, Found, Missed
+from dataflow.memo.dictionary import DictBlobs
+from dataflow.memo.sealed import SealedMemo, Sealing
+from dataflow.memo.server import EmbeddedServer
+from dataflow.memo.spec import MemoSpec, close_memos, open_memo
+from dataflow.memo.spill import SpillFolder, SpillingBlobs
+
+SEALING = Sealing(secret=b"shared")
+
+
+def memo_in(folder: object, blobs: DictBlobs | None = None) -> SealedMemo:
+    return SealedMemo(SpillingBlobs(blobs or DictBlobs(), SpillFolder(str(folder)), 1000), SEALING)
+
+
+def entry(size: int) -> Entry:
+    return Entry(os.urandom(20), os.urandom(size), 0.5)
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_large_value_is_a_file_and_a_small_one_is_not(tmp_path: Path) -> None:
+    blobs = DictBlobs()
+    memo, small, large = memo_in(tmp_path, blobs), entry(100), entry(5000)
+    assert memo.store([small, large]) == 2
+    assert len(blobs.mapping[large.key]) < 100
+    (file,) = files(tmp_path)
+    assert file.suffix == ".spill"
+    assert [f.value for f in memo.lookup([small.key, large.key])] == [small.value, large.value]  # type: ignore[union-attr]
+    assert memo.counters()["spilled"] == 1
+    assert memo.counters()["spilled_bytes"] > 5000
+
+
+def test_the_server_holds_a_pointer_and_other_workers_follow_it(
+    valkey: EmbeddedServer, tmp_path: Path
+) -> None:
+    for kind in ("redis", "tiered"):
+        spec = MemoSpec(
+            kind,
+            valkey.url,
+            b"shared",
+            namespace=f"spill-{kind}",
+            spill_url=tmp_path.as_uri(),
+            spill_bytes=1000,
+        )
+        large = entry(100_000)
+        open_memo(spec).store([large])
+        assert redis.Redis.from_url(valkey.url).strlen(f"spill-{kind}:".encode() + large.key) < 100
+        close_memos()
+        assert open_memo(spec).lookup([large.key])[0].value == large.value  # type: ignore[union-attr]
+        close_memos()
+
+
+def test_any_file_system_of_fsspec_will_do() -> None:
+    url = f"memory://spill-{uuid.uuid4().hex}"
+    memo, large = memo_in(url), entry(5000)
+    memo.store([large])
+    assert memo.lookup([large.key])[0].value == large.value  # type: ignore[union-attr]
+    assert len(fsspec.filesystem("memory").find(url)) == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda file: file.unlink(), "spill"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-1]), "corrupt"),
+        (lambda file: file.write_bytes(b""), "corrupt"),
+        (lambda file: file.write_bytes(os.urandom(file.stat().st_size)), "corrupt"),
+    ],
+)
+def test_a_file_that_is_missing_or_damaged_is_a_counted_miss(
+    tmp_path: Path, damage: object, reason: str
+) -> None:
+    memo, large = memo_in(tmp_path), entry(5000)
+    memo.store([large])
+    damage(files(tmp_path)[0])  # type: ignore[operator]
+    assert memo.lookup([large.key]) == [Missed(reason)]
+    assert memo.counters()[f"misses_{reason}"] == 1
+
+
+def test_a_pointer_to_the_file_of_another_key_is_a_forged_miss(tmp_path: Path) -> None:
+    blobs = DictBlobs()
+    memo, one, other = memo_in(tmp_path, blobs), entry(5000), entry(5000)
+    memo.store([one, other])
+    blobs.mapping[one.key] = blobs.mapping[other.key]
+    assert memo.lookup([one.key, other.key])[0] == Missed("forged")
+
+
+def test_a_folder_that_can_not_be_written_keeps_nothing_and_hurts_nobody(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    memo, small, large = memo_in(tmp_path / "file"), entry(10), entry(5000)
+    assert memo.store([small, large]) == 1
+    assert isinstance(memo.lookup([small.key])[0], Found)
+    assert memo.lookup([large.key]) == [Missed("new")]
+    assert memo.counters()["spill_errors"] == 1
+
+
+def test_clearing_removes_spilled_files_and_no_others(tmp_path: Path) -> None:
+    memo_in(tmp_path).store([entry(5000), entry(5000)])
+    (tmp_path / "thesis.txt").write_text("years of work")
+    assert SpillFolder(str(tmp_path)).clear() == 2
+    assert files(tmp_path) == [tmp_path / "thesis.txt"]
