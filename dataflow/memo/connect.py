@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,6 +54,7 @@ def client_of(
             # Two answers fewer on each new connection, and every server of either kind understands it.
             protocol=2,
             driver_info=None,
+            **({"connection_class": _tls_connection()} if url.startswith("rediss://") else {}),
         )
     except (ValueError, TypeError) as error:
         # The library's message may hold a piece of a password that wasn't percent-encoded.
@@ -60,6 +62,28 @@ def client_of(
             "percent-encode what is special in its password" if "@" in url else _without(url, one_line(error))
         )
         raise CacheError(f"{redacted(url)} is no Redis URL: {why}.") from None
+
+
+@functools.cache
+def _tls_connection() -> Any:
+    """A TLS connection that isn't taken for a dirty one.
+
+    Before each use redis-py looks whether something lies unread on the socket. After a handshake of TLS 1.3
+    there do lie session tickets, which are no answer to anybody: with hiredis, every other connection is then
+    refused as "not ready". Reading is what tells the two apart.
+    """
+    import redis
+
+    class TlsConnection(redis.SSLConnection):
+        def can_read(self, timeout: float = 0) -> bool:
+            if not super().can_read(timeout):
+                return False
+            take = getattr(
+                self._parser, "read_from_socket", None
+            )  # hiredis's; the other parser reads already
+            return True if take is None else bool(take(timeout=timeout, raise_on_timeout=False))
+
+    return TlsConnection
 
 
 def check_server(url: str) -> dict[str, Any]:

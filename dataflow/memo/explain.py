@@ -67,7 +67,7 @@ def explain(
         touched = _state_reasons(known, document) if state is not None and known else []
         return [Reason("hit", "the value is there, by the document's content"), *touched]
     if known is None:
-        return [_unknown(value)]
+        return [_unknown(value, record)]
     return _changes(known, chain, document, data, value) or [_gone(value)]
 
 
@@ -85,7 +85,9 @@ def _found(memo: Memo, key: Key) -> Found | Missed:
     return answer
 
 
-def _unknown(value: Missed) -> Reason:
+def _unknown(value: Missed, record: Found | Missed) -> Reason:
+    if isinstance(record, Missed) and record.reason == "epoch":
+        return Reason("epoch", "the tag was invalidated since this document was stored")
     if value.reason in ("new", "expired", "epoch"):
         return Reason("new", "nothing is known of this document: it was never stored, or evicted since")
     return _gone(value)

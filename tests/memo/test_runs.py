@@ -1,0 +1,163 @@
+"""Whatever befalls the server in the middle of a real run on processes, the outputs are those of no cache."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from dataflow import Pipeline, run, stage
+from dataflow.engine.clusters import open_cluster
+from dataflow.memo.server import EmbeddedServer
+
+DOCUMENTS = 120
+
+
+@stage
+def extract(data: bytes) -> str:
+    return data.decode() * 50
+
+
+@stage
+def chunk(text: str) -> list[str]:
+    return [text[i : i + 100] for i in range(0, len(text), 100)]
+
+
+PIPELINE = Pipeline(extract, chunk)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    with open_cluster("processes", 2) as opened:
+        yield opened.client
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    for number in range(DOCUMENTS):
+        (folder / f"{number:03}.txt").write_text(f"document {number} " * (1 + number % 9))
+        os.utime(folder / f"{number:03}.txt", (1e9, 1e9))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(corpus: Path) -> dict[str, Any]:
+    return {o.document: o.value for o in run(PIPELINE, str(corpus), cluster="inline")}
+
+
+def go(client: Any, corpus: Path, url: str, at: dict[int, Callable[[], object]], **options: Any) -> Any:
+    """One run, with something done after so many outcomes; returns its values and its summary."""
+    options = {"cache": "tiered", "freshness": "stat", "batching": "fixed:3", "admission": False, **options}
+    values = {}
+    with run(PIPELINE, str(corpus), cluster=client, redis_url=url, **options) as running:
+        for number, outcome in enumerate(running):
+            assert outcome.status == "ok"
+            values[outcome.document] = outcome.value
+            if number in at:
+                at.pop(number)()
+    return values, running.summary
+
+
+def test_a_server_that_is_killed(cluster: Any, corpus: Path, expected: dict[str, Any]) -> None:
+    with EmbeddedServer() as server:
+        values, summary = go(cluster, corpus, server.url, {20: lambda: os.kill(server.pid, signal.SIGKILL)})
+    assert values == expected
+    assert summary.counters["misses_down"] > 0
+
+
+def test_a_server_that_is_stopped_and_goes_on(cluster: Any, corpus: Path, expected: dict[str, Any]) -> None:
+    with EmbeddedServer() as server:
+        going_on = threading.Timer(2.0, lambda: os.kill(server.pid, signal.SIGCONT))
+        at = {20: lambda: (os.kill(server.pid, signal.SIGSTOP), going_on.start())}
+        values, summary = go(cluster, corpus, server.url, at)
+        going_on.join()
+        warm, after = go(cluster, corpus, server.url, {})
+    assert values == warm == expected
+    assert summary.counters["errors_TimeoutError"] > 0
+    assert after.total == DOCUMENTS
+
+
+@pytest.mark.parametrize("cache", ["redis", "tiered"])
+def test_a_server_that_is_flushed_again_and_again(
+    cluster: Any, corpus: Path, expected: dict[str, Any], valkey: EmbeddedServer, cache: str
+) -> None:
+    flush = redis.Redis.from_url(valkey.url).flushall
+    for _ in range(2):
+        at = dict.fromkeys(range(5, 110, 10), flush)
+        assert go(cluster, corpus, valkey.url, at, cache=cache)[0] == expected
+
+
+@pytest.mark.parametrize("policy", ["noeviction", "allkeys-random"])
+def test_a_server_that_is_full(cluster: Any, corpus: Path, expected: dict[str, Any], policy: str) -> None:
+    with EmbeddedServer(max_bytes=3 * 2**20, policy=policy) as server:
+        fill = redis.Redis.from_url(server.url)
+        with pytest.raises(redis.ResponseError) if policy == "noeviction" else threading.Lock():
+            for number in range(40):
+                fill.set(f"other:{number}", os.urandom(100_000))
+        options = {"cache": "redis"}
+        assert go(cluster, corpus, server.url, {}, **options)[0] == expected
+        values, summary = go(cluster, corpus, server.url, {}, **options)
+    assert values == expected
+    if policy == "noeviction":
+        assert summary.counters["refused_OutOfMemoryError"] > 0
+
+
+def test_a_server_whose_every_value_is_damaged(
+    cluster: Any, corpus: Path, expected: dict[str, Any], valkey: EmbeddedServer
+) -> None:
+    client = redis.Redis.from_url(valkey.url)
+    options = {"cache": "redis", "namespace": "damaged"}
+    go(cluster, corpus, valkey.url, {}, **options)
+    keys = [k for k in client.scan_iter(match="damaged:*", count=1000) if k != b"damaged:generation"]
+    data = client.mget(keys)
+    for number, (key, value) in enumerate(zip(keys, data, strict=True)):  # type: ignore[arg-type]
+        broken = [value[:-1], b"", bytes(len(value)), value[:-1] + bytes([value[-1] ^ 1]), data[number - 1]]  # type: ignore[index]
+        client.set(key, broken[number % 5])
+    values, summary = go(cluster, corpus, valkey.url, {}, **options)
+    assert values == expected
+    assert summary.caches == {}
+    counted = summary.counters
+    assert counted["misses_corrupt"] + counted["misses_forged"] == DOCUMENTS
+    assert go(cluster, corpus, valkey.url, {}, **options)[1].caches == {"redis": DOCUMENTS}
+
+
+def test_connections_that_are_cut_in_the_middle(
+    cluster: Any, corpus: Path, expected: dict[str, Any], valkey: EmbeddedServer
+) -> None:
+    client = redis.Redis.from_url(valkey.url)
+    at = {n: lambda: client.client_kill_filter(_type="normal", skipme=True) for n in range(3, 110, 7)}
+    assert go(cluster, corpus, valkey.url, at, cache="redis", namespace="cut")[0] == expected
+
+
+def test_a_warm_batch_is_one_command_of_the_server(
+    cluster: Any, corpus: Path, expected: dict[str, Any], valkey: EmbeddedServer
+) -> None:
+    """Counted by the server itself, on worker processes that ask it for nothing else."""
+    client = redis.Redis.from_url(valkey.url)
+    options = {"cache": "redis", "namespace": "counted", "batching": "fixed:40"}
+    go(cluster, corpus, valkey.url, {}, **options)
+    client.config_resetstat()
+    values, summary = go(cluster, corpus, valkey.url, {}, **options)
+    calls = {k: v["calls"] for k, v in client.info("commandstats").items()}  # type: ignore[union-attr]
+    assert values == expected
+    assert summary.caches == {"redis": DOCUMENTS}
+    assert calls["cmdstat_mget"] == summary.counters["round_trips"] == DOCUMENTS / 40
+    assert "cmdstat_set" not in calls
+
+
+def test_two_clusters_on_one_server_share_what_they_know(
+    cluster: Any, corpus: Path, expected: dict[str, Any], valkey: EmbeddedServer
+) -> None:
+    options = {"cache": "tiered", "namespace": "shared"}
+    go(cluster, corpus, valkey.url, {}, **options)
+    with open_cluster("processes", 1) as other:
+        values, summary = go(other.client, corpus, valkey.url, {}, **options)
+    assert values == expected
+    assert summary.caches == {"redis": DOCUMENTS}
