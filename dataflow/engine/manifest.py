@@ -58,12 +58,11 @@ class Manifest:
             self._take()
             refuse_used(folder)  # another driver may have come and gone
             self._append([{"format": _FORMAT, **header}])
-        except OutputError:
+        except BaseException as error:
             self.release()
-            raise
-        except Exception as error:  # a file system raises what it likes
-            self.release()
-            raise OutputError(
+            if isinstance(error, OutputError) or not isinstance(error, Exception):
+                raise
+            raise OutputError(  # a file system raises what it likes
                 f"output {folder} can't be written: {one_line(error)}. Choose another folder."
             ) from error
         self.contents = Contents(header)
@@ -85,11 +84,10 @@ class Manifest:
             self._take()
             self.contents = read_manifest(folder)
             self._sift()
-        except OutputError:
+        except BaseException as error:
             self.release()
-            raise
-        except Exception as error:
-            self.release()
+            if isinstance(error, OutputError) or not isinstance(error, Exception):
+                raise
             raise OutputError(f"output {folder} can't be used: {one_line(error)}.") from error
         self.rows = self.contents.rows
         self.listed = lambda: None

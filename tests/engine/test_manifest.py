@@ -89,3 +89,96 @@ def test_a_folder_that_cannot_be_made_is_refused():
 def test_a_folder_without_a_manifest_is_no_output(tmp_path):
     with pytest.raises(OutputError, match="isn't the output of a run"):
         committed_parts(str(tmp_path))
+
+
+def test_a_record_after_a_torn_one_counts(tmp_path):
+    folder = str(tmp_path)
+    manifest = Manifest(folder, {"run": "a"})
+    manifest.commit([part(folder, "part-1-a.parquet")])
+    manifest.release()
+    path = tmp_path / "_dataflow" / "manifest.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"part": "part-2' + bytes(9))
+    again = Manifest.reopen(folder)
+    again.commit([sized(folder, "part-3-a.parquet")])
+    again.release()
+    assert list(read_manifest(folder).parts) == [
+        "part-3-a.parquet"
+    ]  # the first has another size than recorded
+
+
+def sized(folder, name):
+    made = part(folder, name)
+    with fsspec.open(f"{folder}/{name}", "rb") as file:
+        return Part(name, made.rows, len(file.read()))
+
+
+def test_when_reopened_orphans_go_and_what_counts_stays(folder):
+    manifest = Manifest(folder, {"run": "a"})
+    manifest.commit([sized(folder, "part-1-a.parquet")])
+    manifest.release()
+    part(folder, "part-1-b.parquet")
+    again = Manifest.reopen(folder)
+    assert again.rows == 1
+    assert len(pd.read_parquet(folder)) == 1
+    again.finish(complete=True)
+    assert read_manifest(folder).complete
+
+
+def test_a_full_disk_takes_a_half_written_record_back(tmp_path, monkeypatch):
+    folder = str(tmp_path)
+    manifest = Manifest(folder, {"run": "a"})
+    real = os.write
+
+    def full(file, data):
+        if data.startswith(b'{"part"'):
+            monkeypatch.setattr(os, "write", full_now)
+            return real(file, data[:7])
+        return real(file, data)
+
+    def full_now(file, data):
+        raise OSError(28, "No space left on device")
+
+    before = (tmp_path / "_dataflow" / "manifest.jsonl").read_bytes()
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        manifest.commit([sized(folder, "part-1-a.parquet")])
+    assert (tmp_path / "_dataflow" / "manifest.jsonl").read_bytes() == before
+    assert manifest.finish(complete=False) == 1
+
+
+def test_an_object_store_gets_few_objects(monkeypatch):
+    folder = f"memory://out-{os.urandom(4).hex()}"
+    manifest = Manifest(folder, {"run": "a"})
+    for i in range(5000):
+        manifest.commit([Part(f"part-{i:08d}-{i:012x}.parquet", 100, 10_000)])
+    filesystem, path = fsspec.core.url_to_fs(folder)
+    assert len(filesystem.glob(f"{path}/_dataflow/manifest-*")) <= 3
+    assert read_manifest(folder).rows == 500_000
+    manifest.release()
+
+
+def test_one_driver_at_a_time(folder):
+    manifest = Manifest(folder, {"run": "a"})
+    manifest.commit([sized(folder, "part-1-a.parquet")])
+    for again in (lambda: Manifest.reopen(folder), lambda: Manifest(folder, {})):
+        with pytest.raises(OutputError, match=r"is being written by process|isn't empty: it holds a run"):
+            again()
+    manifest.release()
+    Manifest.reopen(folder).release()
+
+
+def test_a_driver_that_died_before_its_first_record_left_an_empty_folder(tmp_path):
+    (tmp_path / "_dataflow").mkdir()
+    (tmp_path / "_dataflow" / "lock").write_bytes(b"")
+    (tmp_path / "_dataflow" / "manifest.jsonl").write_bytes(b'{"forma')
+    Manifest(str(tmp_path), {"run": "b"}).release()
+    assert read_manifest(str(tmp_path)).runs == ["b"]
+
+
+def test_a_folder_whose_name_looks_like_a_pattern_is_itself(tmp_path):
+    folder = str(tmp_path / "out[1]*")
+    manifest = Manifest(folder, {"run": "a"})
+    part(folder, "part-1-a.parquet")
+    manifest.commit([sized(folder, "part-2-a.parquet")])
+    assert manifest.finish(complete=True) == 1
+    assert list(read_manifest(folder).parts) == ["part-2-a.parquet"]
