@@ -161,3 +161,48 @@ def test_two_clusters_on_one_server_share_what_they_know(
         values, summary = go(other.client, corpus, valkey.url, {}, **options)
     assert values == expected
     assert summary.caches == {"redis": DOCUMENTS}
+
+
+@stage
+def slow(data: bytes) -> int:
+    """Leaves a line for each time it is called."""
+    import time
+
+    folder, name = os.environ["DATAFLOW_TEST_CALLS"], data.decode()
+    with open(os.path.join(folder, name), "a") as file:
+        file.write("called\n")
+    time.sleep(0.05)
+    return len(name)
+
+
+def tell(folder: str) -> None:
+    os.environ["DATAFLOW_TEST_CALLS"] = folder
+
+
+def test_one_cold_key_that_many_workers_ask_for_is_computed_once(
+    cluster: Any, valkey: EmbeddedServer, tmp_path: Path
+) -> None:
+    """Forty copies of each document, a batch each: on two workers, and in two runs at the same time."""
+    calls, corpus = tmp_path / "calls", tmp_path / "corpus"
+    calls.mkdir()
+    corpus.mkdir()
+    for number in range(40):
+        (corpus / f"{number}.txt").write_text(f"document-{number % 2}")
+    cluster.run(tell, str(calls))
+    results: list[list[Any]] = []
+
+    def ask() -> None:
+        options = {"cache": "redis", "namespace": "flight", "batching": "fixed:1", "admission": False}
+        found = run(Pipeline(slow), str(corpus), cluster=cluster, redis_url=valkey.url, **options)
+        results.append([outcome.value or outcome.error for outcome in found])
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [[10] * 40] * 2
+    assert {path.name: path.read_text() for path in calls.iterdir()} == {
+        "document-0": "called\n",
+        "document-1": "called\n",
+    }
