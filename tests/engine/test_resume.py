@@ -342,3 +342,10 @@ def test_documents_given_one_by_one_are_resumed(words, write_corpus, tmp_path):
     options = {"cluster": "inline", "output": tmp_path / "out", "resume": True, "batching": "fixed:1"}
     drain(run(words.pipeline, listed, **options), 1)
     assert [o.position for o in drain(run(words.pipeline, listed, **options))] == [1]
+
+
+def test_ids_of_many_rows_are_found_again():
+    committed = Committed((f"/documents/{i}", i) for i in range(5000))
+    assert all(committed.take(f"/documents/{i}", i) is None for i in range(5000))
+    assert committed.left == 0
+    assert committed.take("/documents/5000", 5000) == 5000
