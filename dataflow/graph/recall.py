@@ -13,17 +13,16 @@ from collections.abc import Iterator, Sequence
 
 from dataflow.graph import steps
 from dataflow.graph.plan import Plan, admission_of
+from dataflow.graph.retain import entry_of, input_digest, keep_link, store
 from dataflow.graph.work import Item, Work
-from dataflow.memo.base import LOST, WON, Entry, Found, Memo, Missed, tapped
-from dataflow.memo.chain import marks
+from dataflow.memo.base import LOST, WON, Found, Memo, Missed, tapped
 from dataflow.memo.codecs import Encoded, Failure, Link, encode_value
 from dataflow.memo.keys import Key, Uncacheable, digest
-from dataflow.memo.records import record_of
 from dataflow.memo.spec import open_memo
 from dataflow.memo.states import state_of, unchanged
-from dataflow.outcome import FAILED, OK
+from dataflow.outcome import OK
 
-__all__ = ["keep", "prepare", "recall", "resume", "settle"]
+__all__ = ["keep", "note_content", "prepare", "recall", "resume", "settle"]
 
 # Counted a document here, and not a key as the memo has them.
 _COUNTED = ("hits", "misses", "lookups", "stores", "stored", "bytes_read", "compute_seconds_saved")
@@ -79,7 +78,7 @@ def resume(plan: Plan, work: Work, index: int) -> None:
             if not isinstance(answer, Found) or isinstance(answer.value, Failure):
                 continue
             if index + 1 == plan.memo_stages:
-                _keep_link(plan, item, index)
+                keep_link(plan, item, index)
             item.value, item.stage, item.result_digest = answer.value, index + 1, answer.digest
             item.recalled_seconds += answer.compute_seconds
             steps.count(work, f"recalled_{plan.chain.names[index]}", 1)
@@ -90,9 +89,9 @@ def keep(plan: Plan, work: Work, item: Item, index: int) -> None:
     if not _has_steps(plan, work) or item.stage != index + 1 or item.status != OK:
         return
     if index + 1 == plan.memo_stages:
-        _keep_link(plan, item, index)
+        keep_link(plan, item, index)
         return
-    before, item.result_digest = _input_digest(item, index), None
+    before, item.result_digest = input_digest(item, index), None
     if not any(admission_of(plan).step(name) for name in plan.chain.names[index:]):
         return
     try:
@@ -105,7 +104,7 @@ def keep(plan: Plan, work: Work, item: Item, index: int) -> None:
         seconds = item.stage_seconds[plan.chain.names[index]]
         key = plan.chain.step(index, item.document, before)
         item.steps.append(
-            _entry(item, key, encoded, seconds, plan.chain.names[index : index + 1], near=False)
+            entry_of(item, key, encoded, seconds, plan.chain.names[index : index + 1], near=False)
         )
 
 
@@ -114,7 +113,7 @@ def settle(plan: Plan, work: Work) -> None:
     if not work.looked_up:
         return
     with _memo(plan, work) as memo:
-        stored, store_seconds = _store(plan, work, memo, [i for i in work.items if not i.lost])
+        stored, store_seconds = store(plan, work, memo, [i for i in work.items if not i.lost])
         memo.release([i.key for i in work.items if i.claimed and i.key])
         lost = [item for item in work.items if item.lost]
         if lost:
@@ -132,7 +131,7 @@ def _share(plan: Plan, work: Work, memo: Memo, lost: Sequence[Item]) -> None:
         for index in range(item.stage, plan.memo_stages):
             if item.status == OK:
                 steps.run_stage(plan, work, item, index)
-    _store(plan, work, memo, lost)
+    store(plan, work, memo, lost)
 
 
 def _ask(plan: Plan, work: Work, memo: Memo, items: Sequence[Item], *, by_content: bool) -> None:
@@ -224,92 +223,17 @@ def _links_followed(
     return results
 
 
-def _store(plan: Plan, work: Work, memo: Memo, items: Sequence[Item]) -> tuple[int, float]:
-    """Keep values, links, steps and records, in one round trip; how many documents, and the seconds."""
-    started = time.perf_counter()
-    values: list[Entry] = []
-    extras: list[Entry] = []
-    for item in items:
-        made = _values(plan, item)
-        if made:
-            values.append(made[0])
-            extras += [*made[1:], *item.steps, _record(plan, item)]
-    if not values:
-        return 0, 0.0
-    kept = min(len(values), max(0, memo.store([*values, *extras]) - len(extras)))
-    steps.count(work, "stored", kept)
-    steps.count(work, "not_stored", len(values) - kept)
-    return len(values), time.perf_counter() - started
-
-
-def _values(plan: Plan, item: Item) -> list[Entry]:
-    """What is to be kept of a document: its value or lasting failure, by state and by content."""
-    if item.key is None or item.twin is not None:
-        return []
-    names, value, life = plan.chain.names, item.value, None
-    if item.status == FAILED and item.lasting and item.cache is None:
-        value = Failure(item.error_type or "", item.error or "", names[min(item.stage, len(names) - 1)])
-        life = plan.memo.failure_seconds
-    elif item.status != OK or item.stage < plan.memo_stages:
-        return []
-    if item.state_key is None:
-        return [] if item.cache else [_entry(item, item.key, value, _seconds(item), names, ttl_seconds=life)]
-    # Found by content although the state was new: kept by the new state too, so that it needn't be read again.
-    kept = _entry(item, item.state_key, value, _seconds(item), names, ttl_seconds=life)
-    return [kept, _entry(item, item.key, Link(item.state_key), 0.0, names, near=False)]
-
-
-def _entry(
-    item: Item,
-    key: Key,
-    value: object,
-    seconds: float,
-    names: tuple[str, ...],
-    *,
-    near: bool = True,
-    ttl_seconds: float | None = None,
-) -> Entry:
-    source = item.digest or bytes(20)
-    return Entry(key, value, seconds, item.epoch, source, marks(names), ttl_seconds, near)
-
-
-def _record(plan: Plan, item: Item) -> Entry:
-    key = plan.chain.record(item.document.url)
-    value = record_of(
-        plan.chain, item.document, item.digest or b"", item.epoch, item.state_key or item.key or b""
-    )
-    return _entry(item, key, value, 0.0, plan.chain.names, near=False)
-
-
-def _keep_link(plan: Plan, item: Item, index: int) -> None:
-    """The last stage's value is kept by the whole chain's key; by its own there is a link to it."""
-    before = _input_digest(item, index)
-    holder = item.state_key or item.key
-    if before and holder:
-        key = plan.chain.step(index, item.document, before)
-        item.steps.append(_entry(item, key, Link(holder), 0.0, plan.chain.names[-1:], near=False))
-
-
 def _has_steps(plan: Plan, work: Work) -> bool:
     return work.looked_up and plan.memo_stages > 1
 
 
 def _waits_for(item: Item, index: int) -> bool:
     ready = item.status == OK and item.stage == index and item.twin is None and not item.lost
-    return ready and _input_digest(item, index) is not None
-
-
-def _input_digest(item: Item, index: int) -> bytes | None:
-    return item.digest if index == 0 else item.result_digest
+    return ready and input_digest(item, index) is not None
 
 
 def _step_key(plan: Plan, item: Item, index: int) -> Key:
-    return plan.chain.step(index, item.document, _input_digest(item, index) or b"")
-
-
-def _seconds(item: Item) -> float:
-    """What a hit would save: what was computed now, and what was found of it."""
-    return max(sum(item.stage_seconds.values()), item.recalled_seconds)
+    return plan.chain.step(index, item.document, input_digest(item, index) or b"")
 
 
 def _observe(plan: Plan, work: Work, stored: int, store_seconds: float) -> None:

@@ -1,0 +1,97 @@
+"""What of a batch is given to the memo: values, links to them, stages' own results, and records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from dataflow.graph import steps
+from dataflow.graph.plan import Plan
+from dataflow.graph.work import Item, Work
+from dataflow.memo.base import Entry, Memo
+from dataflow.memo.chain import marks
+from dataflow.memo.codecs import Failure, Link
+from dataflow.memo.keys import Key
+from dataflow.memo.records import record_of
+from dataflow.outcome import FAILED, OK
+
+__all__ = ["entry_of", "input_digest", "keep_link", "store"]
+
+
+def store(plan: Plan, work: Work, memo: Memo, items: Sequence[Item]) -> tuple[int, float]:
+    """Keep values, links, steps and records, in one round trip; how many documents, and the seconds."""
+    started = time.perf_counter()
+    values: list[Entry] = []
+    extras: list[Entry] = []
+    for item in items:
+        made = _values(plan, item)
+        if made:
+            values.append(made[0])
+            extras += [*made[1:], *item.steps, _record(plan, item)]
+    if not values:
+        return 0, 0.0
+    kept = min(len(values), max(0, memo.store([*values, *extras]) - len(extras)))
+    steps.count(work, "stored", kept)
+    steps.count(work, "not_stored", len(values) - kept)
+    return len(values), time.perf_counter() - started
+
+
+def _values(plan: Plan, item: Item) -> list[Entry]:
+    """What is to be kept of a document: its value or lasting failure, by state and by content."""
+    if item.key is None or item.twin is not None:
+        return []
+    names, value, life = plan.chain.names, item.value, None
+    if item.status == FAILED and item.lasting and item.cache is None:
+        value = Failure(item.error_type or "", item.error or "", names[min(item.stage, len(names) - 1)])
+        life = plan.memo.failure_seconds
+    elif item.status != OK or item.stage < plan.memo_stages:
+        return []
+    if item.state_key is None:
+        return (
+            [] if item.cache else [entry_of(item, item.key, value, _seconds(item), names, ttl_seconds=life)]
+        )
+    # Found by content although the state was new: kept by the new state too, so that it needn't be read again.
+    kept = entry_of(item, item.state_key, value, _seconds(item), names, ttl_seconds=life)
+    return [kept, entry_of(item, item.key, Link(item.state_key), 0.0, names, near=False)]
+
+
+def entry_of(
+    item: Item,
+    key: Key,
+    value: object,
+    seconds: float,
+    names: tuple[str, ...],
+    *,
+    near: bool = True,
+    ttl_seconds: float | None = None,
+) -> Entry:
+    """What is kept under a key, with what is known of the document that it was made of."""
+    source = item.digest or bytes(20)
+    return Entry(key, value, seconds, item.epoch, source, marks(names), ttl_seconds, near)
+
+
+def _record(plan: Plan, item: Item) -> Entry:
+    key = plan.chain.record(item.document.url)
+    value = record_of(
+        plan.chain, item.document, item.digest or b"", item.epoch, item.state_key or item.key or b""
+    )
+    return entry_of(item, key, value, 0.0, plan.chain.names, near=False)
+
+
+def keep_link(plan: Plan, item: Item, index: int) -> None:
+    """The last stage's value is kept by the whole chain's key; by its own there is a link to it."""
+    before = input_digest(item, index)
+    holder = item.state_key or item.key
+    if before and holder:
+        key = plan.chain.step(index, item.document, before)
+        item.steps.append(entry_of(item, key, Link(holder), 0.0, plan.chain.names[-1:], near=False))
+
+
+def input_digest(item: Item, index: int) -> bytes | None:
+    """What a stage's own key is made of: the digest of the document, or of the result before."""
+    return item.digest if index == 0 else item.result_digest
+
+
+def _seconds(item: Item) -> float:
+    """What a hit would save: what was computed now, and what was found of it."""
+    return max(sum(item.stage_seconds.values()), item.recalled_seconds)
