@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from dataflow.corpus import Corpus, open_corpus
 from dataflow.document import Document
 from dataflow.engine.contents import read_manifest, read_part
+from dataflow.engine.identity import describe_run, refuse_other
 from dataflow.engine.journal import FOLDER
 from dataflow.engine.manifest import Manifest
 from dataflow.engine.output import Keeper, Output
-from dataflow.engine.resume import describe_run, refuse_other
 from dataflow.engine.run import Run, start
 from dataflow.errors import OutputError, one_line
 from dataflow.outcome import FAILED, QUARANTINED

@@ -7,41 +7,28 @@ count say which documents are done; the manifest says which parts count.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
-import os
 import struct
-import time
-import warnings
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from dataflow.corpus import Corpus
 from dataflow.document import Document
 from dataflow.engine.contents import has_manifest, read_manifest, refuse_used
+from dataflow.engine.identity import describe_run, refuse_other
 from dataflow.engine.manifest import Manifest
 from dataflow.engine.output import Keeper, NewOutput, Output
-from dataflow.errors import OutputError, one_line
 
 if TYPE_CHECKING:
     from distributed import Client
 
-    from dataflow.graph.plan import Plan
     from dataflow.graph.table import Sink
     from dataflow.pipeline import Pipeline
 
-__all__ = [
-    "Committed",
-    "Resumption",
-    "describe_run",
-    "forget_runs",
-    "header",
-    "refuse_other",
-    "resume_output",
-]
+__all__ = ["Committed", "Resumption", "forget_runs", "resume_output"]
 
 _READERS = 8
 _HALVES = struct.Struct("<QQ")
@@ -174,98 +161,11 @@ def resume_output(pipeline: Pipeline, sink: Sink, corpus: str) -> Output:
         raise
 
 
-def header(plan: Plan, corpus: str, recorded: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What the manifest says of a run. Without an output, nothing."""
-    if plan.sink is None:
-        return {}
-    return {
-        "run": plan.run,
-        "started": time.time(),
-        **describe_run(plan.pipeline, plan.sink, corpus),
-        "strategy": plan.strategy.describe(),
-        "choices": dataclasses.asdict(plan.strategy),
-        **(recorded or {}),
-    }
-
-
 def forget_runs(runs: Iterable[str], client: Client) -> None:
     """Take the plans of drivers that died from the workers, or those would go on writing parts."""
     for run in runs:
         with contextlib.suppress(Exception):  # the cluster never knew it
             client.unregister_worker_plugin(f"dataflow-{run}")
-
-
-def describe_run(pipeline: Pipeline, sink: Sink, corpus: str) -> dict[str, Any]:
-    """What has to be the same when a run is resumed, for the manifest's header."""
-    prints, why_not = _fingerprints(pipeline)
-    return {
-        "corpus": _absolute(corpus),
-        "stages": [s.name for s in pipeline.stages],
-        "fingerprints": prints,
-        "unfingerprinted": why_not,
-        "columns": [[name, kind] for name, kind, _ in sink.columns],
-    }
-
-
-def refuse_other(folder: str, then: dict[str, Any], now: dict[str, Any], *, code: bool = True) -> list[str]:
-    """Find out whether two descriptions are of the same run.
-
-    Args:
-        folder: for the message.
-        then: the manifest's header.
-        now: :func:`describe_run` of what is to be done.
-        code: other code of a stage is refused; else it is noted.
-
-    Returns:
-        What couldn't be checked, a line each.
-
-    Raises:
-        OutputError: they aren't the same; the message names the difference.
-    """
-    for what in ("corpus", "stages", "columns"):
-        if what in now and then.get(what, now[what]) != now[what]:
-            raise OutputError(
-                f"{folder} is the output of another run: its {what} {_are(what)} {_show(then[what])}, "
-                f"not {_show(now[what])}. Name the same, or another folder."
-            )
-    return _compare_code(folder, then, now, refuse=code)
-
-
-def _compare_code(folder: str, then: dict[str, Any], now: dict[str, Any], *, refuse: bool) -> list[str]:
-    notes = []
-    before = then.get("fingerprints") or [None] * len(now["stages"])
-    for name, old, new in zip(now["stages"], before, now["fingerprints"], strict=True):
-        if old is None or new is None:
-            why = now["unfingerprinted"].get(name) or "that run recorded no fingerprint"
-            notes.append(f"stage {name} is taken for the same by its name alone: {why}")
-        elif old != new and refuse:
-            raise OutputError(
-                f"{folder} can't be resumed: stage {name} has changed since (its code, data that it uses, or the "
-                "version of a package). Go back to what it was, or name another folder."
-            )
-        elif old != new:
-            notes.append(
-                f"stage {name} has changed since that run: what is replayed is of the code as it is now"
-            )
-    return notes
-
-
-def _fingerprints(pipeline: Pipeline) -> tuple[list[str | None], dict[str, str]]:
-    """The stages' fingerprints, and why some have none."""
-    from dataflow.memo.fingerprint import stage_fingerprint
-    from dataflow.memo.keys import Uncacheable
-
-    prints: list[str | None] = []
-    why_not: dict[str, str] = {}
-    for stage in pipeline.stages:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what the memo warns of is said where something is memoized
-                prints.append(stage_fingerprint(stage).hex())
-        except Uncacheable as error:
-            prints.append(None)
-            why_not[stage.name] = one_line(error).rstrip(".")
-    return prints, why_not
 
 
 def _committed(manifest: Manifest) -> Committed:
@@ -294,21 +194,5 @@ def _bounded_map(readers: ThreadPoolExecutor, read: Any, parts: list[Any]) -> It
 
 def _digest(url: str) -> tuple[int, int]:
     digest = hashlib.blake2b(url.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-    return _HALVES.unpack(digest)  # type: ignore[return-value]
-
-
-def _absolute(corpus: str) -> str:
-    """A corpus's name that means the same in every folder."""
-    if "::" in corpus or "<" in corpus or ("://" in corpus and not corpus.startswith("file://")):
-        return corpus
-    return os.path.abspath(os.path.expanduser(corpus.removeprefix("file://")))
-
-
-def _are(what: str) -> str:
-    return "was" if what == "corpus" else "were"
-
-
-def _show(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return ", ".join(v if isinstance(v, str) else " ".join(v) for v in value)
+    high, low = _HALVES.unpack(digest)
+    return high, low

@@ -19,9 +19,10 @@ from dataflow.document import Document
 from dataflow.engine.batches import batcher_for
 from dataflow.engine.clusters import OpenCluster, open_cluster
 from dataflow.engine.executors import DaskExecutor, Executor, InlineExecutor
+from dataflow.engine.identity import header
 from dataflow.engine.manifest import refuse_used
 from dataflow.engine.output import Keeper, NewOutput, Output
-from dataflow.engine.resume import forget_runs, header, resume_output
+from dataflow.engine.resume import forget_runs, resume_output
 from dataflow.engine.stall import Stall
 from dataflow.engine.stream import Stream
 from dataflow.errors import CacheError, one_line

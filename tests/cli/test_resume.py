@@ -12,7 +12,7 @@ import pytest
 
 DATAFLOW = [sys.executable, "-m", "dataflow"]
 SLOW = str(Path(__file__).parents[1] / "support" / "slow_words.py")
-DOCUMENTS = 160
+DOCUMENTS = 120
 
 
 def command(*arguments, cluster="processes"):
@@ -74,7 +74,7 @@ def check(folder, documents=DOCUMENTS):
 def test_a_driver_that_is_killed_again_and_again_loses_and_doubles_nothing(docs):
     chance = random.Random(4)
     for cluster in ("processes", "inline", "processes", "inline", "inline"):
-        status, _ = interrupted(docs, signal.SIGKILL, chance.randrange(1, 9), "--resume", cluster=cluster)
+        status, _ = interrupted(docs, signal.SIGKILL, chance.randrange(1, 6), "--resume", cluster=cluster)
         assert status == -signal.SIGKILL
     done = finished(*quick("--resume"), cwd=docs)
     assert "resuming: " in done.stderr
