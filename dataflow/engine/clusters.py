@@ -294,8 +294,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _close(thing: Any) -> None:
-    # A cluster that has died can't be closed in order, and nobody is helped by hearing it.
-    with contextlib.suppress(Exception):
+    import dask
+
+    # A cluster that has died can't be closed in order, and nobody is helped by hearing it, or by waiting for it.
+    with contextlib.suppress(Exception), dask.config.set({"distributed.comm.timeouts.connect": "2s"}):
         thing.close()
 
 

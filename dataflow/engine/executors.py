@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import queue
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -147,7 +150,11 @@ class DaskExecutor:
         """Send them to the scheduler in one message."""
         merged = {key: task for _, graph in graphs for key, task in graph.items()}
         keys = [key for key, _ in graphs]
-        futures = self._client.get(merged, keys, sync=False)
+        try:
+            futures = self._client.get(merged, keys, sync=False)
+        except Exception:
+            self._check_scheduler()
+            raise
         for key, future in zip(keys, futures, strict=True):
             self._expect(key, future)
 
@@ -191,11 +198,14 @@ class DaskExecutor:
         return key
 
     def _check_cluster(self) -> None:
-        if self._client.status not in ("running",):
-            raise ClusterError("the scheduler was lost: start the cluster again.")
+        self._check_scheduler()
         self._alone_since = None if self._has_workers() else self._alone_since or time.monotonic()
         if self._alone_since and time.monotonic() - self._alone_since > self._patience:
             raise ClusterError(f"no worker is left on {self._address}: start workers and run again.")
+
+    def _check_scheduler(self) -> None:
+        if self._client.status != "running":
+            raise ClusterError("the scheduler was lost: start the cluster again.")
 
     def _has_workers(self) -> bool:
         try:
@@ -204,11 +214,38 @@ class DaskExecutor:
             raise ClusterError("the scheduler was lost: start the cluster again.") from error
 
     def _gather(self, futures: dict[GraphKey, Future[Any]]) -> dict[GraphKey, Any]:
-        """Results by key. A result whose worker died since is computed again, so gathering waits for it."""
+        """Results by key. A result whose worker died since is computed again, so gathering waits for it.
+
+        Raises:
+            ClusterError: the scheduler was lost.
+        """
+        if not futures:
+            return {}
         try:
-            return dict(zip(futures, self._client.gather(list(futures.values())), strict=True))
+            return dict(zip(futures, self._fetch(list(futures.values())), strict=True))
         except Exception:  # one of them failed after all: ask each by itself
-            return {k: f.result() for k, f in futures.items() if f.exception() is None}
+            self._check_scheduler()
+            return dict(self._each(futures))
+
+    def _each(self, futures: dict[GraphKey, Future[Any]]) -> Iterator[tuple[GraphKey, Any]]:
+        for key, future in futures.items():
+            # Its status says so where it was cancelled, or its worker can't be asked: see _done.
+            with contextlib.suppress(CancelledError, OSError):
+                if future.exception() is None:
+                    yield key, self._fetch([future])[0]
+
+    def _fetch(self, futures: list[Future[Any]]) -> list[Any]:
+        """As the client's ``gather``, which would go on asking a scheduler that has died for half a minute."""
+        loop: Any = self._client.loop
+        asked = asyncio.run_coroutine_threadsafe(
+            self._client.gather(futures, asynchronous=True), loop.asyncio_loop
+        )
+        while True:
+            wait([asked], timeout=_LOOK_SECONDS)
+            if asked.done():
+                found: list[Any] = asked.result()
+                return found
+            self._check_scheduler()
 
     def _done(self, key: GraphKey, future: Future[Any], results: Mapping[GraphKey, Any]) -> Done | None:
         """What became of a future; ``None`` where it is on its way again, since its result was lost."""
