@@ -17,7 +17,8 @@ from dataflow.pipeline import Pipeline, Stage, stage
 from dataflow.strategy import Strategy
 
 if TYPE_CHECKING:
-    from dataflow.engine.run import Run, run
+    from dataflow.engine.run import run
+    from dataflow.engine.running import Run
     from dataflow.graph.memoize import memoize
 
 __all__ = [
@@ -37,7 +38,7 @@ __all__ = [
 __version__ = "0.1.0.dev0"
 
 _LAZY = {
-    "Run": "dataflow.engine.run",
+    "Run": "dataflow.engine.running",
     "memoize": "dataflow.graph.memoize",
     "run": "dataflow.engine.run",
 }

@@ -180,6 +180,10 @@ class DaskExecutor:
     def close(self) -> None:
         """Cancel and release everything, and take the plan from the workers."""
         futures, self._futures = list(self._futures.values()), {}
+        if (
+            self._client.status != "running"
+        ):  # the client would try to reach a lost scheduler for half a minute
+            return
         try:
             if futures:
                 self._client.cancel(futures, force=True)

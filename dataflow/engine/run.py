@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from dataflow.corpus import Corpus, open_corpus, read_document
@@ -22,151 +17,19 @@ from dataflow.engine.executors import DaskExecutor, Executor, InlineExecutor
 from dataflow.engine.identity import header
 from dataflow.engine.manifest import refuse_used
 from dataflow.engine.output import Keeper, NewOutput, Output
+from dataflow.engine.planning import plan_for
 from dataflow.engine.resume import forget_runs, resume_output
+from dataflow.engine.running import Run, Summary
 from dataflow.engine.stall import Stall
 from dataflow.engine.stream import Stream
-from dataflow.errors import CacheError, one_line
 from dataflow.graph.plan import Plan
 from dataflow.graph.scratch import scratch_folder
-from dataflow.graph.table import Sink, sink_for
+from dataflow.graph.table import sink_for
 from dataflow.graph.work import BatchResult
-from dataflow.outcome import Outcome
 from dataflow.pipeline import Pipeline
 from dataflow.strategy import Strategy
 
-__all__ = ["Run", "Summary", "run"]
-
-
-@dataclass
-class Summary:
-    """What a run has come to so far.
-
-    Attributes:
-        documents: outcomes by status.
-        errors: outcomes by error type.
-        examples: a document and its message, for each error type.
-        caches: outcomes by the cache tier that answered.
-        size_bytes: bytes of all documents.
-        seconds: wall seconds since the run began.
-        counters: the memo's, added up over the batches.
-        uncacheable: why nothing is memoized although the strategy asked for it; ``None`` where it is.
-        skipped: documents that an earlier run had done, where this one goes on with it.
-        notes: what the user should know besides, a line each.
-    """
-
-    documents: Counter[str] = field(default_factory=Counter)
-    errors: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
-    caches: Counter[str] = field(default_factory=Counter)
-    size_bytes: int = 0
-    seconds: float = 0.0
-    counters: dict[str, float] = field(default_factory=dict)
-    uncacheable: str | None = None
-    skipped: int = 0
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def total(self) -> int:
-        """Documents of any status."""
-        return sum(self.documents.values())
-
-
-class Run:
-    """A run under way: an iterator of outcomes. Made by :func:`run`.
-
-    It is a context manager too; leaving it early, or :meth:`close`, cancels what is in flight. What was
-    committed to the output stays.
-
-    Attributes:
-        dashboard_link: Dask's dashboard, or ``None``.
-        summary: counts, kept up to date.
-    """
-
-    def __init__(
-        self,
-        stack: contextlib.ExitStack,
-        outcomes: Iterable[Outcome],
-        documents: Corpus,
-        output: Output,
-        keeper: Keeper | None,
-        summary: Summary,
-    ) -> None:
-        self._stack, self._documents, self._output, self._keeper = stack, documents, output, keeper
-        self._outcomes = iter(outcomes)
-        self._committed = output.before
-        self._started = time.perf_counter()
-        self.summary = summary
-        self.dashboard_link: str | None = None
-
-    def __iter__(self) -> Iterator[Outcome]:
-        return self
-
-    def __next__(self) -> Outcome:
-        try:
-            outcome = next(self._outcomes)
-        except StopIteration:
-            self._finish(complete=True)
-            raise
-        except BaseException:
-            self._finish(complete=False)
-            raise
-        self._count(outcome)
-        return outcome
-
-    def __enter__(self) -> Run:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        with contextlib.suppress(Exception):
-            self.close()
-
-    @property
-    def total(self) -> int | None:
-        """Documents of the corpus, once it has been listed to its end."""
-        return self._documents.total
-
-    @property
-    def to_do(self) -> int | None:
-        """Documents that aren't done from an earlier run, once the corpus has been listed to its end."""
-        return None if self.total is None else self.total - self._output.skipped
-
-    @property
-    def committed(self) -> int:
-        """Rows of the output that count, whatever happens next."""
-        return self._committed
-
-    def close(self) -> None:
-        """Cancel what is in flight and give everything back. Closing twice is fine."""
-        self._finish(complete=False)
-
-    def _finish(self, *, complete: bool) -> None:
-        keeper, self._keeper = self._keeper, None
-        try:
-            self._stack.close()  # first, so that no worker writes a part while orphans are collected
-        finally:
-            if keeper:
-                keeper.finish(complete=complete)
-                self._committed = keeper.rows
-                self.summary.skipped = self._output.skipped
-                self.summary.notes += self._output.closing_notes() if complete else ()
-
-    def _count(self, outcome: Outcome) -> None:
-        summary = self.summary
-        summary.documents[outcome.status] += 1
-        if outcome.error_type:
-            summary.errors[outcome.error_type] += 1
-            summary.examples.setdefault(outcome.error_type, one_line(f"{outcome.document}: {outcome.error}"))
-        if outcome.cache:
-            summary.caches[outcome.cache] += 1
-        summary.size_bytes += outcome.size_bytes or 0
-        summary.skipped = self._output.skipped
-        self._committed = self._keeper.rows if self._keeper else 0
-        summary.seconds = time.perf_counter() - self._started
+__all__ = ["run", "start"]
 
 
 def run(
@@ -266,7 +129,7 @@ def start(
             return Run(stack, (), documents, output, keeper, Summary(notes=output.notes))
         opened, executor = _executor(stack, cluster, workers)
         ledger = stack.enter_context(scratch_folder("ledger")) if opened and opened.local else None
-        plan, why_not = _plan(
+        plan, why_not = plan_for(
             stack, pipeline, strategy, output.sink, ledger, redis_url, tuple(search_path), namespace, opened
         )
         stack.callback(executor.close)
@@ -344,77 +207,6 @@ def _executor(
         return None, InlineExecutor()
     opened = stack.enter_context(open_cluster(cluster, workers))
     return opened, DaskExecutor(opened.client)
-
-
-def _plan(
-    stack: contextlib.ExitStack,
-    pipeline: Pipeline,
-    strategy: Strategy,
-    sink: Sink | None,
-    ledger: str | None,
-    redis_url: str | None,
-    search_path: tuple[str, ...],
-    namespace: str,
-    opened: OpenCluster | None,
-) -> tuple[Plan, str | None]:
-    ids, why_not = _stage_ids(pipeline) if strategy.cache != "none" else ((), None)
-    plan = Plan(
-        run=secrets.token_hex(4),
-        pipeline=pipeline,
-        strategy=strategy,
-        memo=_memo(stack, strategy if ids else strategy.replace(cache="none"), redis_url, namespace, opened),
-        memo_stages=len(ids),
-        stage_ids=ids,
-        sink=sink,
-        ledger=ledger,
-        search_path=search_path,
-    )
-    return plan, why_not
-
-
-def _stage_ids(pipeline: Pipeline) -> tuple[tuple[bytes, ...], str | None]:
-    """Fingerprints of the pure stages from the first on, and why there are none."""
-    from dataflow.memo.chain import chain_of
-
-    chain, why_not = chain_of(pipeline)
-    return chain.ids, why_not
-
-
-def _memo(
-    stack: contextlib.ExitStack,
-    strategy: Strategy,
-    redis_url: str | None,
-    namespace: str,
-    opened: OpenCluster | None,
-) -> Any:
-    from dataflow.memo.admin import generation
-    from dataflow.memo.secret import cache_secret
-    from dataflow.memo.server import find_server
-    from dataflow.memo.spec import MemoSpec
-
-    if strategy.cache == "none":
-        return MemoSpec(kind="none", url=None, secret=b"")
-    url, current = None, b""
-    if strategy.cache in ("redis", "tiered"):
-        url = redis_url or os.environ.get("REDIS_URL") or None
-        if url is None and opened is not None and not opened.local:
-            raise CacheError(
-                "workers on other machines can't reach an embedded server: set REDIS_URL to one of yours."
-            )
-        url = stack.enter_context(find_server(url)).url
-        current = generation(url, namespace)
-    return MemoSpec(
-        kind=strategy.cache,
-        url=url,
-        secret=cache_secret(),
-        payload=strategy.payload,
-        namespace=namespace,
-        ttl_seconds=strategy.fresh.ttl_seconds,
-        tag=strategy.fresh.tag,
-        spill_url=os.environ.get("DATAFLOW_SPILL_URL") or None,
-        admission=strategy.admission,
-        generation=current,
-    )
 
 
 def _local_folder(output: str | os.PathLike[str] | None) -> str | None:

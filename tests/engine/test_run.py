@@ -83,7 +83,7 @@ def test_nothing_of_a_run_is_left_on_the_workers(processes, words, write_corpus)
     from dataflow.graph import plan
 
     list(run(words.pipeline, write_corpus("a b"), cluster=processes.client))
-    assert list(processes.client.run(lambda: len(plan._plans)).values()) == [0, 0]
+    assert set(processes.client.run(lambda: len(plan._plans)).values()) == {0}
 
 
 @pytest.mark.parametrize("fuse", [True, False])

@@ -1,0 +1,95 @@
+"""From pipeline and strategy to the plan that workers get: what is memoized, under which keys, and where."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from typing import Any
+
+from dataflow.engine.clusters import OpenCluster
+from dataflow.errors import CacheError
+from dataflow.graph.plan import Plan
+from dataflow.graph.table import Sink
+from dataflow.pipeline import Pipeline
+from dataflow.strategy import Strategy
+
+__all__ = ["plan_for"]
+
+
+def plan_for(
+    stack: contextlib.ExitStack,
+    pipeline: Pipeline,
+    strategy: Strategy,
+    sink: Sink | None,
+    ledger: str | None,
+    redis_url: str | None,
+    search_path: tuple[str, ...],
+    namespace: str,
+    opened: OpenCluster | None,
+) -> tuple[Plan, str | None]:
+    """The plan of a run, and why nothing of it is memoized although the strategy asks for it.
+
+    A server that has to be started for the cache is entered into ``stack``.
+
+    Raises:
+        CacheError: there is no server where one is needed.
+    """
+    ids, why_not = _stage_ids(pipeline) if strategy.cache != "none" else ((), None)
+    plan = Plan(
+        run=secrets.token_hex(4),
+        pipeline=pipeline,
+        strategy=strategy,
+        memo=_memo(stack, strategy if ids else strategy.replace(cache="none"), redis_url, namespace, opened),
+        memo_stages=len(ids),
+        stage_ids=ids,
+        sink=sink,
+        ledger=ledger,
+        search_path=search_path,
+    )
+    return plan, why_not
+
+
+def _stage_ids(pipeline: Pipeline) -> tuple[tuple[bytes, ...], str | None]:
+    """Fingerprints of the pure stages from the first on, and why there are none."""
+    from dataflow.memo.chain import chain_of
+
+    chain, why_not = chain_of(pipeline)
+    return chain.ids, why_not
+
+
+def _memo(
+    stack: contextlib.ExitStack,
+    strategy: Strategy,
+    redis_url: str | None,
+    namespace: str,
+    opened: OpenCluster | None,
+) -> Any:
+    from dataflow.memo.admin import generation
+    from dataflow.memo.secret import cache_secret
+    from dataflow.memo.server import find_server
+    from dataflow.memo.spec import MemoSpec
+
+    if strategy.cache == "none":
+        return MemoSpec(kind="none", url=None, secret=b"")
+    url, current = None, b""
+    if strategy.cache in ("redis", "tiered"):
+        url = redis_url or os.environ.get("REDIS_URL") or None
+        if url is None and opened is not None and not opened.local:
+            raise CacheError(
+                "workers on other machines can't reach an embedded server: set REDIS_URL to one of yours."
+            )
+        url = stack.enter_context(find_server(url)).url
+        current = generation(url, namespace)
+    return MemoSpec(
+        kind=strategy.cache,
+        url=url,
+        secret=cache_secret(),
+        payload=strategy.payload,
+        namespace=namespace,
+        ttl_seconds=strategy.fresh.ttl_seconds,
+        tag=strategy.fresh.tag,
+        spill_url=os.environ.get("DATAFLOW_SPILL_URL") or None,
+        admission=strategy.admission,
+        generation=current,
+    )
