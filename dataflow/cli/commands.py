@@ -20,5 +20,6 @@ def _lazy(name: str) -> Callable[[], click.Command]:
 
 #: In the order in which help shows them.
 COMMANDS: dict[str, Callable[[], click.Command]] = {
-    name: _lazy(name) for name in ("bench", "run", "replay", "quarantine", "report", "corpus", "doctor")
+    name: _lazy(name)
+    for name in ("bench", "run", "replay", "quarantine", "cache", "report", "corpus", "doctor")
 }

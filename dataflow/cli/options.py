@@ -7,20 +7,22 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["corpus_options", "place_options"]
+__all__ = ["corpus_options", "place_options", "redis_url_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def redis_url_option(function: F, instead: str = "") -> F:
+    """``--redis-url``: a server of the user's, which REDIS_URL names as well."""
+    return click.option(
+        "--redis-url", envvar="REDIS_URL", metavar="URL", help=f"A Redis server of yours{instead}."
+    )(function)
+
+
 def place_options(function: F) -> F:
     """``--cluster``, ``--workers`` and ``--redis-url``: where it runs."""
+    function = redis_url_option(function, instead="; else an embedded one")
     for option in (
-        click.option(
-            "--redis-url",
-            envvar="REDIS_URL",
-            metavar="URL",
-            help="A Redis server of yours; else an embedded one.",
-        ),
         click.option(
             "--workers", type=int, metavar="N", help="How many workers; as many as cores if left out."
         ),

@@ -13,7 +13,7 @@ from dataflow.cli.options import corpus_options, place_options
 from dataflow.cli.resuming import resumable
 
 if TYPE_CHECKING:
-    from dataflow.engine.run import Run, Summary
+    from dataflow.engine.running import Run, Summary
     from dataflow.workload import Workload
 
 
@@ -29,7 +29,15 @@ if TYPE_CHECKING:
     help="Where the Parquet files go: a new or empty folder, or a URL.",
 )
 @place_options
-@click.option("--cache", default="none", show_default=True, help="none, lru or redis.")
+@click.option(
+    "--cache", default="none", show_default=True, help="none, lru, redis or tiered (lru over redis)."
+)
+@click.option(
+    "--freshness",
+    default="content",
+    show_default=True,
+    help="What makes a cached result count as new: content, stat (reads no known document), ttl:SECONDS, tag:NAME.",
+)
 @click.option(
     "--batch",
     default="adaptive",
@@ -83,7 +91,7 @@ def run(
     strategy = Strategy(
         batching=options["batch"],
         timeout_seconds=options["timeout"],
-        **{k: options[k] for k in ("cache", "collect", "errors", "payload", "fuse")},
+        **{k: options[k] for k in ("cache", "freshness", "collect", "errors", "payload", "fuse")},
     )
     place = {k: options[k] for k in ("cluster", "workers", "redis_url", "resume")}
     generated = not corpus and not isinstance(loaded.corpus, str)
@@ -168,15 +176,12 @@ def _lines(summary: Summary, output: str) -> Iterator[str]:
         yield f"nothing to do: all {summary.skipped} documents are done"
         yield f'read it: pandas.read_parquet("{output}")'
         return
+    from dataflow.cli.worth import cache_lines
+
     rate = summary.total / summary.seconds if summary.seconds else 0.0
     counts = ", ".join(f"{n} {status}" for status, n in summary.documents.most_common())
     yield f"{summary.total} documents in {summary.seconds:.1f} s ({rate:.0f}/s): {counts}"
     for error, n in summary.errors.most_common(5):
         yield f"  {n:>6} {error}: {summary.examples[error]}"
-    if summary.caches:
-        tiers = ", ".join(f"{n} from {tier}" for tier, n in summary.caches.most_common())
-        yield f"cache: {tiers}"
-    down = sum(n for name, n in summary.counters.items() if name == "misses_down")
-    if down:
-        yield f"cache: the server was away for {down} look-ups; they were computed"
+    yield from cache_lines(summary)
     yield f'read it: pandas.read_parquet("{output}")'

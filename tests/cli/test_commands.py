@@ -16,7 +16,11 @@ def dataflow(*arguments, **options):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["run"], ["bench"], ["report"], ["corpus"], ["corpus", "list"], ["doctor"]]
+    "command",
+    [
+        *([], ["run"], ["bench"], ["report"], ["corpus"], ["corpus", "list"], ["doctor"]),
+        *(["cache"], ["cache", "stats"], ["cache", "why"], ["cache", "invalidate"], ["cache", "clear"]),
+    ],
 )
 def test_every_command_explains_itself(command):
     done = dataflow(*command, "--help")
@@ -27,7 +31,7 @@ def test_every_command_explains_itself(command):
 def test_the_commands_are_these():
     from dataflow.cli.commands import COMMANDS
 
-    assert list(COMMANDS) == ["bench", "run", "replay", "quarantine", "report", "corpus", "doctor"]
+    assert list(COMMANDS) == ["bench", "run", "replay", "quarantine", "cache", "report", "corpus", "doctor"]
 
 
 def test_help_imports_nothing_heavy():

