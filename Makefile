@@ -6,7 +6,7 @@ MAKEFLAGS += --no-builtin-rules
 
 # What may be given as NAME=VALUE, to make or in the environment. The shell sees the values as its own variables, so
 # spaces, quotes and globs arrive as they were typed: make CORPUS='zip://*.html::my pages.zip' bench
-SETTINGS := CLUSTER WORKERS WORKLOAD CORPUS DOCUMENTS SUITE SEED CACHE BATCH OUTPUT RUN REDIS_URL ARGS PYTHON
+SETTINGS := CLUSTER WORKERS WORKLOAD CORPUS DOCUMENTS SUITE SEED CACHE BATCH OUTPUT RUN REDIS_URL ROUNDS ARGS PYTHON
 export $(SETTINGS)
 # make itself would read a dollar sign in a value as a reference.
 $(foreach name,$(SETTINGS),$(if $(filter command%,$(origin $(name))),$(eval override $(name) := $$(value $(name)))))
@@ -16,10 +16,10 @@ BIN := .venv/bin
 # $(call option,cluster,CLUSTER): --cluster and its value, or nothing where it isn't set.
 option = $${$(2):+--$(1) "$$$(2)"}
 
-.PHONY: help install bench run test check format report corpus doctor redis lock clean
+.PHONY: help install bench run test chaos benchmarks check format report corpus doctor redis lock clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 install: ## create .venv, exactly as constraints.txt says (every command does this first)
 	@scripts/install
@@ -49,6 +49,13 @@ redis: install ## keep a cache server of your own on port 6379 until Ctrl-C: the
 
 test: install ## run the whole test suite; ARGS="-k memo" for a part of it
 	@$(BIN)/python -m pytest $$ARGS
+
+chaos: install ## kill, stop and fill up real runs, and prove that nothing is lost: SEED= ROUNDS=
+	@$(BIN)/python tests/chaos/chaos.py --results results $(call option,seed,SEED) $(call option,rounds,ROUNDS) $$ARGS
+
+benchmarks: install ## compare with Pool, joblib, Dask, Ray, datatrove: CORPUS= WORKERS= SEED= ARGS="--share 0.1"
+	@$(BIN)/python tests/benchmarks/benchmarks.py $(call option,corpus,CORPUS) $(call option,workers,WORKERS) \
+	    $(call option,seed,SEED) $$ARGS
 
 check: install ## formatting, lint, types, and which room may import which
 	@$(BIN)/ruff format --check .

@@ -24,13 +24,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-sys.path[:0] = [str(ROOT), str(HERE)]
-
 import corpora
 import peers
+import work
 from tables import spread, table
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
 
 CHUNKSIZES = {"pages": (16, 64, 256), "manuals": (1, 4, 16)}
 OTHER_CHUNKSIZES = (1, 8, 64)
@@ -79,12 +79,16 @@ def _folders(given: argparse.Namespace, base: Path) -> list[tuple[str, Path]]:
 
 
 def _best_chunksize(given: argparse.Namespace, base: Path, arm: str, name: str, folder: Path) -> int:
+    if given.chunksize:
+        return int(given.chunksize)
     sizes = CHUNKSIZES.get(name, OTHER_CHUNKSIZES)
     tried = {s: _measure_arm(given, base, arm, folder, s)["seconds"] for s in sizes}
     return min(tried, key=lambda size: tried[size])
 
 
-def _measure_arm(given: argparse.Namespace, base: Path, arm: str, folder: Path, chunksize: int) -> dict[str, Any]:
+def _measure_arm(
+    given: argparse.Namespace, base: Path, arm: str, folder: Path, chunksize: int
+) -> dict[str, Any]:
     """One arm, in processes that are there for it alone: nobody else's heartbeats take its time."""
     output = base / f"output-{arm}"
     command = ["peers.py", "--arm", arm, "--corpus", folder, "--output", output]
@@ -97,7 +101,7 @@ def _measure_arm(given: argparse.Namespace, base: Path, arm: str, folder: Path, 
 def _tell_throughput(
     given: argparse.Namespace, name: str, folder: Path, samples: dict[str, list[dict[str, Any]]]
 ) -> dict[str, Any]:
-    documents = len(peers.list_files(folder))
+    documents = len(work.list_files(folder))
     ideals = [s["cpu_seconds"] / given.workers for s in samples["serial"]]
     digests = {arm: {s["digest"] for s in some} for arm, some in samples.items()}
     equal = len(set().union(*digests.values())) == 1
@@ -109,7 +113,9 @@ def _tell_throughput(
         same = "yes" if digests[arm] == digests["serial"] else "NO"
         rows.append((arm, some[0]["chunksize"] or "-", seconds, spread(shares), same))
     each = 1000 * median(s["cpu_seconds"] for s in samples["serial"]) / documents
-    print(f"  {name}: {documents} documents of {each:.2f} ms CPU, {given.workers} workers; ideal {median(ideals):.2f} s")
+    print(
+        f"  {name}: {documents} documents of {each:.2f} ms CPU, {given.workers} workers; ideal {median(ideals):.2f} s"
+    )
     print(table(("arm", "chunk", "seconds", "share of ideal", "same output"), rows), flush=True)
     return {"documents": documents, "samples": dict(samples), "equal": equal}
 
@@ -124,7 +130,11 @@ def tail(given: argparse.Namespace, base: Path) -> dict[str, Any]:
             samples[batching].append(_shape("tail", arguments))
     columns = ("seconds", "idle_end_share", "between_share", "driver_cpu_share")
     rows = [
-        (b, spread([s["seconds"] for s in some]), *(spread([100 * s[c] for s in some], ".1f") for c in columns[1:]))
+        (
+            b,
+            spread([s["seconds"] for s in some]),
+            *(spread([100 * s[c] for s in some], ".1f") for c in columns[1:]),
+        )
         for b, some in samples.items()
     ]
     head = ("batching", "seconds", "idle at the end %", "between batches %", "driver CPU % of work")
@@ -145,7 +155,15 @@ def scale(given: argparse.Namespace, base: Path) -> dict[str, Any]:
         (f"{size:,}", *_scale_cells(some, samples[base_size]))
         for size, some in samples.items()
     ]  # fmt: skip
-    head = ("documents", "us a document", f"x of {base_size:,}", "driver us a document", "RSS before", "highest", "after")
+    head = (
+        "documents",
+        "us a document",
+        f"x of {base_size:,}",
+        "driver us a document",
+        "RSS before",
+        "highest",
+        "after",
+    )
     print(table(head, rows), flush=True)
     return {"samples": {str(size): some for size, some in samples.items()}}
 
@@ -154,7 +172,9 @@ def _scale_cells(some: list[dict[str, Any]], reference: list[dict[str, Any]]) ->
     each = [1e6 * s["seconds_a_document"] for s in some]
     ratio = median(each) / (1e6 * median(s["seconds_a_document"] for s in reference))
     cpu = [1e6 * s["driver_cpu_seconds"] / s["documents"] for s in some]
-    memory = [median(s["rss_bytes"][moment] for s in some) / 2**20 for moment in ("before", "highest", "after")]
+    memory = [
+        median(s["rss_bytes"][moment] for s in some) / 2**20 for moment in ("before", "highest", "after")
+    ]
     return [spread(each, ".0f"), f"{ratio:.2f}", spread(cpu, ".0f"), *(f"{m:.0f} MiB" for m in memory)]
 
 
@@ -170,7 +190,10 @@ def small(given: argparse.Namespace, base: Path) -> dict[str, Any]:
     for _ in range(max(3, given.repeats)):
         for name, command in commands.items():
             samples[name].append(_start_seconds(command))
-    rows = [(n, *(spread([s[k] for s in some]) for k in ("seconds", "cpu_seconds"))) for n, some in samples.items()]
+    rows = [
+        (n, *(spread([s[k] for s in some]) for k in ("seconds", "cpu_seconds")))
+        for n, some in samples.items()
+    ]
     print(table(("start", "seconds", "CPU seconds"), rows))
     notes = [_shape("ledger", {"notes": 100_000})["seconds_a_note"] for _ in range(given.repeats)]
     print(f"  a note in the ledger: {spread([1e6 * n for n in notes])} us", flush=True)
@@ -192,7 +215,11 @@ def _shape(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
 def _child(command: Sequence[object]) -> dict[str, Any]:
     script, *arguments = map(str, command)
     done = subprocess.run(
-        [sys.executable, str(HERE / script), *arguments], capture_output=True, text=True, cwd=ROOT, check=False
+        [sys.executable, str(HERE / script), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
     )
     if done.returncode:
         raise SystemExit(f"{script} {' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
@@ -213,6 +240,7 @@ SECTIONS = {"small": small, "throughput": throughput, "tail": tail, "scale": sca
 
 
 def _cores() -> int:
+    sys.path[:0] = [str(ROOT)]
     from dataflow.engine.clusters import usable_cores
 
     return usable_cores()
@@ -220,12 +248,19 @@ def _cores() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--corpus", type=Path, help="a folder of documents of yours, instead of pages and manuals")
+    parser.add_argument(
+        "--corpus", type=Path, help="a folder of documents of yours, instead of pages and manuals"
+    )
     parser.add_argument("--workers", type=int, default=_cores())
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--share", type=float, default=1.0, help="of the documents; 20 takes the ideal over 20 seconds")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of the documents; 20 takes the ideal over 20 seconds"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--arms", help=f"of {', '.join(peers.ARMS)}; all by default")
+    parser.add_argument(
+        "--chunksize", type=int, help="for the arms that want one, instead of each one's best"
+    )
     parser.add_argument("--sections", default=",".join(SECTIONS), help="default: %(default)s")
     parser.add_argument("--million", action="store_true", help="go on to a million documents")
     parser.add_argument("--results", type=Path, default=ROOT / "results")

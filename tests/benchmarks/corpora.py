@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workloads.generator import Plan, write_mixed
-
 __all__ = ["SHAPES", "generate"]
 
 #: Name -> documents, median characters, spread of their logarithm, weights of PDF, HTML, DOCX, mail, Markdown, text.
@@ -23,6 +21,8 @@ def generate(name: str, folder: Path, *, share: float, seed: int) -> Path:
         share: of the documents that the shape has.
         seed: decides their contents.
     """
+    from workloads.generator import Plan, write_mixed
+
     documents, characters, spread, weights = SHAPES[name]
     folder.mkdir(parents=True)
     number = max(8, round(documents * share))

@@ -21,8 +21,6 @@ from datetime import datetime
 from pathlib import Path
 from random import Random
 
-sys.path[:0] = [str(Path(__file__).resolve().parent.parent.parent)]
-
 import outputs
 import storm
 from faults import FAULTS
@@ -76,10 +74,16 @@ def calm_run(base: Path, seed: int, documents: int, *, poison: int) -> Undisturb
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seed", type=int, help="decides the corpus, the faults and their moments; random if left out")
-    parser.add_argument("--rounds", type=int, help="how many; by default each fault once, then six storms of several")
+    parser.add_argument(
+        "--seed", type=int, help="decides the corpus, the faults and their moments; random if left out"
+    )
+    parser.add_argument(
+        "--rounds", type=int, help="how many; by default each fault once, then six storms of several"
+    )
     parser.add_argument("--documents", type=int, default=90, help="size of the corpus (default: %(default)s)")
-    parser.add_argument("--poison", type=int, default=1, help="documents that end their process (default: %(default)s)")
+    parser.add_argument(
+        "--poison", type=int, default=1, help="documents that end their process (default: %(default)s)"
+    )
     parser.add_argument("--only", type=int, metavar="ROUND", help="play this round alone")
     parser.add_argument("--faults", metavar="NAME,...", help=f"of {', '.join(FAULTS)}; all by default")
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="keep a JSON record there")
@@ -105,7 +109,9 @@ def _line(cells: Sequence[object]) -> None:
 
 def _conclude(seed: int, given: argparse.Namespace, results: list[Result]) -> int:
     injected = sum(count for r in results for count in r.injected.values())
-    missed = [f"{n} in round {r.plan.number}" for r in results for n, count in r.injected.items() if not count]
+    missed = [
+        f"{n} in round {r.plan.number}" for r in results for n, count in r.injected.items() if not count
+    ]
     survived = sum(r.survived for r in results)
     differences = [r.difference for r in results if r.difference]
     lost, doubled = (sum(len(getattr(d, what)) for d in differences) for what in ("lost", "doubled"))
@@ -132,7 +138,11 @@ def _again(seed: int, given: argparse.Namespace, plan: Plan) -> str:
 def _save(folder: Path, seed: int, results: list[Result]) -> None:
     """Keep the record after each round: a later one may take this program along."""
     folder.mkdir(parents=True, exist_ok=True)
-    record = {"seed": seed, "at": datetime.now().astimezone().isoformat(), "rounds": [asdict(r) for r in results]}
+    record = {
+        "seed": seed,
+        "at": datetime.now().astimezone().isoformat(),
+        "rounds": [asdict(r) for r in results],
+    }
     (folder / f"chaos-{seed}.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 

@@ -109,6 +109,10 @@ def _own_redis(scene: Scene) -> None:
     scene.undo.callback(lambda: _end_redis(scene))
 
 
+def _has_redis() -> bool:
+    return bool(shutil.which("redis-server"))
+
+
 def _serve(scene: Scene, port: int) -> None:
     program = shutil.which("redis-server")
     assert program is not None
@@ -137,8 +141,8 @@ def _kill_own_redis(scene: Scene) -> int:
 def _restart_own_redis(scene: Scene) -> int:
     """Kill it, and start an empty one in its place when the run has gone on."""
     assert scene.redis_url is not None
-    _end_redis(scene)
     assert scene.driver is not None
+    _end_redis(scene)
     scene.pass_over(scene.driver.pid)
     _serve(scene, int(scene.redis_url.rpartition(":")[2].partition("/")[0]))
     return 1
@@ -262,15 +266,15 @@ FAULTS: dict[str, Fault] = {
     "redis-stop": Fault("SIGSTOP of the embedded server, then SIGCONT", _stop("redis"), cache="redis"),
     "own-redis-kill": Fault(
         "SIGKILL of redis-server", _kill_own_redis, _own_redis, cache="redis",
-        possible=lambda: bool(shutil.which("redis-server")),
+        possible=_has_redis,
     ),
     "own-redis-stop": Fault(
         "SIGSTOP of redis-server, then SIGCONT", _stop("redis"), _own_redis, cache="redis",
-        possible=lambda: bool(shutil.which("redis-server")),
+        possible=_has_redis,
     ),
     "own-redis-restart": Fault(
         "redis-server killed, later started anew and empty", _restart_own_redis, _own_redis, cache="redis",
-        possible=lambda: bool(shutil.which("redis-server")),
+        possible=_has_redis,
     ),
     "scheduler-kill": Fault(
         "SIGKILL of the scheduler", _send("scheduler", signal.SIGKILL), clusters=("distributed",), ends=True

@@ -35,7 +35,12 @@ class Difference:
         return "; ".join(parts) or "equal"
 
     def _found(self) -> Iterable[tuple[str, list[str]]]:
-        return (("lost", self.lost), ("doubled", self.doubled), ("foreign", self.foreign), ("changed", self.changed))
+        return (
+            ("lost", self.lost),
+            ("doubled", self.doubled),
+            ("foreign", self.foreign),
+            ("changed", self.changed),
+        )
 
 
 def read_rows(folder: Path) -> list[Row]:
@@ -47,7 +52,9 @@ def read_rows(folder: Path) -> list[Row]:
     return rows
 
 
-def compare(expected: Iterable[Row], found: Iterable[Row], broken: frozenset[str] = frozenset()) -> Difference:
+def compare(
+    expected: Iterable[Row], found: Iterable[Row], broken: frozenset[str] = frozenset()
+) -> Difference:
     """How rows differ from those of an undisturbed run.
 
     Args:
@@ -80,7 +87,9 @@ def name(row: Row) -> str:
 def _otherwise(row: Row, wanted: Row, *, broken: bool) -> str:
     """The columns in which a row differs from what it should be; empty for none."""
     if broken:
-        return "" if (row["status"], row["error_type"]) == ("failed", "OSError") else f"status {row['status']}"
+        return (
+            "" if (row["status"], row["error_type"]) == ("failed", "OSError") else f"status {row['status']}"
+        )
     columns = (row.keys() | wanted.keys()) - {*INCIDENTAL, "document"}
     different = sorted(c for c in columns if row.get(c, _NONE) != wanted.get(c, _NONE))
     return ", ".join(f"{c}: {row.get(c)!s:.60} for {wanted.get(c)!s:.60}" for c in different)

@@ -11,6 +11,7 @@ import psutil
 
 __all__ = ["end_all", "find", "send"]
 
+
 def find(driver: int, kind: str) -> list[int]:
     """Process ids of one kind below a driver, oldest first."""
     found = []

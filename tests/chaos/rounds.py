@@ -121,8 +121,8 @@ def _several(rng: Random, order: list[str]) -> list[str]:
 def _together(faults: list[Fault]) -> bool:
     clusters = [c for c in CLUSTERS if all(c in f.clusters for f in faults)]
     stormy = {f.stormy for f in faults if f.stormy is not None}
-    own = {f.prepare.__name__ == "_own_redis" for f in faults if f.cache == "redis"}
-    return bool(clusters) and len(stormy) < 2 and len(own) < 2
+    servers = sum(f.cache == "redis" for f in faults)  # one that is dead can't be stopped
+    return bool(clusters) and len(stormy) < 2 and servers < 2
 
 
 def play(plan: Plan, undisturbed: Undisturbed, folder: Path) -> Result:
@@ -140,6 +140,8 @@ def play(plan: Plan, undisturbed: Undisturbed, folder: Path) -> Result:
             FAULTS[name].prepare(scene)
         _run(scene, plan, result)
         result.drivers = scene.drivers
+        if not any(result.injected.values()):
+            result.trouble = result.trouble or "nothing was injected, so nothing is proven"
         if not result.trouble:
             result.difference = outputs.compare(
                 undisturbed.rows, outputs.read_rows(scene.output), _broken(scene, undisturbed.rows)
@@ -154,7 +156,12 @@ def _run(scene: Scene, plan: Plan, result: Result) -> None:
     while not result.trouble:
         ended_by: list[Fault] = []
         scene.start()
-        while waiting and not ended_by and (waiting[0][0] in _BY_ITSELF or _moment(scene, waiting[0][1])):
+        before = scene.progress()
+        while (
+            waiting
+            and not ended_by
+            and (waiting[0][0] in _BY_ITSELF or _moment(scene, waiting[0][1], before))
+        ):
             name, _ = waiting.pop(0)
             result.injected[name] = result.injected.get(name, 0) + FAULTS[name].strike(scene)
             if FAULTS[name].ends and result.injected[name]:
@@ -169,9 +176,9 @@ def _run(scene: Scene, plan: Plan, result: Result) -> None:
         result.injected.setdefault(name, 0)
 
 
-def _moment(scene: Scene, share: float) -> bool:
-    """Wait for a fault's moment; at once where an earlier driver has come that far."""
-    return scene.reach(max(1, round(share * scene.documents)))
+def _moment(scene: Scene, share: float, before: int) -> bool:
+    """Wait for a fault's moment; where an earlier driver has come that far, until this one has come further."""
+    return scene.reach(max(before + 1, round(share * scene.documents)))
 
 
 def _trouble(scene: Scene, status: int | None, ended_by: list[Fault]) -> str:

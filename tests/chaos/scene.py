@@ -87,7 +87,12 @@ class Scene:
         self.drivers += 1
         with self._log.open("wb") as log:
             self.driver = subprocess.Popen(
-                command, cwd=self.folder, env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command,
+                cwd=self.folder,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
 
     def ended(self) -> bool:
@@ -155,5 +160,9 @@ class Scene:
     def _environment(self) -> dict[str, str]:
         weather = {"seed": self.weather.get("seed", 0), "folder": str(self.weather_folder), **self.weather}
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        mine = {"PYTHONPATH": path, storm.VARIABLE: json.dumps(weather) if self.stormy else "{}", **self.variables}
+        mine = {
+            "PYTHONPATH": path,
+            storm.VARIABLE: json.dumps(weather) if self.stormy else "{}",
+            **self.variables,
+        }
         return {k: v for k, v in os.environ.items() if k not in ("REDIS_URL", "COLUMNS")} | mine

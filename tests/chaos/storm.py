@@ -111,7 +111,11 @@ def before_writing(path: str) -> None:
         _half(weather, "store_full", path)
         raise OSError(errno.ENOSPC, "No space left on device", path)
     batch = "-".join(os.path.basename(path).split("-")[:2])  # part-00000007
-    if batch.startswith("part-") and _chosen(weather, "write_fails", batch) and _mark(weather, "write_fails", batch):
+    if (
+        batch.startswith("part-")
+        and _chosen(weather, "write_fails", batch)
+        and _mark(weather, "write_fails", batch)
+    ):
         _half(weather, "write_half", path)
         raise OSError(errno.EIO, "the network file system hiccuped", path)
 
@@ -132,7 +136,9 @@ def _weather() -> dict[str, Any]:
 
 
 def _chosen(weather: dict[str, Any], kind: str, path: str) -> bool:
-    digest = hashlib.blake2b(f"{weather['seed']} {kind} {os.path.basename(path)}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(
+        f"{weather['seed']} {kind} {os.path.basename(path)}".encode(), digest_size=8
+    ).digest()
     return int.from_bytes(digest) < weather.get(kind, 0.0) * 2**64
 
 
