@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dataflow.corpus import read_document
 from dataflow.errors import one_line
 from dataflow.graph.guard import guard_of, unsafe_lock
+from dataflow.graph.patience import patiently
 from dataflow.graph.plan import Plan
 from dataflow.graph.work import Item, Work
 
@@ -26,7 +27,8 @@ _NEVER_LASTING = (MemoryError, TimeoutError, CancelledError, RecursionError)
 def read(plan: Plan, work: Work, item: Item, payload: bytes | None) -> None:
     """Read one document; whatever the file system raises is the document's failure."""
     with _guarded(plan, work, item, "read", _READ, plan.strategy.timeout_seconds):
-        item.value = read_document(item.document.url) if payload is None else payload
+        url = item.document.url
+        item.value = patiently(lambda: read_document(url)) if payload is None else payload
         item.size_bytes = len(item.value)
 
 

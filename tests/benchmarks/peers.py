@@ -246,7 +246,8 @@ def measure(arm: str, paths: Sequence[str], output: Path, workers: int, chunksiz
     with made.stack:
         made.start()
         _warm(made, paths, output)
-        rows = _new(output / "rows")
+        rows = str(output / "rows")
+        os.mkdir(rows)
         cpu, started = time.process_time(), time.perf_counter()
         made.run(paths, rows)
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
@@ -272,11 +273,6 @@ def _warm(arm: Arm, paths: Sequence[str], output: Path) -> None:
     arm.chunksize = chunksize
 
 
-def _new(folder: Path) -> str:
-    folder.mkdir()
-    return str(folder)
-
-
 def main() -> int:
     """Measure one arm, and print it as JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -295,7 +291,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # The functions that travel to other processes have to be found by name there, and not in `__main__`.
+    # What travels to other processes has to be found by name there, and not in `__main__`.
     import peers
 
     sys.exit(peers.main())

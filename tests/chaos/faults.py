@@ -153,13 +153,7 @@ def _kill_driver(scene: Scene) -> int:
 
 
 def _damaged(damage: Callable[[Scene], int]) -> Fault:
-    return Fault(
-        what=(damage.__doc__ or "").strip(),
-        strike=_kill_driver,
-        stormy=False,
-        ends=True,
-        mend=damage,
-    )
+    return Fault((damage.__doc__ or "").strip(), _kill_driver, stormy=False, ends=True, mend=damage)
 
 
 def _part(scene: Scene) -> str:
