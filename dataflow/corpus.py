@@ -85,7 +85,8 @@ def list_corpus(url: str) -> Iterator[Document]:
         CorpusError: there is no such file, or the file system refuses. Raised at the first document.
     """
     try:
-        yield from _list_local(url) if _protocol(url) == "file" else _list_remote(url)
+        local = _protocol(url) == "file" or ("://" not in url and os.path.lexists(url))
+        yield from _list_local(url) if local else _list_remote(url)
     except CorpusError:
         raise
     except FileNotFoundError:
@@ -108,14 +109,20 @@ def read_document(url: str) -> bytes:
 
 
 def _read_local(path: str) -> bytes:
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-        # Opening a pipe would wait for its writer, and a device may never end.
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    # Opening a pipe would wait for its writer, and a device may never end.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(f"{path} is no regular file")
-        return file.read()
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def _protocol(url: str) -> str:
+    if url.startswith("/"):  # a path, whatever colons are in its names
+        return "file"
     scheme, separator, _ = url.partition("://")
     if not separator and "::" not in url:
         return "file"
@@ -143,12 +150,18 @@ def _list_local(url: str) -> Iterator[Document]:
 
 
 def _walk(folder: str) -> Iterator[Document]:
-    """Every file below a folder; links to folders are not followed, since they can form circles."""
+    """Every file below a folder; links to folders are not followed, since they can form circles.
+
+    A folder below that can't be listed is listed itself, and fails with its reason when it is read.
+    """
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda e: e.name)
     for entry in found:
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path)
+            try:
+                yield from _walk(entry.path)
+            except OSError:
+                yield _local(entry.path)
         elif not (entry.is_symlink() and os.path.isdir(entry.path)):
             yield _local(entry.path)
 
@@ -181,7 +194,7 @@ def _list_remote(url: str) -> Iterator[Document]:
     found: Iterable[Mapping[str, Any]]
     if glob.has_magic(path):
         found = filesystem.glob(path, detail=True).values()
-    elif filesystem.isdir(path):
+    elif not path or filesystem.isdir(path):  # an empty archive has no folders, not even its root
         found = _remote_walk(filesystem, path)
     else:
         found = [filesystem.info(path)]

@@ -12,6 +12,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from dataflow.document import Document
 from dataflow.errors import WorkloadError
+from dataflow.limits import LONGEST_SECONDS
 
 __all__ = ["Pipeline", "Stage", "stage"]
 
@@ -57,8 +58,10 @@ class Stage(Generic[P, R]):
     ) -> None:
         if not callable(function) or inspect.iscoroutinefunction(function):
             raise WorkloadError(f"stage {_name(function)!r} must be a plain function, not {_kind(function)}.")
-        if timeout is not None and not timeout > 0:
-            raise WorkloadError(f"stage {_name(function)!r}: timeout must be a number of seconds above 0.")
+        if timeout is not None and not 0 < timeout <= LONGEST_SECONDS:
+            raise WorkloadError(
+                f"stage {_name(function)!r}: timeout must be seconds above 0 and up to 30 days."
+            )
         functools.update_wrapper(self, function)
         self.function = function
         self.name = _name(function)

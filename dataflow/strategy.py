@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflow.errors import StrategyError
+from dataflow.limits import LONGEST_SECONDS
 
 __all__ = ["LEVELS", "Freshness", "Strategy"]
 
@@ -101,8 +102,10 @@ class Strategy:
             if factor == "freshness":
                 continue
             _check(factor, str(getattr(self, factor)), levels)
-        if not self.timeout_seconds > 0:
-            raise StrategyError(f"timeout must be a number of seconds above 0, not {self.timeout_seconds!r}.")
+        if not 0 < self.timeout_seconds <= LONGEST_SECONDS:
+            raise StrategyError(
+                f"timeout must be seconds above 0 and up to 30 days, not {self.timeout_seconds!r}."
+            )
 
     @property
     def fresh(self) -> Freshness:

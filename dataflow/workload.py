@@ -63,6 +63,8 @@ class Workload:
             raise WorkloadError(
                 f"workload {self.name}: its corpus fails: {type(error).__name__}: {one_line(error)}"
             ) from error
+        if not any(Path(folder).iterdir()):
+            raise WorkloadError(f"workload {self.name}: its corpus function wrote no file into the folder.")
 
 
 def workload_names() -> list[str]:

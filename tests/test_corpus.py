@@ -166,3 +166,32 @@ def test_a_pipe_is_listed_and_reading_it_fails_instead_of_waiting(tmp_path):
 def test_a_device_is_no_document():
     with pytest.raises(OSError, match="is no regular file"):
         read_document("/dev/zero")
+
+
+def test_colons_in_a_local_name_are_colons(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("::zip.txt", "a.txt::b.txt"):
+        (tmp_path / name).write_text("x")
+    assert [read_document(d.url) for d in open_corpus(str(tmp_path))] == [b"x", b"x"]
+    assert [d.url for d in open_corpus("a.txt::b.txt")] == [str(tmp_path / "a.txt::b.txt")]
+
+
+def test_a_folder_that_cannot_be_listed_is_listed_itself_so_that_it_can_fail(folder, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith(".hidden"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert names(open_corpus(str(folder)), folder) == ["a.html", "b/.hidden", "b/c.pdf", "b/d é#%.txt"]
+    with pytest.raises(OSError, match="is no regular file"):
+        read_document(str(folder / "b" / ".hidden"))
+
+
+def test_an_empty_archive_is_an_empty_corpus(tmp_path):
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
+        pass
+    with pytest.raises(CorpusError, match="is empty"):
+        open_corpus(f"zip://::{tmp_path}/empty.zip")

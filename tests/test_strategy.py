@@ -69,6 +69,8 @@ def test_a_freshness_level_is_understood(level, fresh):
         {"collect": "all"},
         {"errors": "ignore"},
         {"timeout_seconds": 0},
+        {"timeout_seconds": float("inf")},
+        {"timeout_seconds": float("nan")},
         {"nonsense": 1},
     ],
 )

@@ -59,6 +59,16 @@ def test_a_workload_without_a_generator_says_so(tmp_path):
         load_workload(str(path)).generate(tmp_path)
 
 
+def test_a_generator_that_writes_nothing_is_told(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from dataflow import Pipeline\npipeline = Pipeline(len)\ndef corpus(folder, **options):\n    pass\n"
+    )
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(WorkloadError, match="wrote no file"):
+        load_workload(str(path)).generate(tmp_path / "empty")
+
+
 def test_a_generator_that_fails_is_the_workloads_fault(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(

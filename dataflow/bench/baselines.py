@@ -262,7 +262,7 @@ def _processed(document: Document, position: int, seconds: dict[str, float]) -> 
             item.seconds += now - before
             name, before = stage.name, now
             item.value = stage(item.value, document) if stage.wants_document else stage(item.value)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # this process leaves Ctrl-C to its parent
         item.fail(type(error).__name__, one_line(error))
     took = time.perf_counter() - before
     seconds[name] += took

@@ -83,7 +83,7 @@ def find_material(
         raise CorpusError(f"a benchmark needs at least one document, not {documents}.")
     if callable(source):
         folder.mkdir(parents=True, exist_ok=True)
-        source(folder, documents=documents, seed=seed)
+        workload.generate(folder, documents=documents, seed=seed)
         listed = _listed(str(folder))
         return Material(listed, f"{workload.name}, generated", True, len(listed), seed)
     listed = _listed(source)

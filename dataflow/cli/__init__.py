@@ -74,5 +74,5 @@ def _command(error: click.UsageError) -> str:
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    # As Ctrl-C, so that workers are stopped and what is committed stays.
-    raise KeyboardInterrupt
+    # As Ctrl-C, and by the same way, so that workers are stopped and what is committed stays.
+    signal.raise_signal(signal.SIGINT)

@@ -34,11 +34,19 @@ def bench(workload: str, redis_url: str | None, **options: Any) -> None:
     """
     from dataflow.bench.experiment import bench as start
     from dataflow.cli.progress import Progress, said
+    from dataflow.engine.clusters import check_cluster
+    from dataflow.measure.tables import check_results
+    from dataflow.memo.connect import check_server
     from dataflow.report import build
     from dataflow.report.terminal import print_summary
     from dataflow.workload import load_workload
 
     loaded = load_workload(workload)
+    # What is cheap to find out comes first: generating and warming up take a while.
+    check_cluster(options["cluster"], options["workers"])
+    if redis_url:
+        check_server(redis_url)
+    check_results(options["results"])
     with Progress("trials") as bar:
         folder = start(
             loaded,

@@ -161,7 +161,8 @@ def follow(running: Run, output: str, strict: bool) -> int:
                 progress.advance(bad=outcome.status != "ok", total=running.to_do)
         except KeyboardInterrupt:
             running.close()
-            click.echo(f"interrupted: {running.committed} documents are committed in {output}.", err=True)
+            kept = f"{running.committed} documents are committed in {output}"
+            click.echo(f"interrupted: {kept if running.committed else 'nothing was committed'}.", err=True)
             raise
     summary = running.summary
     for note in notes[known:]:

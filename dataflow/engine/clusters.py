@@ -15,6 +15,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from dataflow.errors import ClusterError, one_line
 from dataflow.places import known_files, resource_file
@@ -26,6 +27,11 @@ __all__ = ["ClusterSpec", "OpenCluster", "check_cluster", "cluster_names", "load
 
 _ADDRESSES = ("tcp://", "tls://", "ws://", "wss://", "ucx://", "inproc://")
 _PATIENCE_SECONDS = 30.0
+_NO_NANNY = (
+    "workers without a nanny aren't started again when a document ends them, and no time limit holds there: "
+    "start them with `dask worker --nanny`"
+)
+_ONE_MACHINE = ("distributed.LocalCluster", "distributed.deploy.subprocess.SubprocessCluster")
 _INTERRUPTS = "dataflow.engine.interrupts"
 
 
@@ -43,6 +49,10 @@ class ClusterSpec:
     def resolve(self, workers: int | None) -> dict[str, Any]:
         """The options with ``cores`` and ``workers`` filled in."""
         words = {"cores": usable_cores(), "workers": workers or usable_cores()}
+        if self.class_path in _ONE_MACHINE and words["workers"] > _most_workers():
+            raise ClusterError(
+                f"WORKERS={workers} is more than this machine can hold: {_most_workers()} at most."
+            )
         options = _fill(self.options, words)
         if workers is not None:
             if not self.workers_option:
@@ -60,12 +70,14 @@ class OpenCluster:
         name: as the user named it.
         dashboard_link: where to watch, or ``None``.
         local: all its processes are on this machine.
+        notes: what the user should know of it, a line each.
     """
 
     client: Client
     name: str
     dashboard_link: str | None
     local: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def slots(self) -> int:
@@ -78,6 +90,10 @@ def usable_cores() -> int:
     from dask.system import CPU_COUNT
 
     return int(CPU_COUNT)
+
+
+def _most_workers() -> int:
+    return max(64, 16 * usable_cores())
 
 
 def cluster_names() -> list[str]:
@@ -145,10 +161,12 @@ def open_cluster(name: Any, workers: int | None = None) -> Iterator[OpenCluster]
 def _describe(client: Client, name: str) -> OpenCluster:
     try:
         link = client.dashboard_link if client.scheduler_info().get("services", {}).get("dashboard") else None
-        hosts = {w["host"] for w in client.scheduler_info(n_workers=-1)["workers"].values()}
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
     except Exception as error:
         raise ClusterError(f"cluster {name} doesn't answer: {one_line(error)}") from error
-    return OpenCluster(client, name, link, hosts <= _own_addresses())
+    local = {w["host"] for w in workers} <= _own_addresses()
+    notes = () if all(w.get("nanny") for w in workers) else (_NO_NANNY,)
+    return OpenCluster(client, name, link, local, notes)
 
 
 def _own_addresses() -> set[str]:
@@ -179,6 +197,7 @@ def _connect(address: str, workers: int | None) -> Iterator[Client]:
                 "start `dask scheduler`, and check host and port."
             ) from error
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_quiet())
         stack.callback(_close, client)
         wanted = workers or 1
         try:
@@ -234,8 +253,21 @@ def check_cluster(name: Any, workers: int | None = None) -> None:
     """
     if workers is not None and workers < 1:
         raise ClusterError(f"WORKERS must be a whole number above 0, not {workers}.")
-    if isinstance(name, str) and name != "inline" and not _is_address(name):
+    if not isinstance(name, str | os.PathLike) or name == "inline":
+        return
+    name = os.fspath(name)
+    if not _is_address(name):
         load_cluster(name).resolve(workers)
+    elif name.startswith(("tcp://", "tls://")) and not _has_port(name):
+        raise ClusterError(f"{name} has no host and port: name both, such as tcp://127.0.0.1:8786.")
+
+
+def _has_port(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname and parts.port)
+    except ValueError:
+        return False
 
 
 def _is_address(name: str) -> bool:

@@ -16,6 +16,7 @@ from dataflow.outcome import FAILED, Outcome
 
 __all__ = ["Ladder", "Rescue"]
 
+_ALWAYS = "its worker died each time, around the sandbox process that it ran in"
 _PATIENCE = 20  # times that a batch may be lost with nobody to blame, before it is halved
 
 
@@ -49,16 +50,18 @@ class Ladder:
         if not self._bisect:
             return Rescue(outcomes=[quarantined(batch, i, "WorkerDied", reason) for i in range(len(batch))])
         if batch.isolated:  # the worker around the sandbox died: that was another's doing
+            if not self._again(batch, _PATIENCE):
+                return Rescue(
+                    outcomes=[quarantined(batch, i, "WorkerDied", _ALWAYS) for i in range(len(batch))]
+                )
             return Rescue([self._part(batch, range(len(batch)), isolated=True, begun=False)])
         suspects = self._suspects(batch)
         if suspects:
             rest = [i for i in range(len(batch)) if i not in suspects]
             batches = [self._part(batch, [i], isolated=True) for i in suspects]
             return Rescue(batches + ([self._part(batch, rest, begun=False)] if rest else []))
-        unlucky = self._unlucky.get(batch.positions[0], 0)
-        if unlucky < self._patience:
+        if self._again(batch, self._patience):
             # Nobody was at it: it waited on a worker that another batch ended.
-            self._unlucky[batch.positions[0]] = unlucky + 1
             return Rescue([self._part(batch, range(len(batch)), begun=False)])
         return Rescue(self._halves(batch))
 
@@ -68,6 +71,12 @@ class Ladder:
             return Rescue(self._halves(batch))
         outcomes = [quarantined(batch, i, error_type, reason) for i in range(len(batch))]
         return Rescue(outcomes=[_as_failed(o) for o in outcomes])
+
+    def _again(self, batch: Batch, patience: int) -> bool:
+        """Count one more loss that wasn't the batch's own doing, and say whether it may be tried again."""
+        losses = self._unlucky.get(batch.positions[0], 0)
+        self._unlucky[batch.positions[0]] = losses + 1
+        return losses < patience
 
     def _suspects(self, batch: Batch) -> list[int]:
         blamed = {b.position for b in read_blame(self._ledger, batch.number)} if self._ledger else set()

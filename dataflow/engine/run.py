@@ -22,6 +22,7 @@ from dataflow.engine.resume import forget_runs, resume_output
 from dataflow.engine.running import Run, Summary
 from dataflow.engine.stall import Stall
 from dataflow.engine.stream import Stream
+from dataflow.errors import OutputError
 from dataflow.graph.plan import Plan
 from dataflow.graph.scratch import scratch_folder
 from dataflow.graph.table import sink_for
@@ -138,6 +139,7 @@ def start(
         executor.start(plan)
         keeper = output.open(header(plan, documents.name, recorded), documents)
         undo.pop_all()
+        output.notes += opened.notes if opened else ()
         summary = Summary(uncacheable=why_not, notes=output.notes)
         stream = _stream(
             plan,
@@ -214,4 +216,6 @@ def _local_folder(output: str | os.PathLike[str] | None) -> str | None:
     if output is None:
         return None
     folder = os.fspath(output)
+    if not folder:
+        raise OutputError("output is an empty name: name a folder.")
     return folder if "://" in folder else str(Path(folder).expanduser().absolute())

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from dataflow.graph.guard import ask_for_stacks, innermost_line, read_running
+from dataflow.graph.guard import Note, ask_for_stacks, innermost_line, read_running
 from dataflow.graph.plan import Batch, Plan
 
-__all__ = ["STALL_SECONDS", "Stall", "StallWatch"]
+__all__ = ["STALL_SECONDS", "Stall", "StallWatch", "worked_on"]
 
 STALL_SECONDS = 30.0
 
@@ -81,12 +81,14 @@ class StallWatch:
             ask_for_stacks(ledger)
             return
         self._told = True
-        documents = {
-            (b.number, p): d.url for b in live for p, d in zip(b.positions, b.documents, strict=True)
-        }
-        for note in read_running(ledger):
-            url = documents.get((note.batch, note.position))
-            if url is not None:
-                line = innermost_line(note.stack)
-                name = self._plan.pipeline.stages[note.stage].name if note.stage >= 0 else "read"
-                self._tell(Stall(url, name, note.worker, note.seconds, line, note.limit_seconds))
+        for url, note in worked_on(ledger, live):
+            line = innermost_line(note.stack)
+            name = self._plan.pipeline.stages[note.stage].name if note.stage >= 0 else "read"
+            self._tell(Stall(url, name, note.worker, note.seconds, line, note.limit_seconds))
+
+
+def worked_on(ledger: str | None, live: Iterable[Batch]) -> list[tuple[str, Note]]:
+    """The documents of batches in flight that some worker is at, or was at when it died, with its note."""
+    documents = {(b.number, p): d.url for b in live for p, d in zip(b.positions, b.documents, strict=True)}
+    notes = read_running(ledger) if ledger else []
+    return [(documents[n.batch, n.position], n) for n in notes if (n.batch, n.position) in documents]

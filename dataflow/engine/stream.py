@@ -11,8 +11,8 @@ from dataflow.engine.batches import Batcher
 from dataflow.engine.executors import Done, Executor
 from dataflow.engine.ladder import Ladder, Rescue
 from dataflow.engine.output import Keeper
-from dataflow.engine.stall import Stall, StallWatch
-from dataflow.errors import DocumentError, OutputError, one_line
+from dataflow.engine.stall import Stall, StallWatch, worked_on
+from dataflow.errors import ClusterError, DataflowError, DocumentError, OutputError, one_line
 from dataflow.graph.build import GraphKey, build
 from dataflow.graph.plan import Batch, Plan
 from dataflow.graph.table import write_part
@@ -82,7 +82,7 @@ class Stream:
     def _outcomes(self) -> Iterator[Outcome]:
         self._refill()
         while self._live:
-            ended = self._executor.wait()
+            ended = self._wait()
             if not ended:
                 self._stall.idle(self._live.values())
                 continue
@@ -90,6 +90,18 @@ class Stream:
             self._refill()
             yield from outcomes
             self._stall.moved()  # only now: a consumer that takes its time is no standstill
+            self._refill()  # what was held back for an earlier document may have gone out by now
+        if self._again or not (self._ended or self._stop.is_set()):
+            raise DataflowError("the run ended before its corpus did: please report this, with the command.")
+
+    def _wait(self) -> list[Done]:
+        try:
+            return self._executor.wait()
+        except ClusterError as error:
+            at = sorted({url for url, _ in worked_on(self._plan.ledger, self._live.values())})
+            if not at:
+                raise
+            raise ClusterError(f"{error} Its workers were last at {', '.join(at[:4])}.") from error
 
     def _in_order(self, outcome: Outcome) -> Iterator[Outcome]:
         self._held[outcome.position] = outcome
@@ -99,7 +111,8 @@ class Stream:
     def _refill(self) -> None:
         """Submit batches up to the window, all in one message."""
         graphs = []
-        while len(self._live) < self._window() and len(self._held) < _MOST_HELD:
+        # What is run again goes in however many are held: they may be waiting for just that.
+        while len(self._live) < self._window() and (self._again or len(self._held) < _MOST_HELD):
             batch = self._next_batch()
             if batch is None:
                 break

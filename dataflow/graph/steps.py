@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from asyncio import CancelledError
 from collections.abc import Iterator
@@ -66,7 +67,9 @@ def _guarded(
     try:
         with note:
             yield
-    except (Exception, SystemExit) as error:  # a parser that calls sys.exit() is a bad parser, no bad run
+    except BaseException as error:  # a parser that calls sys.exit() is a bad parser, no bad run
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise  # that one is the user's: on a worker, documents are never on the main thread
         item.fail(type(error).__name__, one_line(error))
         item.lasting = isinstance(error, lasting) and not isinstance(error, _NEVER_LASTING)
     finally:

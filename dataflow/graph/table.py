@@ -136,7 +136,7 @@ def fits(sink: Sink, value: Any) -> str | None:
     try:
         for (_, kind, _), column in zip(sink.columns, _value_columns(sink, [value]), strict=True):
             pa.array(column, type=_arrow(kind))
-    except (TypeError, ValueError, AttributeError, pa.ArrowException, UnicodeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError, pa.ArrowException) as error:
         return " ".join(f"the value doesn't fit the last stage's return annotation: {error}".split())
     return None
 

@@ -24,7 +24,16 @@ from dataflow.measure.schemas import TABLES, schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TABLES", "ResultsFolder", "latest", "read_results", "read_run", "schema", "write_text"]
+__all__ = [
+    "TABLES",
+    "ResultsFolder",
+    "check_results",
+    "latest",
+    "read_results",
+    "read_run",
+    "schema",
+    "write_text",
+]
 
 _ROW_GROUP = 32_768
 # trials last: whoever sees a trial there finds its rows in the other tables.
@@ -169,6 +178,23 @@ def latest(root: str | os.PathLike[str] = "results") -> Path:
         raise ResultsError(f"{Path(root)} holds no run yet: `dataflow bench` makes one.")
     # A name begins with the time in seconds; within one second the folder's own time decides.
     return max(found, key=lambda path: (path.name.partition("-")[0], path.stat().st_mtime_ns))
+
+
+def check_results(root: str | os.PathLike[str]) -> None:
+    """Find out whether runs can be written below a folder, which is made if it isn't there.
+
+    Raises:
+        ResultsError: they can't.
+    """
+    try:
+        Path(root).mkdir(parents=True, exist_ok=True)
+        writable = os.access(root, os.W_OK | os.X_OK)
+    except OSError as error:
+        raise ResultsError(
+            f"results can't be written to {root}: {one_line(error)}. Name another folder."
+        ) from error
+    if not writable:
+        raise ResultsError(f"results can't be written to {root}: it is read-only. Name another folder.")
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -113,6 +113,9 @@ def test_a_cluster_that_was_started_by_hand_is_used_and_left_running(scheduler, 
         ("local", -2, "WORKERS must be a whole number above 0"),
         ("tcp://127.0.0.1:1", None, "no scheduler answers at tcp://127.0.0.1:1"),
         ("nope/scheduler.json", None, "doesn't exist"),
+        ("tcp://127.0.0.1", None, "has no host and port"),
+        ("tcp://", None, "has no host and port"),
+        ("threads", 100_000, "more than this machine can hold"),
     ],
 )
 def test_a_mistake_is_one_clear_line(name, workers, says):

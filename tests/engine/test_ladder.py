@@ -55,6 +55,15 @@ def test_an_isolated_document_whose_worker_died_is_isolated_again():
     assert again.attempts == (0,)
 
 
+def test_an_isolated_document_whose_worker_dies_each_time_is_quarantined_in_the_end():
+    chosen, lost, rounds = ladder(), batch(1, isolated=True), 0
+    while (rescue := chosen.lost(lost, "died")).batches:
+        (lost,) = rescue.batches
+        rounds += 1
+        assert rounds < 100
+    assert [o.status for o in rescue.outcomes] == ["quarantined"]
+
+
 def test_without_bisection_a_lost_batch_is_quarantined_whole():
     rescue = ladder(bisect=False).lost(batch(3), "its worker died")
     assert [(o.status, o.error) for o in rescue.outcomes] == [("quarantined", "its worker died")] * 3

@@ -21,16 +21,20 @@ def test_outcomes_are_streamed_with_their_values(cluster, words, write_corpus):
 
 
 def test_with_an_output_pandas_reads_one_row_a_document(cluster, words, write_corpus, tmp_path):
-    folder = write_corpus(*TEXTS, "BAD x", "EXIT x")
+    folder = write_corpus(*TEXTS, "BAD x", "EXIT x", "INTERRUPT x")
     with run(
         words.pipeline, folder, cluster=cluster.client, output=tmp_path / "out", batching="fixed:7"
     ) as running:
         assert all(o.value is None for o in running)
-        assert running.summary.documents == {"ok": 200, "failed": 2}
-        assert running.total == 202
+        assert running.summary.documents == {"ok": 200, "failed": 3}
+        assert running.total == 203
     table = pd.read_parquet(tmp_path / "out")
-    assert len(table) == table.document.nunique() == 202
-    assert table[table.status == "failed"].error_type.tolist() == ["DocumentError", "SystemExit"]
+    assert len(table) == table.document.nunique() == 203
+    assert table[table.status == "failed"].error_type.tolist() == [
+        "DocumentError",
+        "SystemExit",
+        "KeyboardInterrupt",
+    ]
     assert {p.name for p in (tmp_path / "out").iterdir() if not p.name.startswith("part-")} == {"_dataflow"}
 
 

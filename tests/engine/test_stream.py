@@ -128,3 +128,31 @@ def test_the_inline_executor_runs_when_it_is_waited_for():
     outcomes = list(Stream(plan, batcher_for(chosen, documents(3), 1, lambda url: b"abc"), executor))
     assert [o.value for o in outcomes] == [3, 3, 3]
     executor.close()
+
+
+class SlowFirst(FakeExecutor):
+    """The first batch comes last of all that is in flight, and only when nothing else is left."""
+
+    def wait(self):
+        key, graph = self.live.pop(1 if len(self.live) > 1 else 0)
+        return [Done(key, self.result(graph))]
+
+
+def test_in_order_nothing_is_lost_behind_a_slow_first_document(monkeypatch):
+    monkeypatch.setattr("dataflow.engine.stream._MOST_HELD", 8)
+    outcomes = list(stream(SlowFirst(), documents(200), collect="ordered"))
+    assert [o.position for o in outcomes] == list(range(200))
+
+
+def test_in_order_a_lost_first_batch_is_run_again_however_many_are_held(monkeypatch):
+    monkeypatch.setattr("dataflow.engine.stream._MOST_HELD", 8)
+
+    class LosesFirst(SlowFirst):
+        def wait(self):
+            if len(self.live) == 1 and not self.error:
+                self.error = True
+                return [Done(self.live.pop(0)[0], error=TypeError("no"))]
+            return super().wait()
+
+    outcomes = list(stream(LosesFirst(), documents(200), collect="ordered"))
+    assert [o.position for o in outcomes] == list(range(200))

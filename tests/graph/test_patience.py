@@ -33,7 +33,8 @@ def test_an_error_that_does_not_pass_is_raised_after_three_attempts():
 
 
 @pytest.mark.parametrize(
-    "error", [FileNotFoundError(2, "none"), PermissionError(13, "no"), OSError(errno.ENOSPC, "full"), ValueError()]
+    "error",
+    [FileNotFoundError(2, "none"), PermissionError(13, "no"), OSError(errno.ENOSPC, "full"), ValueError()],
 )
 def test_what_is_missing_forbidden_full_or_wrong_is_not_tried_again(error):
     action = Action(1, error)

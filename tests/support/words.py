@@ -12,6 +12,8 @@ def misfortune(word: bytes) -> None:
     """Do what a bad document does to its parser."""
     if word == b"BAD":
         raise DocumentError("this one is bad")
+    if word == b"INTERRUPT":
+        raise KeyboardInterrupt
     if word == b"EXIT":
         raise SystemExit(3)
     if word == b"DIE":
