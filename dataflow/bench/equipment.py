@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dataflow.bench.baselines import Processes
-from dataflow.bench.suites import ENGINE, GIVEN, Arm
+from dataflow.bench.suites import ENGINE, GIVEN, SERVED, Arm
 from dataflow.engine.clusters import ClusterSpec, OpenCluster, load_cluster, open_cluster, usable_cores
 from dataflow.errors import CacheError, one_line
 from dataflow.workload import Workload
@@ -89,7 +89,7 @@ def open_equipment(
         ClusterError, CacheError: what the user asked for can't be opened.
     """
     with contextlib.ExitStack() as stack:
-        wants_redis = any(arm.strategy.cache == "redis" for arm in arms)
+        wants_redis = any(arm.strategy.cache in SERVED for arm in arms)
         # First what is quick to fail: a server that the user named has to be there.
         server = _named_server(stack, redis_url or os.environ.get("REDIS_URL")) if wants_redis else None
         clusters: dict[str, OpenCluster] = {}

@@ -18,7 +18,7 @@ from dataflow.bench.budget import Progress, blocks_that_fit
 from dataflow.bench.equipment import open_equipment
 from dataflow.bench.material import find_material
 from dataflow.bench.pictures import PICTURED
-from dataflow.bench.preparation import prepare
+from dataflow.bench.preparation import edited_copy, prepare
 from dataflow.bench.rig import OpenRig, Rig
 from dataflow.bench.suites import Arm, Suite, suite_arms
 from dataflow.errors import one_line
@@ -84,8 +84,9 @@ def bench(
         equipment = stack.enter_context(open_equipment(workload, arms, cluster, workers, redis_url, say))
         limit = None if documents is not None else plan.corpus_seconds
         prepared = prepare(workload, material, equipment, seconds=limit, scratch=scratch, say=say)
+        edited = edited_copy(plan, workload, prepared, equipment, scratch, say) if plan.edits else None
         folder = ResultsFolder.create(results, workload.name, shown)
-        rig = OpenRig(workload, equipment, prepared, scratch)
+        rig = OpenRig(workload, equipment, prepared, scratch, edited)
         experiment = Experiment(rig, plan, arms, folder, seed=seed, say=say, progress=progress)
         experiment.run(blocks, max_seconds)
     return folder.path

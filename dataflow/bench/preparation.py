@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dataflow.bench.baselines import PoolSubject, SerialSubject, tuned_chunksize
+from dataflow.bench.edits import EditedCorpus
 from dataflow.bench.equipment import Equipment
 from dataflow.bench.material import Material, cut_to_time, warm_up_documents
-from dataflow.bench.suites import POOL, SERIAL
+from dataflow.bench.suites import POOL, SERIAL, Suite
+from dataflow.document import Document
+from dataflow.errors import ClusterError
 from dataflow.measure.subject import EngineSubject
 from dataflow.measure.trial import Reference, TrialRecords, run_trial
 from dataflow.strategy import Strategy
 from dataflow.workload import Workload
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "edited_copy", "prepare"]
 
 _WARM_UP_DOCUMENTS = 48
 
@@ -61,7 +64,7 @@ def prepare(
     say("warming up the plain loop, whose output is the reference")
     if seconds is not None:
         material = cut_to_time(material, equipment.serial, seconds, scratch / "scout", say)
-    reference, serial = _reference(material, equipment, scratch)
+    reference, serial = _reference(material.documents, equipment, scratch)
     say("warming up the pool, and tuning its chunk size")
     chunksize, pool = _chunksize(material, equipment, scratch)
     say("warming up the clusters")
@@ -72,14 +75,43 @@ def prepare(
     return Prepared(material, reference, failed, chunksize, uncacheable)
 
 
+def edited_copy(
+    suite: Suite,
+    workload: Workload,
+    prepared: Prepared,
+    equipment: Equipment,
+    scratch: Path,
+    say: Callable[[str], None],
+) -> EditedCorpus:
+    """The copy of the documents that the suite's phases edit, with the plain loop's output in each.
+
+    Raises:
+        ClusterError: workers on other machines would not see the copy.
+        OutputError: it can't be written.
+    """
+    if not all(cluster.local for cluster in equipment.clusters.values()):
+        raise ClusterError(
+            f"suite {suite.name} edits a copy of the corpus, which workers on other machines can't see: "
+            "take a cluster on this one."
+        )
+
+    def oracle(documents: Sequence[Document]) -> Reference | None:
+        if prepared.reference is None:
+            return None
+        return _reference(documents, equipment, scratch)[0]
+
+    say("copying the documents, and running the plain loop over each of the copy's states")
+    return EditedCorpus(workload.pipeline, prepared.material, suite.phases, scratch / "edited", oracle)
+
+
 def _reference(
-    material: Material, equipment: Equipment, scratch: Path
+    documents: Sequence[Document], equipment: Equipment, scratch: Path
 ) -> tuple[Reference | None, TrialRecords | None]:
     """The plain loop's output and CPU seconds: of two runs the fewer, since noise only ever adds."""
     cpu_seconds: list[float] = []
     for _ in range(2):
         subject = SerialSubject(equipment.serial)
-        records = run_trial(subject, material.documents, {"trial": 0}, scratch=scratch)
+        records = run_trial(subject, documents, {"trial": 0}, scratch=scratch)
         if records.output is None:
             return None, records
         cpu_seconds.append(sum(row["cpu_seconds"] for row in records.tables["batches"]))

@@ -5,17 +5,20 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from dataflow.bench.baselines import PoolSubject, SerialSubject
+from dataflow.bench.edits import EditedCorpus, Turn
 from dataflow.bench.equipment import Equipment
 from dataflow.bench.pictures import performance_page
 from dataflow.bench.preparation import Prepared
-from dataflow.bench.suites import ENGINE, POOL, SERIAL, Arm
+from dataflow.bench.suites import ENGINE, POOL, SERIAL, SERVED, Arm
+from dataflow.measure.digests import Output
 from dataflow.measure.subject import EngineSubject, Subject
 from dataflow.measure.trial import TrialRecords, run_trial
+from dataflow.pipeline import Pipeline
 from dataflow.workload import Workload
 
 __all__ = ["OpenRig", "Rig"]
@@ -55,12 +58,15 @@ class OpenRig:
         equipment: what it is run on.
         prepared: the documents, and what has to come out.
         scratch: for outputs that are thrown away.
+        edited: the copy that the suite's phases edit; ``None`` where they edit nothing.
     """
 
     workload: Workload
     equipment: Equipment
     prepared: Prepared
     scratch: Path
+    edited: EditedCorpus | None = None
+    _last: dict[str, Output] = field(default_factory=dict)
 
     def can_run(self, arm: Arm) -> bool:
         """Whether all that the arm needs is there."""
@@ -68,16 +74,38 @@ class OpenRig:
             return self.prepared.reference is not None
         if arm.kind == POOL:
             return self.prepared.chunksize is not None
-        if arm.strategy.cache == "redis" and self.equipment.redis is None:
+        if arm.strategy.cache in SERVED and self.equipment.redis is None:
             return False
         return arm.strategy.cache == "none" or self.prepared.uncacheable is None
 
     def trial(self, arm: Arm, namespace: str, row: Mapping[str, Any]) -> TrialRecords:
         """Run one trial."""
-        documents, reference = self.prepared.material.documents, self.prepared.reference
-        return run_trial(
-            self._subject(arm, namespace), documents, row, scratch=self.scratch, reference=reference
+        phase = str(row.get("phase") or "")
+        turn = self._turn(arm, namespace, phase)
+        found = run_trial(
+            self._subject(arm, namespace, turn.pipeline),
+            turn.documents,
+            row,
+            scratch=self.scratch,
+            reference=turn.reference,
+            before=self._last.pop(namespace, None) if phase else None,
         )
+        if phase and found.output is not None:
+            self._last.clear()
+            self._last[namespace] = found.output
+        return found
+
+    def _turn(self, arm: Arm, namespace: str, phase: str) -> Turn:
+        """What the phase runs on, once its edit was made."""
+        if self.edited is None:
+            prepared = self.prepared
+            return Turn(prepared.material.documents, self.workload.pipeline, prepared.reference)
+        tag, url = arm.strategy.fresh.tag, self.equipment.redis_url
+        if phase == "tag" and tag is not None and url is not None:
+            from dataflow.memo.admin import invalidate_tag
+
+            invalidate_tag(url, tag, namespace)
+        return self.edited.enter(phase)
 
     def forget(self, arm: Arm, namespace: str) -> None:
         """Empty what the arm cached: in the workers, and on the server under its own keys alone."""
@@ -85,12 +113,12 @@ class OpenRig:
         from dataflow.memo.spec import close_memos
 
         self.equipment.clusters[arm.cluster].client.run(close_memos)
-        if arm.strategy.cache == "redis" and self.equipment.redis_url:
+        if arm.strategy.cache in SERVED and self.equipment.redis_url:
             clear_namespace(self.equipment.redis_url, namespace)
 
     def page(self, arm: Arm, namespace: str, folder: Path) -> None:
         """Leave Dask's performance report of one more trial in ``folder``."""
-        subject = self._subject(arm, namespace)
+        subject = self._subject(arm, namespace, self.workload.pipeline)
         client = self.equipment.clusters[arm.cluster].client
         output = Path(tempfile.mkdtemp(prefix="page-", dir=self.scratch))
         try:
@@ -109,6 +137,7 @@ class OpenRig:
         return found | {
             "cluster": self.equipment.clusters[arm.cluster].name,
             "cache": chosen.cache,
+            "freshness": chosen.freshness,
             "batching": chosen.batching,
             "collect": chosen.collect,
             "fuse": chosen.fuse,
@@ -132,14 +161,14 @@ class OpenRig:
             "uncacheable": self.prepared.uncacheable,
         }
 
-    def _subject(self, arm: Arm, namespace: str) -> Subject:
+    def _subject(self, arm: Arm, namespace: str, pipeline: Pipeline) -> Subject:
         if arm.kind == SERIAL:
             return SerialSubject(self.equipment.serial)
         if arm.kind == POOL:
             assert self.prepared.chunksize is not None
             return PoolSubject(self.equipment.pool, self.prepared.chunksize)
         return EngineSubject(
-            self.workload.pipeline,
+            pipeline,
             arm.strategy,
             self.equipment.clusters[arm.cluster].client,
             redis_url=self.equipment.redis_url,

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dataflow.errors import StrategyError
 from dataflow.strategy import Strategy
 
-__all__ = ["GIVEN", "SUITES", "Arm", "Suite", "suite_arms"]
+__all__ = ["GIVEN", "SERVED", "SUITES", "Arm", "Suite", "suite_arms"]
 
 #: The cluster that the user asked for.
 GIVEN = "given"
 
 ENGINE, SERIAL, POOL = "engine", "serial", "pool"
+
+COLD_AND_WARM = ("cold", "warm")
+
+#: Levels of the factor cache that need a server.
+SERVED = ("redis", "tiered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class Arm:
         cluster: where: a cluster's name, or ``given``.
         strategy: how.
         twin: it is the base once more, to see how far two equal arms differ.
+        turns: the suite's phases, which an arm with a cache goes through.
     """
 
     name: str
@@ -38,11 +44,12 @@ class Arm:
     cluster: str
     strategy: Strategy
     twin: bool = False
+    turns: tuple[str, ...] = COLD_AND_WARM
 
     @property
     def phases(self) -> tuple[str, ...]:
-        """What is measured in turn: an arm with a cache is first cold and then warm."""
-        return ("cold", "warm") if self.kind == ENGINE and self.strategy.cache != "none" else ("",)
+        """What is measured in turn: an arm with a cache is first cold, then warm, and then what the suite says."""
+        return self.turns if self.kind == ENGINE and self.strategy.cache != "none" else ("",)
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,9 @@ class Suite:
         most_blocks: more are never run, unless asked for.
         seconds: what all blocks together may take.
         corpus_seconds: how much work of one core a corpus of the user's own is cut down to.
+        phases: what an arm with a cache goes through; those after cold and warm are named in
+            :data:`dataflow.bench.edits.EDITS`, and run on a copy of the documents.
+        base: choices of the base's strategy that differ from the default.
     """
 
     name: str
@@ -66,6 +76,13 @@ class Suite:
     most_blocks: int
     seconds: float
     corpus_seconds: float
+    phases: tuple[str, ...] = COLD_AND_WARM
+    base: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def edits(self) -> bool:
+        """Whether its phases change documents, code or tags."""
+        return self.phases != COLD_AND_WARM
 
 
 SUITES: dict[str, Suite] = {
@@ -86,6 +103,28 @@ SUITES: dict[str, Suite] = {
             seconds=130.0,
             corpus_seconds=4.0,
         ),
+        Suite(
+            name="caching",
+            description="what each cache is worth: cold, warm, and with a tenth of the documents changed",
+            levels={"cache": ("none", "lru", "redis", "tiered")},
+            least_blocks=2,
+            most_blocks=6,
+            seconds=130.0,
+            corpus_seconds=4.0,
+            phases=("cold", "warm", "churn"),
+        ),
+        Suite(
+            name="invalidation",
+            description="what each freshness serves and recomputes after edits of content, time, tag and code",
+            levels={"freshness": ("content", "stat", "ttl:3600", "tag:bench")},
+            least_blocks=2,
+            most_blocks=6,
+            seconds=130.0,
+            corpus_seconds=4.0,
+            # The hidden edit comes before the tag: what the tag's end mends shows in its phase.
+            phases=("cold", "warm", "content", "mtime", "hidden", "tag", "code"),
+            base={"cache": "tiered"},
+        ),
     )
 }
 
@@ -103,9 +142,9 @@ def suite_arms(name: str, overrides: Mapping[str, Any] | None = None) -> tuple[S
     if name not in SUITES:
         raise StrategyError(f"no suite is called {name!r}; there are {', '.join(sorted(SUITES))}.")
     suite = SUITES[name]
-    strategy = Strategy().replace(**(overrides or {}))
-    base = Arm("base", "", "", ENGINE, GIVEN, strategy)
-    twin = Arm("twin", "twin", "base", ENGINE, GIVEN, strategy, twin=True)
+    strategy = Strategy().replace(**{**suite.base, **(overrides or {})})
+    base = Arm("base", "", "", ENGINE, GIVEN, strategy, turns=suite.phases)
+    twin = replace(base, name="twin", factor="twin", level="base", twin=True)
     varied = [
         arm
         for factor, levels in suite.levels.items()
@@ -121,6 +160,10 @@ def _varied(base: Arm, factor: str, level: str | bool) -> Arm | None:
     shown = {True: "on", False: "off"}.get(level, str(level)) if isinstance(level, bool) else str(level)
     name = f"{factor}={shown}"
     if factor == "cluster":
-        return None if level == GIVEN else Arm(name, factor, shown, ENGINE, str(level), base.strategy)
+        if level == GIVEN:
+            return None
+        return replace(base, name=name, factor=factor, level=shown, cluster=str(level))
     strategy = base.strategy.replace(**{factor: level})
-    return None if strategy == base.strategy else Arm(name, factor, shown, ENGINE, GIVEN, strategy)
+    if strategy == base.strategy:
+        return None
+    return replace(base, name=name, factor=factor, level=shown, strategy=strategy)

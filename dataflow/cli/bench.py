@@ -15,7 +15,9 @@ from dataflow.cli.options import corpus_options, place_options
 )
 @corpus_options
 @place_options
-@click.option("--suite", default="quick", show_default=True, help="Which experiments: quick.")
+@click.option(
+    "--suite", default="quick", show_default=True, help="Which experiments: quick, caching or invalidation."
+)
 @click.option(
     "--blocks",
     type=click.IntRange(min=1),

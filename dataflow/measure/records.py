@@ -77,6 +77,7 @@ def records(
     output: Output,
     samples: list[Sample],
     reference: Reference | None,
+    before: Output | None = None,
 ) -> TrialRecords:
     """The rows of a trial that came to its end; ``row`` holds what is known of it already."""
     seconds_by_node = _sum(b.node_seconds for b in execution.batches)
@@ -84,6 +85,8 @@ def records(
     row.update(_times(subject, execution, samples, seconds_by_node))
     row.update(_cache(row, execution, seconds_by_node))
     row.update(_against(reference, row, subject, execution, output))
+    if before is not None and row.get("cache") not in (None, "none"):
+        row["recomputed"] = _recomputed(execution, output, before)
     tables = {
         "batches": [_batch_row(row, b, execution.started) for b in execution.batches],
         "documents": _document_rows(row, execution, output),
@@ -162,10 +165,16 @@ def _against(
     if row.get("hit_rate") is not None:
         cached = [o.position for o in execution.outcomes if o.cache]
         found["stale"] = sum(output.rows.get(p) != reference.output.rows.get(p) for p in cached)
-    if row.get("phase") != "warm":  # what is answered from a cache has no such limit
+    if row.get("phase") in (None, "", "cold"):  # what is answered from a cache has no such limit
         found["ideal_seconds"] = reference.cpu_seconds / subject.threads
         found["efficiency"] = found["ideal_seconds"] / row["wall_seconds"]
     return found
+
+
+def _recomputed(execution: Execution, output: Output, before: Output) -> int:
+    """Documents that were computed, only to come to the result that the arm had in the phase before."""
+    computed = (o.position for o in execution.outcomes if not o.cache and o.status == OK)
+    return sum(p in before.rows and output.rows.get(p) == before.rows[p] for p in computed)
 
 
 def _batch_row(row: Mapping[str, Any], batch: BatchResult, started: float) -> dict[str, Any]:

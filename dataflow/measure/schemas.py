@@ -47,13 +47,14 @@ scenario | string | name | single, batch or mixed
 strategy | string | name | the arm: base, twin, factor=level, serial or pool
 factor | string | name | what the arm varies against base; twin, baseline, or empty for base
 level | string | name | the factor's level
-phase | string | name | cold or warm, for arms with a cache; otherwise empty
+phase | string | name | for arms with a cache: cold, warm, or what was edited before it; otherwise empty
 block | int64 | number | the block, from 0; arms are compared within blocks
 position | int64 | number | the trial's place in its block's random order, from 0
 cluster | string | name | the cluster, or the baseline's name
 workers | int64 | workers | worker processes; 1 where all threads share one process
 threads | int64 | threads | worker threads, over all workers
 cache | string | name | level of the factor cache
+freshness | string | name | level of the factor freshness
 batching | string | name | level of the factor batching
 collect | string | name | level of the factor collect
 fuse | bool | boolean | true: one Dask task a batch
@@ -77,7 +78,8 @@ hit_rate | float64 | fraction | hits / (hits + misses); null without a cache
 hits_lru | int64 | lookups | hits in the worker's memory
 hits_redis | int64 | lookups | hits in Redis
 seconds_saved | float64 | seconds | compute seconds that hits spared, less those spent in lookups and stores
-stale | int64 | documents | results that differ from an uncached run's; null where not checked
+stale | int64 | documents | cached results that differ from an uncached run's; null where not checked
+recomputed | int64 | documents | computed in vain: to the result that the arm had in the phase before; null if not known
 batches | int64 | batches | batches run
 batch_documents_mean | float64 | documents | documents / batches
 peak_rss_bytes | int64 | bytes | highest sum of resident memory over all processes but Redis

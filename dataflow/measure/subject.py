@@ -71,7 +71,7 @@ class EngineSubject:
         pipeline: what to do.
         strategy: how.
         client: where; connected, and left open. ``None`` runs it in this very process.
-        redis_url: the server for ``cache="redis"``.
+        redis_url: the server for ``cache="redis"`` and ``"tiered"``.
         namespace: the beginning of the cache's keys: a new one for a cold trial.
         search_path: folders that workers need on ``sys.path``.
     """
@@ -97,7 +97,7 @@ class EngineSubject:
             "namespace": namespace,
             "search_path": tuple(search_path),
         }
-        self._samples_redis = strategy.cache == "redis" and redis_url is not None
+        self._samples_redis = strategy.cache in ("redis", "tiered") and redis_url is not None
 
     def execute(self, documents: Sequence[Document], folder: Path) -> Execution:
         """Run it, and drain its outcomes."""

@@ -14,7 +14,7 @@ from typing import Any
 from dataflow.document import Document
 from dataflow.errors import one_line
 from dataflow.measure.covariates import Watch
-from dataflow.measure.digests import read_output
+from dataflow.measure.digests import Output, read_output
 from dataflow.measure.probes import Probe
 from dataflow.measure.records import Reference, TrialRecords, records, resource_rows
 from dataflow.measure.resources import Sample
@@ -32,6 +32,7 @@ def run_trial(
     *,
     scratch: Path,
     reference: Reference | None = None,
+    before: Output | None = None,
 ) -> TrialRecords:
     """Run one trial.
 
@@ -44,6 +45,7 @@ def run_trial(
         design: columns of the trial's row that are known beforehand; ``trial`` at least.
         scratch: a folder for the output.
         reference: the plain loop's, to compare with.
+        before: what the arm put out in the phase before, with the same cache.
 
     Returns:
         The records. A trial that raises has the message in ``error``, and nothing measured.
@@ -58,7 +60,7 @@ def run_trial(
             execution = subject.execute(documents, folder / "output")
         row.update(_covariates(watch))
         output = read_output(folder / "output", execution.parts)
-        return records(row, subject, execution, output, samples, reference)
+        return records(row, subject, execution, output, samples, reference, before)
     except Exception as error:
         _logger.info("trial %s failed", row["trial"], exc_info=True)
         row.update(_covariates(watch), error=f"{type(error).__name__}: {one_line(error)}")

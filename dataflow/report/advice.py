@@ -12,6 +12,19 @@ __all__ = ["Advice", "advice"]
 
 _TOLERANCE = 1e-9
 
+#: What each phase asks, in the order of the answers.
+_QUESTIONS = {
+    "": "Documents seen for the first time",
+    "cold": "Documents seen for the first time",
+    "warm": "The same documents again",
+    "churn": "The same documents, a tenth of them changed",
+    "content": "After the content of a tenth changed",
+    "mtime": "After a tenth was touched",
+    "hidden": "After a tenth changed with its size and time put back",
+    "tag": "After the tag was invalidated",
+    "code": "After the last stage changed",
+}
+
 
 @dataclass(frozen=True)
 class Advice:
@@ -42,13 +55,16 @@ def advice(arms: Sequence[Arm]) -> list[Advice]:
     for group, members in groups.items():
         where = f" ({group.label})" if len(groups) > 1 else ""
         noise = next((_noise(arm) for arm in members if arm.twin and arm.ratios), "")
-        first = [arm for arm in members if arm.phase != "warm"]
-        again = [arm for arm in members if arm.phase == "warm"]
-        if first:
-            given.append(_advise(f"Documents seen for the first time{where}", first, noise))
-        if again:
-            given.append(_advise(f"The same documents again{where}", again, noise))
+        asked: dict[str, list[Arm]] = {}
+        for arm in sorted(members, key=_order):
+            asked.setdefault(_QUESTIONS.get(arm.phase, f"After {arm.phase}"), []).append(arm)
+        given += [_advise(f"{question}{where}", found, noise) for question, found in asked.items()]
     return given
+
+
+def _order(arm: Arm) -> int:
+    phases = list(_QUESTIONS)
+    return phases.index(arm.phase) if arm.phase in phases else len(phases)
 
 
 def _advise(question: str, arms: Sequence[Arm], noise: str) -> Advice:

@@ -85,7 +85,10 @@ def _against_batch(arms: Sequence[Arm], value: Value, axis: str) -> Picture | No
 
 def cache(results: Results) -> Section:
     """Cold against warm, hits, and the time they saved."""
-    lead = "Cold: the cache is empty. Warm: the same documents. Time saved is net of lookups and stores."
+    lead = (
+        "Cold: the cache is empty. Warm: the same documents. Other phases: after that edit. Time saved is net of "
+        "lookups and stores. Stale: differs from a run with no cache. Recomputed: in vain, to what it was before."
+    )
     section = Section("cache", "Cache", lead)
     columns = (
         "strategy",
@@ -96,6 +99,7 @@ def cache(results: Results) -> Section:
         "net time saved",
         "Redis peak",
         "stale",
+        "recomputed",
     )
     for name, arms in by_group(results.arms):
         cached = [arm for arm in arms if arm.hit_rate is not None]
@@ -119,12 +123,17 @@ def _cold_and_warm(arms: Sequence[Arm]) -> list[tuple[str, float, float]]:
 
 
 def _cache_row(arm: Arm) -> list[str]:
-    known = [row["stale"] for row in arm.trials if row.get("stale") is not None]
     return [
         arm.label, percent(arm.hit_rate), f"{arm.total('hits_lru'):,.0f}", f"{arm.total('hits_redis'):,.0f}",
         amount(arm.documents_per_second), seconds(arm.median("seconds_saved")),
-        megabytes(arm.median("redis_peak_bytes")), f"{sum(known):,}" if known else "not checked",
+        megabytes(arm.median("redis_peak_bytes")), _checked(arm, "stale"),
+        _checked(arm, "recomputed"),
     ]  # fmt: skip
+
+
+def _checked(arm: Arm, column: str) -> str:
+    known = [row[column] for row in arm.trials if row.get(column) is not None]
+    return f"{sum(known):,}" if known else "not checked"
 
 
 def worker_time(results: Results) -> Section:

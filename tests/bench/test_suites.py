@@ -79,3 +79,32 @@ def test_every_suite_has_the_baselines_and_a_twin():
 def test_an_unknown_suite_is_named_together_with_those_there_are():
     with pytest.raises(StrategyError, match=r"'slow'.*quick"):
         suite_arms("slow")
+
+
+def test_caching_asks_every_level_of_the_cache_cold_warm_and_with_a_tenth_changed():
+    found = {arm.name: arm for arm in suite_arms("caching")[1]}
+    assert set(found) == {"base", "twin", "cache=lru", "cache=redis", "cache=tiered", "serial", "pool"}
+    assert found["base"].phases == found["serial"].phases == ("",)
+    assert found["cache=tiered"].phases == ("cold", "warm", "churn")
+
+
+def test_invalidation_asks_every_freshness_after_every_edit_on_a_cached_base():
+    found = {arm.name: arm for arm in suite_arms("invalidation")[1]}
+    levels = {"freshness=stat", "freshness=ttl:3600", "freshness=tag:bench"}
+    assert set(found) == {"base", "twin", *levels, "serial", "pool"}
+    assert {arm.strategy.cache for arm in found.values()} == {"tiered"}
+    assert found["base"].strategy.freshness == "content"
+    phases = ("cold", "warm", "content", "mtime", "hidden", "tag", "code")
+    assert all(found[name].phases == phases for name in levels | {"base", "twin"})
+
+
+def test_a_suites_own_base_gives_way_to_what_the_user_chose():
+    assert suite_arms("invalidation", {"cache": "redis"})[1][0].strategy.cache == "redis"
+
+
+def test_only_suites_with_phases_of_their_own_edit_anything():
+    assert {name: suite.edits for name, suite in SUITES.items()} == {
+        "quick": False,
+        "caching": True,
+        "invalidation": True,
+    }

@@ -13,7 +13,7 @@ GOLDEN = {
         run_id string name; trial int64 number; suite string name; workload string name; scenario string name;
         strategy string name; factor string name; level string name; phase string name; block int64 number;
         position int64 number; cluster string name; workers int64 workers; threads int64 threads;
-        cache string name; batching string name; collect string name; fuse bool boolean;
+        cache string name; freshness string name; batching string name; collect string name; fuse bool boolean;
         documents int64 documents; ok int64 documents; failed int64 documents; quarantined int64 documents;
         success_rate double fraction; bytes_in int64 bytes; bytes_out int64 bytes;
         wall_seconds double seconds;
@@ -21,7 +21,7 @@ GOLDEN = {
         first_result_seconds double seconds; latency_p50_seconds double seconds;
         latency_p95_seconds double seconds; latency_p99_seconds double seconds; hits int64 lookups;
         misses int64 lookups; hit_rate double fraction; hits_lru int64 lookups; hits_redis int64 lookups;
-        seconds_saved double seconds; stale int64 documents; batches int64 batches;
+        seconds_saved double seconds; stale int64 documents; recomputed int64 documents; batches int64 batches;
         batch_documents_mean double documents; peak_rss_bytes int64 bytes; mean_cpu_percent double percent;
         redis_peak_bytes int64 bytes; overhead_seconds double seconds; ideal_seconds double seconds;
         efficiency double fraction; output_digest string hex digest; matches_serial bool boolean;

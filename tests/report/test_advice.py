@@ -105,3 +105,16 @@ def test_each_scenario_gets_its_own_advice():
         "Documents seen for the first time (single)",
         "Documents seen for the first time (batch)",
     ]
+
+
+def test_what_was_measured_after_an_edit_is_an_answer_of_its_own():
+    rows = trials(2, base=100) + [
+        {**row, "phase": phase} for phase in ("churn", "warm", "cold") for row in trials(2, x=900)
+    ]
+    rows += [{**row, "phase": "later"} for row in trials(2, x=900)]
+    assert [found.question for found in advice(summary_rows(rows))] == [
+        "Documents seen for the first time",
+        "The same documents again",
+        "The same documents, a tenth of them changed",
+        "After later",
+    ]
