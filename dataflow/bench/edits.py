@@ -86,6 +86,7 @@ class EditedCorpus:
         self._edits, self._began = folder / "edits", time.time() - _AGE_SECONDS
         self._order = list(range(len(material.documents)))
         random.Random(f"{material.seed}/edits").shuffle(self._order)
+        self._donors: set[int] = set()
         self._share = max(1, round(len(self._order) * EDITED_SHARE))
         try:
             self._edits.mkdir(parents=True)
@@ -172,17 +173,25 @@ class EditedCorpus:
     def _other(
         self, position: int, files: Mapping[int, tuple[Path, float]], *, same_size: bool
     ) -> bytes | None:
-        """The content of another document of the same type, and something more, so that no cache knows it."""
+        """The content of another document of the same type, and something more, so that no cache knows it.
+
+        Each gives its content once: equal documents would be computed once for all of them.
+        """
         url = self._documents[position].url
         old = (files[position][0] if position in files else Path(url)).read_bytes()
         for donor in self._order:
             document = self._documents[donor]
-            if donor == position or document.media_type != self._documents[position].media_type:
+            if (
+                donor == position
+                or donor in self._donors
+                or document.media_type != self._documents[position].media_type
+            ):
                 continue
             if not os.path.exists(document.url):
                 continue
             data = Path(document.url).read_bytes()
             if data.strip() != old.strip() and (not same_size or len(data) < len(old)):
+                self._donors.add(donor)
                 return data.ljust(len(old), b"\n") if same_size else data + b"\n"
         return None if same_size else old + b"\n"
 

@@ -57,6 +57,12 @@ def test_an_edit_of_the_content_gives_a_tenth_other_bytes_that_no_document_had(e
     assert not {second[i] for i in places} & set(first)
 
 
+def test_no_two_documents_are_edited_to_be_equal(edited):
+    for phase in PHASES:
+        held = contents(edited.enter(phase))
+        assert len(set(held)) == len(held)
+
+
 def test_an_edit_of_the_time_leaves_every_byte_and_every_size(edited):
     before = edited.enter("content")
     held = contents(before)

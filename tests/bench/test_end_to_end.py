@@ -175,3 +175,65 @@ def test_a_mistake_is_one_error_and_leaves_no_folder(workload, tmp_path, options
         bench(workload, documents=2, blocks=1, results=results, say=lambda text: None, **options)
     assert "\n" not in str(caught.value)
     assert not results.exists()
+
+
+@pytest.fixture(scope="module")
+def edited(workload, tmp_path_factory):
+    """Trials of both suites that edit, one block each."""
+    tables = []
+    for suite in ("caching", "invalidation"):
+        folder = bench(
+            workload,
+            suite=suite,
+            cluster="processes",
+            workers=1,
+            documents=40,
+            blocks=1,
+            results=tmp_path_factory.mktemp(suite),
+            say=lambda text: None,
+            admission=False,
+        )
+        tables.append(pd.read_parquet(folder / "trials.parquet"))
+    return tables
+
+
+def test_a_tenth_that_changed_is_computed_and_the_rest_is_found_in_its_tier(edited):
+    trials = edited[0]
+    assert trials.error.isna().all()
+    for cache, tier in (("lru", "lru"), ("redis", "redis"), ("tiered", "lru")):
+        (row,) = of(trials, f"cache={cache}", "churn").to_dict("records")
+        assert (row["hits"], row[f"hits_{tier}"]) == (36, 36)
+        assert (row["stale"], row["recomputed"], row["matches_serial"]) == (0, 0, True)
+    assert of(trials, "cache=tiered", "warm").redis_peak_bytes.notna().all()
+    assert of(trials, "base").recomputed.isna().all()
+
+
+def test_content_is_never_stale_and_state_is_where_size_and_time_were_put_back(edited):
+    trials = edited[1]
+    assert trials.error.isna().all()
+    stale = {
+        name: {row.phase: row.stale for row in trials[trials.strategy == name].itertuples() if row.stale}
+        for name in ("base", "freshness=stat", "freshness=ttl:3600", "freshness=tag:bench")
+    }
+    assert stale == {
+        "base": {},
+        "freshness=stat": {"hidden": 4, "tag": 4},
+        "freshness=ttl:3600": {"hidden": 4, "tag": 4},
+        "freshness=tag:bench": {"hidden": 4},
+    }
+    wrong = trials[~trials.matches_serial.astype(bool)]
+    assert set(zip(wrong.strategy, wrong.phase, strict=True)) == {
+        (name, phase) for name, phases in stale.items() for phase in phases
+    }
+
+
+def test_what_is_recomputed_in_vain_is_counted(edited):
+    trials = edited[1]
+    assert (of(trials, "freshness=stat", "mtime").recomputed == 0).all()  # touched: found by its content
+    assert (of(trials, "freshness=stat", "content").hits == 36).all()
+    assert (of(trials, "freshness=stat", "tag").hits == 40).all()
+    assert (of(trials, "freshness=tag:bench", "tag").hits == 0).all()
+    (ended,) = of(trials, "freshness=tag:bench", "tag").to_dict("records")
+    assert ended["ok"] - 4 <= ended["recomputed"] < ended["ok"]  # four were stale: those not in vain
+    (coded,) = of(trials, "base", "code").to_dict("records")
+    assert (coded["recomputed"], coded["hits"]) == (coded["ok"], 0)
