@@ -145,6 +145,7 @@ def _cache(
         "hits": hits,
         "misses": misses,
         "hit_rate": hits / (hits + misses) if hits + misses else None,
+        "bypassed": int(counters.get("bypassed", 0)),
         "hits_lru": int(counters.get("hits_lru", 0)),
         "hits_redis": int(counters.get("hits_redis", 0)),
         "seconds_saved": counters.get("compute_seconds_saved", 0.0) - spent,

@@ -75,6 +75,7 @@ latency_p99_seconds | float64 | seconds | 99th percentile of the same
 hits | int64 | lookups | cache lookups that were answered
 misses | int64 | lookups | cache lookups that were not
 hit_rate | float64 | fraction | hits / (hits + misses); null without a cache
+bypassed | int64 | documents | not looked up, since computing is cheaper as measured; null without a cache
 hits_lru | int64 | lookups | hits in the worker's memory
 hits_redis | int64 | lookups | hits in Redis
 seconds_saved | float64 | seconds | compute seconds that hits spared, less those spent in lookups and stores

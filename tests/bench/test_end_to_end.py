@@ -204,8 +204,10 @@ def test_a_tenth_that_changed_is_computed_and_the_rest_is_found_in_its_tier(edit
         (row,) = of(trials, f"cache={cache}", "churn").to_dict("records")
         assert (row["hits"], row[f"hits_{tier}"]) == (36, 36)
         assert (row["stale"], row["recomputed"], row["matches_serial"]) == (0, 0, True)
+        assert row["bypassed"] == 0
     assert of(trials, "cache=tiered", "warm").redis_peak_bytes.notna().all()
     assert of(trials, "base").recomputed.isna().all()
+    assert of(trials, "base").bypassed.isna().all()
 
 
 def test_content_is_never_stale_and_state_is_where_size_and_time_were_put_back(edited):

@@ -20,7 +20,8 @@ GOLDEN = {
         cpu_seconds double seconds; documents_per_second double documents/second;
         first_result_seconds double seconds; latency_p50_seconds double seconds;
         latency_p95_seconds double seconds; latency_p99_seconds double seconds; hits int64 lookups;
-        misses int64 lookups; hit_rate double fraction; hits_lru int64 lookups; hits_redis int64 lookups;
+        misses int64 lookups; hit_rate double fraction; bypassed int64 documents;
+        hits_lru int64 lookups; hits_redis int64 lookups;
         seconds_saved double seconds; stale int64 documents; recomputed int64 documents; batches int64 batches;
         batch_documents_mean double documents; peak_rss_bytes int64 bytes; mean_cpu_percent double percent;
         redis_peak_bytes int64 bytes; overhead_seconds double seconds; ideal_seconds double seconds;
