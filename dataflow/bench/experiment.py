@@ -184,7 +184,7 @@ class Experiment:
     def _in_order(self, arms: Sequence[Arm], block: int) -> Iterator[tuple[Arm, str, str]]:
         """Arm, phase and cache namespace of each trial. A warm trial comes right after its cold one."""
         for arm in block_order(arms, block, self._seed):
-            namespace = f"dataflow:bench:{self._results.run_id}:{self._done}"
+            namespace = f"dataflow-bench-{self._results.run_id}-{self._done}"
             for phase in arm.phases:
                 yield arm, phase, namespace
             if arm.phases != ("",):
@@ -219,7 +219,7 @@ class Experiment:
         """Dask's own pages. They are no part of what is compared, so a failure is only said."""
         for arm in (a for a in self._arms if a.name in PICTURED and not self._errors[a.name]):
             self._say(f"Dask's performance report of {arm.name}")
-            namespace = f"dataflow:bench:{self._results.run_id}:page"
+            namespace = f"dataflow-bench-{self._results.run_id}-page"
             try:
                 self._rig.page(arm, namespace, self._results.path / "dask")
             except Exception as error:

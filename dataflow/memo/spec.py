@@ -68,6 +68,9 @@ class MemoSpec:
             raise CacheError(f"cache {self.kind!r} is unknown: choose one of {', '.join(KINDS)}.")
         if self.kind in ("redis", "tiered") and not (self.url and self.secret):
             raise CacheError(f"cache {self.kind!r} needs a server's URL and a secret: set REDIS_URL.")
+        if ":" in self.namespace or not self.namespace:
+            # A colon ends the namespace in a key: with one inside, clearing `a` would clear `a:b` too.
+            raise CacheError(f"namespace {self.namespace!r} must be a name without a colon.")
         if self.ttl_seconds is not None and not self.ttl_seconds > 0:
             raise CacheError("a time to live must be a number of seconds above 0.")
 
