@@ -142,7 +142,7 @@ def _warm_up(workload: Workload, material: Material, equipment: Equipment, scrat
                 workload.pipeline,
                 Strategy(cache=level),
                 cluster.client,
-                namespace="dataflow:warm-up",
+                namespace="dataflow-warm-up",
                 search_path=workload.search_path,
             )
             execution = subject.execute(documents, scratch / f"warm-{name}-{level}")
