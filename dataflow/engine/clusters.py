@@ -239,7 +239,8 @@ def _cannot_open(spec: ClusterSpec, error: Exception) -> str:
     if "anny failed to start" in str(error):
         # Each worker process imports the main script; one that opens a cluster while imported never ends.
         return (
-            f"cluster {spec.name} can't start its workers: put the call under `if __name__ == '__main__':`."
+            f"cluster {spec.name} can't be opened: its workers don't start. Check cluster/{spec.name}.yaml, and, in "
+            "a script of your own, that the call stands under `if __name__ == '__main__':`."
         )
     reason = f"{type(error).__name__}: {one_line(error).rstrip('.')}"
     return f"cluster {spec.name} can't be opened: {reason}. Check cluster/{spec.name}.yaml and WORKERS."

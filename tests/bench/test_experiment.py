@@ -85,7 +85,7 @@ def test_a_warm_trial_comes_right_after_the_cold_one_with_the_same_keys_and_no_o
 def test_what_was_cached_is_forgotten_once_for_each_cached_arm_of_each_block(start):
     experiment, rig = start()
     experiment.run(blocks=2)
-    in_blocks = [f for f in rig.forgotten if not f[1].endswith(":page")]
+    in_blocks = [f for f in rig.forgotten if not f[1].endswith("-page")]
     assert sorted(name for name, _ in in_blocks) == ["cache=lru"] * 2 + ["cache=redis"] * 2
 
 
