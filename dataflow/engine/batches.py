@@ -55,7 +55,10 @@ def batcher_for(
         return FixedBatcher(numbered, size, read)
     if kind == "bytes":
         return BytesBatcher(numbered, size, read)
-    return AdaptiveBatcher(numbered, slots, in_order=strategy.collect == "ordered", read=read)
+    collect = strategy.collect
+    return AdaptiveBatcher(
+        numbered, slots, in_order=collect == "ordered", learns=collect != "gather", read=read
+    )
 
 
 class FixedBatcher:
@@ -143,7 +146,7 @@ _LOOK_AHEAD = 2048
 _TARGET_SECONDS = 0.2  # a batch costs driver and scheduler some 3 ms: under 2% of this
 _LEAST_SECONDS = 0.03
 _SHARES = 2  # of what is left, a batch gets half of a slot's share
-_FIRST_DOCUMENTS = 4
+_FIRST_DOCUMENTS = 16
 _GROWTH = 4
 
 
@@ -159,6 +162,7 @@ class AdaptiveBatcher:
         documents: position and document, streamed.
         slots: batches that run at the same time.
         in_order: keep the corpus's order.
+        learns: results come while batches are still cut; where they don't, what is known at first has to do.
         read: reads a document on the driver, where only the driver can.
         model: a cost model that has learned before.
     """
@@ -169,6 +173,7 @@ class AdaptiveBatcher:
         slots: int,
         *,
         in_order: bool = False,
+        learns: bool = True,
         read: Callable[[str], bytes] | None = None,
         model: CostModel | None = None,
     ) -> None:
@@ -179,7 +184,7 @@ class AdaptiveBatcher:
         self._ended = False
         self._learned = 0
         self._predicted_at = 0
-        self._cap = _FIRST_DOCUMENTS
+        self._cap = _FIRST_DOCUMENTS if learns else MAX_DOCUMENTS
 
     def take(self, number: int) -> Batch | None:
         """The next batch of about the target's seconds."""

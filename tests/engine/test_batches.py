@@ -81,8 +81,14 @@ def test_adaptive_batches_keep_the_corpus_order_where_it_is_asked_for():
 
 def test_adaptive_batches_grow_at_most_fourfold_until_something_is_learned():
     counts = [len(b) for b in drained(adaptive(documents(*[10] * 5000)), cost=lambda d: 1e-5)]
-    assert counts[0] <= 4
+    assert counts[0] <= 16
     assert all(later <= 4 * earlier for earlier, later in itertools.pairwise(counts))
+
+
+def test_adaptive_batches_that_can_learn_nothing_are_cut_by_what_is_known_at_first():
+    strategy = Strategy(collect="gather")
+    batches = drained(batcher_for(strategy, iter(documents(*[100_000] * 2000)), slots=2))
+    assert 10 < len(batches) < 100
 
 
 def test_adaptive_batches_of_cheap_documents_are_large_and_of_dear_ones_small():
