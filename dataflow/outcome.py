@@ -34,7 +34,6 @@ class Outcome:
         position: the document's place in the corpus, from 0.
         batch: the batch it travelled in.
         value: the pipeline's result; always ``None`` when the run has an output.
-        value_digest: hex digest of the result, to compare runs by.
     """
 
     document: str
@@ -51,7 +50,6 @@ class Outcome:
     position: int = 0
     batch: int = 0
     value: Any = None
-    value_digest: str | None = None
 
     def __reduce__(self) -> tuple[type[Outcome], tuple[Any, ...]]:
         # Millions of them travel, and this takes a fifth of the time of what dataclasses do.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
@@ -56,7 +55,6 @@ class Stream:
         self._live: dict[GraphKey, Batch] = {}
         self._again: deque[Batch] = deque()
         self._ended = False
-        self._stop = threading.Event()
         self._numbers = 0
         self._held: dict[int, Outcome] = {}
         self._due: deque[int] = deque()  # positions in the corpus's order, where outcomes come in that order
@@ -75,10 +73,6 @@ class Stream:
         else:
             yield from self._outcomes()
 
-    def stop(self) -> None:
-        """Take no new batches; what is in flight comes to its end."""
-        self._stop.set()
-
     def _outcomes(self) -> Iterator[Outcome]:
         self._refill()
         while self._live:
@@ -91,7 +85,7 @@ class Stream:
             yield from outcomes
             self._stall.moved()  # only now: a consumer that takes its time is no standstill
             self._refill()  # what was held back for an earlier document may have gone out by now
-        if self._again or not (self._ended or self._stop.is_set()):
+        if self._again or not self._ended:
             raise DataflowError("the run ended before its corpus did: please report this, with the command.")
 
     def _wait(self) -> list[Done]:
@@ -125,7 +119,7 @@ class Stream:
     def _next_batch(self) -> Batch | None:
         if self._again:
             return self._again.popleft()
-        if self._ended or self._stop.is_set():
+        if self._ended:
             return None
         batch = self._batcher.take(self._number())
         self._ended = batch is None
