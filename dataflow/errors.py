@@ -28,6 +28,7 @@ __all__ = [
     "ResultsError",
     "StrategyError",
     "WorkloadError",
+    "counted",
     "one_line",
     "utf8",
 ]
@@ -67,6 +68,11 @@ class ResultsError(DataflowError):
 
 class DocumentError(DataflowError):
     """A document can't be processed. Stages raise it, or a subclass that names the cause."""
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 document``, ``2 documents``: a number with what it counts, whose plural ends in s."""
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def utf8(text: str) -> str:

@@ -18,3 +18,8 @@ def test_an_error_without_a_message_says_its_type():
 
 def test_a_long_message_is_cut():
     assert len(errors.one_line(ValueError("x" * 5000))) == 500
+
+
+def test_one_is_singular_and_every_other_number_is_not():
+    numbers = (0, 1, 2)
+    assert [errors.counted(n, "document") for n in numbers] == ["0 documents", "1 document", "2 documents"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dataflow.bench.baselines import Processes
 from dataflow.bench.suites import ENGINE, GIVEN, SERVED, Arm
 from dataflow.engine.clusters import ClusterSpec, OpenCluster, load_cluster, open_cluster, usable_cores
-from dataflow.errors import CacheError, one_line
+from dataflow.errors import CacheError, counted, one_line
 from dataflow.workload import Workload
 
 if TYPE_CHECKING:
@@ -142,8 +142,8 @@ def _embedded(stack: contextlib.ExitStack, equipment: Equipment) -> ServerHandle
 
 def _welcome(opened: OpenCluster, seconds: float) -> str:
     link = f", dashboard at {opened.dashboard_link}" if opened.dashboard_link else ", no dashboard"
-    workers = len(opened.client.nthreads())
-    return f"cluster {opened.name}: {workers} workers, {opened.slots} threads, open in {seconds:.1f} s{link}"
+    size = f"{counted(len(opened.client.nthreads()), 'worker')}, {counted(opened.slots, 'thread')}"
+    return f"cluster {opened.name}: {size}, open in {seconds:.1f} s{link}"
 
 
 def _same(wanted: Any, clusters: dict[str, OpenCluster], given: Any) -> str | None:

@@ -21,7 +21,7 @@ from dataflow.bench.pictures import PICTURED
 from dataflow.bench.preparation import edited_copy, prepare
 from dataflow.bench.rig import OpenRig, Rig
 from dataflow.bench.suites import Arm, Suite, suite_arms
-from dataflow.errors import one_line
+from dataflow.errors import counted, one_line
 from dataflow.graph.scratch import scratch_folder
 from dataflow.measure.environment import describe_environment
 from dataflow.measure.tables import ResultsFolder
@@ -80,7 +80,7 @@ def bench(
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(scratch_folder("bench")))
         material = find_material(workload, corpus, documents, seed, scratch / "corpus")
-        say(f"corpus {material.source}: {len(material.documents)} documents")
+        say(f"corpus {material.source}: {counted(len(material.documents), 'document')}")
         equipment = stack.enter_context(open_equipment(workload, arms, cluster, workers, redis_url, say))
         limit = None if documents is not None else plan.corpus_seconds
         prepared = prepare(workload, material, equipment, seconds=limit, scratch=scratch, say=say)
@@ -145,7 +145,7 @@ class Experiment:
             if not self._done:
                 shutil.rmtree(self._results.path, ignore_errors=True)
                 raise
-            self._say(f"stopped after {self._done} trials; what was measured is kept")
+            self._say(f"stopped after {counted(self._done, 'trial')}; what was measured is kept")
             self._write(interrupted=True)
             return
         self._write(complete=True)
@@ -160,7 +160,7 @@ class Experiment:
             if blocks is None:
                 self._plan(max_seconds)
             if len(self._block_seconds) == 1:
-                self._say(f"{self._planned} blocks of about {self._block_seconds[0]:.0f} s")
+                self._say(f"{counted(self._planned, 'block')} of about {self._block_seconds[0]:.0f} s")
             self._write()
         self._report("", 0)
 

@@ -12,7 +12,7 @@ from typing import Any
 from dataflow.bench.baselines import Processes
 from dataflow.corpus import open_corpus
 from dataflow.document import Document
-from dataflow.errors import ClusterError, CorpusError
+from dataflow.errors import ClusterError, CorpusError, counted
 from dataflow.graph.table import sink_for
 from dataflow.measure.environment import without_secrets
 from dataflow.workload import Workload
@@ -113,8 +113,9 @@ def cut_to_time(
             break
     else:
         return material
+    whole = counted(len(order), "document")
     say(
-        f"{material.source}: a plain loop takes {seconds:.0f} s for {done} of its {len(order)} documents, so "
+        f"{material.source}: a plain loop takes {seconds:.0f} s for {done} of its {whole}, so "
         f"a random sample of {done} is used (seed {material.seed}); DOCUMENTS=N takes as many as you like"
     )
     return material.sample(done)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dataflow.cli.options import redis_url_option
-from dataflow.errors import CacheError, CorpusError, one_line, utf8
+from dataflow.errors import CacheError, CorpusError, counted, one_line, utf8
 
 if TYPE_CHECKING:
     from dataflow.document import Document
@@ -125,7 +125,7 @@ def invalidate(tag: str | None, stage: str | None, redis_url: str | None, namesp
         click.echo(f"tag {tag} of {namespace} is invalid: what was stored under it isn't found any more")
         return
     removed = invalidate_stage(url, stage or "", namespace)
-    click.echo(f"{removed} keys of stage {utf8(stage or '')} removed from {namespace}")
+    click.echo(f"{counted(removed, 'key')} of stage {utf8(stage or '')} removed from {namespace}")
 
 
 @cache.command(short_help="Remove all that the namespace holds.")
@@ -134,7 +134,7 @@ def clear(redis_url: str | None, namespace: str) -> None:
     """Remove all that the namespace holds on the server, and nothing else that is there."""
     from dataflow.memo.admin import clear as remove
 
-    click.echo(f"{remove(_named(redis_url), namespace)} keys removed from {namespace}")
+    click.echo(f"{counted(remove(_named(redis_url), namespace), 'key')} removed from {namespace}")
     spill_url = os.environ.get("DATAFLOW_SPILL_URL")
     if spill_url:
         from dataflow.memo.connect import redacted

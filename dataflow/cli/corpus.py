@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dataflow.errors import OutputError, utf8
+from dataflow.errors import OutputError, counted, utf8
 
 
 @click.group(short_help="Look at a corpus, or generate one.")
@@ -62,4 +62,5 @@ def make_command(folder: str, workload: str, documents: int | None, seed: int) -
             loaded.generate(target, documents=documents, seed=seed)
     except OSError as error:
         raise OutputError(f"{folder} can't be written: {error}.") from error
-    click.echo(f"{sum(1 for p in target.rglob('*') if p.is_file())} documents in {folder}")
+    made = sum(1 for p in target.rglob("*") if p.is_file())
+    click.echo(f"{counted(made, 'document')} in {folder}")

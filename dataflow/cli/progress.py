@@ -67,7 +67,8 @@ class Progress:
         seconds = self._clock() - self._started
         rate = self._done / seconds if seconds > 0 else 0.0
         of = f" of {self._total}" if self._total else ""
-        return f"{self._done}{of} {self._what}, {rate:.0f}/s{self._bad_text()}" + (f"  {now}" if now else "")
+        what = self._what if (self._total or self._done) != 1 else self._what.removesuffix("s")
+        return f"{self._done}{of} {what}, {rate:.0f}/s{self._bad_text()}" + (f"  {now}" if now else "")
 
     def _bad_text(self) -> str:
         return f", {self._bad} not ok" if self._bad else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from dataflow.errors import counted
+
 
 @click.group(short_help="List the documents that a run set aside, with their reasons.")
 def quarantine() -> None:
@@ -24,7 +26,7 @@ def list_command(folder: str, failed: bool) -> None:
         click.echo("\t".join(_field(f) for f in fields))
     option = " --failed" if failed else ""
     more = f"; do them again: dataflow replay {folder}{option}" if count else ""
-    click.echo(f"{count} documents{more}", err=True)
+    click.echo(f"{counted(count, 'document')}{more}", err=True)
 
 
 def _field(value: object) -> str:

@@ -11,6 +11,7 @@ import click
 
 from dataflow.cli.options import corpus_options, place_options
 from dataflow.cli.resuming import resumable
+from dataflow.errors import counted
 
 if TYPE_CHECKING:
     from dataflow.engine.running import Run, Summary
@@ -116,7 +117,7 @@ def run(
     ):
         begun()
         if running.committed:
-            click.echo(f"resuming: {running.committed} documents are committed in {output}", err=True)
+            click.echo(f"resuming: {_committed(running, output)}", err=True)
         return follow(running, output, options["strict"])
 
 
@@ -161,8 +162,8 @@ def follow(running: Run, output: str, strict: bool) -> int:
                 progress.advance(bad=outcome.status != "ok", total=running.to_do)
         except KeyboardInterrupt:
             running.close()
-            kept = f"{running.committed} documents are committed in {output}"
-            click.echo(f"interrupted: {kept if running.committed else 'nothing was committed'}.", err=True)
+            kept = _committed(running, output) if running.committed else "nothing was committed"
+            click.echo(f"interrupted: {kept}.", err=True)
             raise
     summary = running.summary
     for note in notes[known:]:
@@ -172,16 +173,22 @@ def follow(running: Run, output: str, strict: bool) -> int:
     return 1 if strict and summary.total != summary.documents["ok"] else 0
 
 
+def _committed(running: Run, output: str) -> str:
+    verb = "is" if running.committed == 1 else "are"
+    return f"{counted(running.committed, 'document')} {verb} committed in {output}"
+
+
 def _lines(summary: Summary, output: str) -> Iterator[str]:
     if summary.skipped and not summary.total:
-        yield f"nothing to do: all {summary.skipped} documents are done"
+        done = "the one document is" if summary.skipped == 1 else f"all {summary.skipped} documents are"
+        yield f"nothing to do: {done} done"
         yield f'read it: pandas.read_parquet("{output}")'
         return
     from dataflow.cli.worth import cache_lines
 
     rate = summary.total / summary.seconds if summary.seconds else 0.0
     counts = ", ".join(f"{n} {status}" for status, n in summary.documents.most_common())
-    yield f"{summary.total} documents in {summary.seconds:.1f} s ({rate:.0f}/s): {counts}"
+    yield f"{counted(summary.total, 'document')} in {summary.seconds:.1f} s ({rate:.0f}/s): {counts}"
     for error, n in summary.errors.most_common(5):
         yield f"  {n:>6} {error}: {summary.examples[error]}"
     yield from cache_lines(summary)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from dataflow.errors import ClusterError, one_line
+from dataflow.errors import ClusterError, counted, one_line
 from dataflow.places import known_files, resource_file
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def _connect(address: str, workers: int | None) -> Iterator[Client]:
         except TimeoutError:
             have = len(client.nthreads())
             raise ClusterError(
-                f"{address} has {have} workers, not {wanted}: start more with `dask worker {address}`."
+                f"{address} has {counted(have, 'worker')}, not {wanted}: start more with `dask worker {address}`."
             ) from None
         yield client
 

@@ -21,6 +21,7 @@ from dataflow.engine.contents import has_manifest, read_manifest, refuse_used
 from dataflow.engine.identity import describe_run, refuse_other
 from dataflow.engine.manifest import Manifest
 from dataflow.engine.output import Keeper, NewOutput, Output
+from dataflow.errors import counted
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -130,9 +131,15 @@ class Resumption(Output):
         """How the corpus differs from what the earlier run listed."""
         before = self._listed_before
         if before is not None and self._listed > before:
-            yield f"the corpus has grown by {self._listed - before} documents since that run"
+            yield f"the corpus has grown by {counted(self._listed - before, 'document')} since that run"
         if self._committed.left:
-            yield f"{self._committed.left} documents of the output are no longer in the corpus; their rows stay"
+            one = self._committed.left == 1
+            gone = (
+                "is no longer in the corpus; its row stays"
+                if one
+                else "are no longer in the corpus; their rows stay"
+            )
+            yield f"{counted(self._committed.left, 'document')} of the output {gone}"
 
 
 def resume_output(pipeline: Pipeline, sink: Sink, corpus: str) -> Output:

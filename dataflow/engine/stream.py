@@ -11,7 +11,7 @@ from dataflow.engine.executors import Done, Executor
 from dataflow.engine.ladder import Ladder, Rescue
 from dataflow.engine.output import Keeper
 from dataflow.engine.stall import Stall, StallWatch, worked_on
-from dataflow.errors import ClusterError, DataflowError, DocumentError, OutputError, one_line
+from dataflow.errors import ClusterError, DataflowError, DocumentError, OutputError, counted, one_line
 from dataflow.graph.build import GraphKey, build
 from dataflow.graph.plan import Batch, Plan
 from dataflow.graph.table import write_part
@@ -162,7 +162,7 @@ class Stream:
             ) from error
         if self._plan.strategy.errors == "fail":
             raise DocumentError(
-                f"a batch of {len(batch)} documents failed: {type(error).__name__}: {one_line(error)}"
+                f"a batch of {counted(len(batch), 'document')} failed: {type(error).__name__}: {one_line(error)}"
             )
         if done.lost:
             return self._ladder.lost(

@@ -33,11 +33,12 @@ def probe(run: str, packed: bytes) -> Work:
     work = Work(batch, [], time.perf_counter(), time.thread_time())
     work.memoized = bool(plan.memo_stages) and admission_of(plan).batch()
     with timed(work, "probe"):
-        for index, document in enumerate(batch.documents):
-            item = Item(document, batch.positions[index], batch.attempts[index] + 1)
-            work.items.append(item)
-            if recall.prepare(plan, work, item):
-                read(plan, work, item, batch.payloads[index] if batch.payloads else None)
+        numbers = zip(batch.documents, batch.positions, batch.attempts, strict=True)
+        work.items += [Item(document, position, begun + 1) for document, position, begun in numbers]
+        unread = recall.prepare(plan, work)
+        payloads = batch.payloads or (None,) * len(unread)  # with payloads, all are read
+        for item, payload in zip(unread, payloads, strict=True):
+            read(plan, work, item, payload)
         started = time.perf_counter()
         for item in work.items:
             recall.note_content(plan, work, item)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from dataflow.graph import steps
@@ -24,22 +25,27 @@ from dataflow.outcome import OK
 
 __all__ = ["keep", "note_content", "prepare", "recall", "resume", "settle"]
 
+_NOBODY_SAID = bytes(20)
 # Counted a document here, and not a key as the memo has them.
 _COUNTED = ("hits", "misses", "lookups", "stores", "stored", "bytes_read", "compute_seconds_saved")
 _OWN_NAMES = {"lookup_seconds": "memo_lookup_seconds", "store_seconds": "memo_store_seconds"}
 
 
-def prepare(plan: Plan, work: Work, item: Item) -> bool:
-    """Set what a document is asked for by before it is read; whether it needs to be read now."""
+def prepare(plan: Plan, work: Work) -> list[Item]:
+    """Set what the documents are asked for by before they are read; those that need to be read now."""
     if not work.memoized or not plan.fresh.by_stat or work.batch.isolated or work.batch.payloads:
-        return True
+        return work.items
     bounded = plan.fresh.ttl_seconds is not None or plan.fresh.tag is not None
-    state, why_not = state_of(item.document, bounded=bounded)
-    if not state:
-        steps.count(work, f"stat_{why_not}", 1)
-        return True
-    item.state_key = plan.chain.by_state(item.document, state)
-    return False
+    chain, now = plan.chain, time.time()
+    unread: list[Item] = []
+    for item in work.items:
+        state, why_not = state_of(item.document, bounded=bounded, now=now)
+        if state:
+            item.state_key = chain.by_state(item.document, state)
+        else:
+            steps.count(work, f"stat_{why_not}", 1)
+            unread.append(item)
+    return unread
 
 
 def note_content(plan: Plan, work: Work, item: Item) -> None:
@@ -136,17 +142,22 @@ def _share(plan: Plan, work: Work, memo: Memo, lost: Sequence[Item]) -> None:
 
 def _ask(plan: Plan, work: Work, memo: Memo, items: Sequence[Item], *, by_content: bool) -> None:
     """Look up documents that have no value yet, equal ones once."""
-    places = {id(item): index for index, item in enumerate(work.items)}
     first_of: dict[Key, Item] = {}
+    twins: list[tuple[Item, Item]] = []
     for item in items:
         key = (item.key if by_content else item.state_key) or b""
         first = first_of.setdefault(key, item)
         if first is not item:
-            item.twin = places[id(first)]
+            twins.append((item, first))
     if not first_of:
         return
+    places = {id(item): index for index, item in enumerate(work.items)} if twins else {}
+    for item, first in twins:
+        item.twin = places[id(first)]
+    taken: list[Found] = []
     for item, answer in zip(first_of.values(), _followed(memo, list(first_of)), strict=True):
-        if isinstance(answer, Found) and _take(plan, work, item, answer):
+        if type(answer) is Found and _took(plan, item, answer):
+            taken.append(answer)
             continue
         if isinstance(answer, Missed):
             item.epoch = item.epoch or answer.epoch
@@ -154,9 +165,26 @@ def _ask(plan: Plan, work: Work, memo: Memo, items: Sequence[Item], *, by_conten
             steps.count(work, f"misses_{answer.reason}" if by_content else f"stat_{answer.reason}", 1)
         else:
             steps.count(work, "misses_failure", 1)
+    _count_hits(work, taken)
+
+
+def _count_hits(work: Work, taken: Sequence[Found]) -> None:
+    for tier, number in Counter(answer.tier for answer in taken).items():
+        steps.count(work, f"hits_{tier}", number)
+    if taken:
+        steps.count(work, "bytes_read", sum(answer.blob_bytes for answer in taken))
+        steps.count(work, "compute_seconds_saved", sum(answer.compute_seconds for answer in taken))
 
 
 def _take(plan: Plan, work: Work, item: Item, answer: Found) -> bool:
+    """Take one answer and count it."""
+    if not _took(plan, item, answer):
+        return False
+    _count_hits(work, [answer])
+    return True
+
+
+def _took(plan: Plan, item: Item, answer: Found) -> bool:
     """Make a kept value, or a kept failure, the document's; not a failure that its stage no longer stands by."""
     value = answer.value
     if isinstance(value, Failure):
@@ -166,12 +194,9 @@ def _take(plan: Plan, work: Work, item: Item, answer: Found) -> bool:
     else:
         item.value, item.stage = value, plan.memo_stages
     item.cache = answer.tier
-    if item.digest is None and any(answer.input_digest):
+    if item.digest is None and answer.input_digest != _NOBODY_SAID:
         item.digest = answer.input_digest
     item.recalled_seconds = answer.compute_seconds
-    steps.count(work, f"hits_{answer.tier}", 1)
-    steps.count(work, "bytes_read", answer.blob_bytes)
-    steps.count(work, "compute_seconds_saved", answer.compute_seconds)
     return True
 
 

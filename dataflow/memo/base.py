@@ -23,7 +23,7 @@ MISS: Final = _Miss.MISS
 """The sentinel for "no value"; None is a value like any other."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, it would take three times as long to make, and a warm run makes little else
 class Found:
     """A value that was kept.
 

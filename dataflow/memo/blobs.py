@@ -10,7 +10,7 @@ from dataflow.memo.base import Counters, Missed
 from dataflow.memo.envelope import EPOCH_BYTES
 from dataflow.memo.keys import Key
 
-__all__ = ["Blob", "BlobStore", "LocalTags", "Sealed", "new_epoch"]
+__all__ = ["Blob", "BlobStore", "LocalTags", "Nowhere", "Sealed", "new_epoch"]
 
 
 class Blob(NamedTuple):
@@ -26,7 +26,6 @@ class Sealed(NamedTuple):
     key: Key
     data: bytes
     ttl_seconds: float | None
-    near: bool = True
 
 
 class BlobStore(Protocol):
@@ -76,3 +75,38 @@ class LocalTags:
     def bump(self, tag: str) -> None:
         """A new epoch."""
         self._epochs[tag] = new_epoch()
+
+
+class Nowhere:
+    """The store behind a near tier that has none behind it: holds nothing but the tags of this process.
+
+    Args:
+        name: of the tier in front.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.counters = Counters()
+        self._tags = LocalTags()
+
+    def read(self, keys: Sequence[Key]) -> list[Blob | Missed]:
+        """Nothing."""
+        return [Missed("new")] * len(keys)
+
+    def read_tagged(self, keys: Sequence[Key], tag: str) -> tuple[bytes, list[Blob | Missed]]:
+        """Nothing, and an epoch of this process alone."""
+        return self._tags.epoch(tag), self.read(keys)
+
+    def write(self, items: Sequence[Sealed]) -> int:
+        """Keeps nothing."""
+        return 0
+
+    def discard(self, keys: Sequence[Key]) -> None:
+        """There is nothing to forget."""
+
+    def bump(self, tag: str) -> None:
+        """A new epoch, for this process alone."""
+        self._tags.bump(tag)
+
+    def close(self) -> None:
+        """There is nothing to let go of."""

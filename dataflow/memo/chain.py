@@ -15,10 +15,13 @@ from typing import Any
 
 from dataflow.document import Document
 from dataflow.errors import one_line
-from dataflow.memo.keys import Key, Uncacheable, digest, encode, memo_key
+from dataflow.memo.keys import Key, Uncacheable, digest, encode, memo_head, memo_key, tagged
 from dataflow.pipeline import Pipeline, Stage
 
 __all__ = ["Chain", "chain_of", "marks"]
+
+# Fields of a document that are text, and of which a corpus has few values.
+_FEW_VALUES = frozenset({"media_type"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,14 @@ class Chain:
 
     def by_state(self, document: Document, state: bytes) -> Key:
         """The key of the last stage's value, by what the file system says of the document."""
-        # Marked, or a document that holds the bytes of another's state would have its key.
-        return memo_key(self.ids, ("state", self._scoped(self.parameters(document))), digest(state))
+        parameters = self.parameters(document)
+        if _FEW_VALUES.issuperset(self.fields):
+            key = _state_head(self.ids, self.tag, parameters).copy()
+        else:
+            key = memo_head(self.ids, ("state", self._scoped(parameters))).copy()
+        # Tagged otherwise than content is, or a document that holds the bytes of another's state would have its key.
+        key.update(tagged(b"state", state))
+        return bytes(key.digest())
 
     def step(self, index: int, document: Document, input_digest: bytes) -> Key:
         """The key of one stage's value, by the digest of what goes into it."""
@@ -69,7 +78,17 @@ class Chain:
         return tuple(getattr(document, name) for name in self.fields)
 
     def _scoped(self, parameters: tuple[Any, ...]) -> tuple[Any, ...]:
-        return parameters if self.tag is None else ("tag", self.tag, parameters)
+        return _scoped(self.tag, parameters)
+
+
+def _scoped(tag: str | None, parameters: tuple[Any, ...]) -> tuple[Any, ...]:
+    return parameters if tag is None else ("tag", tag, parameters)
+
+
+@functools.lru_cache(maxsize=256)
+def _state_head(ids: tuple[bytes, ...], tag: str | None, parameters: tuple[str, ...]) -> Any:
+    # Encoding it for each document would take longer than all the rest of its key.
+    return memo_head(ids, ("state", _scoped(tag, parameters)))
 
 
 def chain_of(pipeline: Pipeline, tag: str | None = None) -> tuple[Chain, str | None]:

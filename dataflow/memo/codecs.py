@@ -170,10 +170,13 @@ def _is_table(value: object) -> bool:
 
 
 def _unpack(data: bytes | memoryview) -> Any:
+    options = {"raw": False, "strict_map_key": False, "ext_hook": _unextend}
     try:
-        return msgpack.unpackb(
-            data, raw=False, strict_map_key=False, ext_hook=_unextend, unicode_errors="surrogatepass"
-        )
+        try:
+            return msgpack.unpackb(data, **options)
+        except UnicodeDecodeError:
+            # Lone surrogates are rare, and looking out for them makes all text twice as slow.
+            return msgpack.unpackb(data, unicode_errors="surrogatepass", **options)
     except (msgpack.UnpackException, TypeError, struct.error, RecursionError) as error:
         raise ValueError(str(error)) from error
 

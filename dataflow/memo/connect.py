@@ -45,7 +45,7 @@ def client_of(
     from redis.retry import Retry
 
     try:
-        urlsplit(url)
+        _check_database(url)
         return redis.Redis.from_url(
             url,
             socket_connect_timeout=connect_seconds,
@@ -102,7 +102,9 @@ def check_server(url: str) -> dict[str, Any]:
         return {}  # its user may not ask for INFO, and need not
     except (redis.AuthenticationError, redis.ResponseError) as error:
         why = _without(url, one_line(error))
-        mend = "check the user, the password and the user's rights (PING, MGET, SET, INFO)"
+        mend = database_mend(url, error) or (
+            "check the user, the password and the user's rights (PING, MGET, SET, INFO)"
+        )
         raise CacheError(f"Redis at {redacted(url)} refuses: {why}: {mend}.") from None
     except (redis.RedisError, OSError, ValueError) as error:
         why = _without(url, one_line(error))
@@ -110,6 +112,33 @@ def check_server(url: str) -> dict[str, Any]:
         raise CacheError(f"Redis at {redacted(url)} doesn't answer ({why}): {mend}.") from None
     finally:
         client.close()
+
+
+def database_mend(url: str, error: BaseException) -> str:
+    """What to do about a database that the server hasn't got; empty where that isn't the trouble."""
+    if "DB index" not in str(error) and "SELECT is not allowed" not in str(error):
+        return ""
+    return f"name a database that it has, such as {_in_database(url, 0)}"
+
+
+def _in_database(url: str, number: int) -> str:
+    """The URL with another database, and without its password."""
+    shown, _, query = redacted(url).partition("?")
+    others = [part for part in query.split("&") if part and not part.startswith("db=")]
+    if shown.startswith("unix://"):
+        return f"{shown}?{'&'.join([f'db={number}', *others])}"
+    scheme, mark, place = shown.partition("://")
+    host = place.partition("/")[0]
+    return f"{scheme}{mark}{host}/{number}{'?' * bool(others)}{'&'.join(others)}"
+
+
+def _check_database(url: str) -> None:
+    """redis-py takes what is no number for database 0: whoever wrote it would look into another's data."""
+    path = urlsplit(url).path.strip("/")
+    if not url.startswith("unix://") and path and not path.isdecimal():
+        raise CacheError(
+            f"{redacted(url)} names no database: it ends in a number, as in {_in_database(url, 0)}."
+        )
 
 
 def _without(url: str, message: str) -> str:

@@ -8,7 +8,8 @@ from dataflow.memo.base import Counters, Missed
 from dataflow.memo.blobs import Blob, LocalTags, Sealed
 from dataflow.memo.keys import Key
 from dataflow.memo.leases import Leases, LocalLeases
-from dataflow.memo.sealed import SealedMemo, Sealing
+from dataflow.memo.sealed import SealedMemo
+from dataflow.memo.sealing import Sealing
 
 __all__ = ["DictBlobs", "DictMemo"]
 

@@ -17,10 +17,9 @@ import hashlib
 import hmac
 import struct
 import time
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from dataflow.memo.codecs import decode_value, encode_value, value_digest
+from dataflow.memo.codecs import CODECS, Encoded, decode_value, encode_value
 from dataflow.memo.compression import compress, decompress, require
 from dataflow.memo.keys import Key, Uncacheable
 
@@ -30,7 +29,6 @@ __all__ = [
     "MAX_RAW_BYTES",
     "EnvelopeError",
     "Opened",
-    "claimed_epoch",
     "claimed_marks",
     "seal",
     "unseal",
@@ -44,7 +42,7 @@ MARK_BYTES = 8
 
 _MAGIC, _FORMAT = b"DFm1", 2
 _HEADER = struct.Struct("<4sBBBB4sQQQQQ16s20s20s8s")
-_EPOCH_AT, _MARKS_AT = 52, 108
+_MARKS_AT = 108
 _MAC_BYTES = 32
 HEADER_BYTES = _HEADER.size + _MAC_BYTES
 _SMALL = 128  # bytes: below, compressing costs more than it saves
@@ -64,81 +62,84 @@ class EnvelopeError(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A value with what its header says of it.
+class Opened(NamedTuple):
+    """A kept value, encoded as it is, and what is known of it.
 
-    ``created`` is in seconds since 1970; a ``ttl_seconds`` of 0 is for ever.
+    Attributes:
+        codec: a number of :data:`dataflow.memo.codecs.CODECS`.
+        raw: the encoded value.
+        compute_seconds: what computing it took.
+        digest: of the encoded value, 20 bytes.
+        created: seconds since 1970.
+        ttl_seconds: how long it may be used; 0 for ever.
+        epoch: of its tag when computing began, 16 bytes.
+        input_digest: of the document that it was made of, 20 bytes.
+        marks: which stages made it, 8 bytes; see :func:`dataflow.memo.chain.marks`.
     """
 
-    value: Any
+    codec: int
+    raw: bytes
     compute_seconds: float
     digest: bytes
-    raw_bytes: int
     created: float
-    ttl_seconds: float
-    epoch: bytes
-    input_digest: bytes
+    ttl_seconds: float = 0.0
+    epoch: bytes = bytes(EPOCH_BYTES)
+    input_digest: bytes = bytes(20)
+    marks: bytes = bytes(MARK_BYTES)
+
+    @classmethod
+    def of(cls, value: object, *, max_raw_bytes: int = MAX_RAW_BYTES, **known: Any) -> Opened:
+        """Encode a value, with what is known of it as keywords.
+
+        Raises:
+            Uncacheable: the value's type isn't known, or it is too large.
+        """
+        encoded = Encoded(*encode_value(value))
+        if len(encoded.raw) > max_raw_bytes:
+            raise Uncacheable(
+                f"a value of {len(encoded.raw):,} bytes is over the limit of {max_raw_bytes:,}."
+            )
+        return cls(encoded.codec, encoded.raw, digest=encoded.digest, **known)
+
+    @property
+    def value(self) -> Any:
+        """The value, the caller's own. Raises ValueError if the bytes aren't of their codec."""
+        return decode_value(self.codec, self.raw)
 
 
-def seal(
-    value: object,
-    *,
-    key: Key,
-    secret: bytes,
-    compute_seconds: float,
-    compression: str = "raw",
-    created: float | None = None,
-    ttl_seconds: float | None = None,
-    epoch: bytes = bytes(EPOCH_BYTES),
-    input_digest: bytes = bytes(20),
-    marks: bytes = bytes(MARK_BYTES),
-    max_raw_bytes: int = MAX_RAW_BYTES,
-) -> bytes:
+def seal(kept: Opened, *, key: Key, secret: bytes, compression: str = "raw") -> bytes:
     """One value as a sealed blob.
 
     Args:
-        value: anything that :func:`dataflow.memo.codecs.encode_value` takes.
+        kept: the value.
         key: the memo key that it will be kept under; the blob is worthless under any other.
         secret: what the MAC is keyed with.
-        compute_seconds: what computing the value took.
         compression: ``raw``, ``lz4`` or ``zstd``; small or incompressible values stay raw.
-        created: seconds since 1970; now, if not given.
-        ttl_seconds: how long it may be used; for ever, if not given.
-        epoch: 16 bytes, the epoch of its tag when computing began.
-        input_digest: 20 bytes, the digest of the document that it was made of.
-        marks: 8 bytes that say which stages made it; see :func:`dataflow.memo.chain.marks`.
-        max_raw_bytes: the largest encoded value that is taken.
 
     Raises:
-        Uncacheable: the value's type isn't known, or it is too large.
         CacheError: the compression's library isn't installed.
     """
-    codec, raw = encode_value(value)
-    if len(raw) > max_raw_bytes:
-        raise Uncacheable(f"a value of {len(raw):,} bytes is over the limit of {max_raw_bytes:,}.")
-    number, payload = require(compression), raw
-    if number and len(raw) >= _SMALL:
-        payload = compress(number, raw)
+    number, raw = require(compression), kept.raw
+    payload = compress(number, raw) if number and len(raw) >= _SMALL else raw
     if len(payload) >= len(raw):
         number, payload = 0, raw
     mac_key, key_id = _derived(secret)
     header = _HEADER.pack(
         _MAGIC,
         _FORMAT,
-        codec,
+        kept.codec,
         number,
         0,
         key_id,
-        int((time.time() if created is None else created) * 1e6),
-        max(1, int(ttl_seconds * 1e3)) if ttl_seconds is not None else 0,
-        max(0, int(compute_seconds * 1e6)),
+        int(kept.created * 1e6),
+        max(1, int(kept.ttl_seconds * 1e3)) if kept.ttl_seconds else 0,
+        max(0, int(kept.compute_seconds * 1e6)),
         len(raw),
         len(payload),
-        epoch,
-        value_digest(codec, raw),
-        input_digest,
-        marks,
+        kept.epoch,
+        kept.digest,
+        kept.input_digest,
+        kept.marks,
     )
     return b"".join((header, _mac(mac_key, key, header, payload), payload))
 
@@ -164,31 +165,26 @@ def unseal(
     return _open(header, payload, time.time() if now is None else now, max_raw_bytes)
 
 
-def claimed_epoch(blob: bytes) -> bytes:
-    """The tag epoch that a blob says it has, unchecked: good enough to know that it is of no use."""
-    return blob[_EPOCH_AT : _EPOCH_AT + EPOCH_BYTES]
-
-
 def claimed_marks(header: bytes) -> bytes:
     """The marks of the stages that a blob says it has, unchecked: good enough to remove it."""
     return header[_MARKS_AT : _MARKS_AT + MARK_BYTES] if header[:4] == _MAGIC else b""
 
 
 def _open(header: memoryview, payload: memoryview, now: float, max_raw_bytes: int) -> Opened:
-    _, form, codec, number, _, _, created, ttl, compute, raw_bytes, _, epoch, check, source, _ = (
+    _, form, codec, number, _, _, created, ttl, compute, raw_bytes, _, epoch, check, source, made_by = (
         _HEADER.unpack(header)
     )
-    if form != _FORMAT:
-        raise EnvelopeError("codec", f"format {form} is of another version.")
+    if form != _FORMAT or codec not in CODECS:
+        raise EnvelopeError("codec", f"format {form}, codec {codec} is of another version.")
     if ttl and now * 1e3 > created / 1e3 + ttl:
         raise EnvelopeError("expired", "its time to live is over.")
     if raw_bytes > max_raw_bytes:
         raise EnvelopeError("too_large", f"{raw_bytes:,} bytes are over the limit of {max_raw_bytes:,}.")
     try:
-        value = decode_value(codec, decompress(number, payload, raw_bytes))
+        raw = bytes(decompress(number, payload, raw_bytes))
     except ValueError as error:
         raise EnvelopeError("codec", str(error)) from None
-    return Opened(value, compute / 1e6, check, raw_bytes, created / 1e6, ttl / 1e3, epoch, source)
+    return Opened(codec, raw, compute / 1e6, check, created / 1e6, ttl / 1e3, epoch, source, made_by)
 
 
 def _refusal(view: memoryview) -> EnvelopeError:

@@ -1,4 +1,4 @@
-"""A bounded store of bytes that a scan can't wash out: S3-FIFO, weighed in bytes.
+"""A bounded store that a scan can't wash out: S3-FIFO, weighed in bytes.
 
 New entries wait in a small queue, a tenth of the room. Those that were asked for again by the time they reach its
 end move on to the main queue; the others go, and only their keys are remembered for a while. Whoever comes back
@@ -12,37 +12,49 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
 
 from dataflow.memo.keys import Key
 
 __all__ = ["Fifo"]
+
+T = TypeVar("T")
 
 _SMALL_SHARE = 0.1
 _MOST_USES = 3
 
 
 class _Slot:
-    """One entry: its data and how often it was asked for since it was last looked at."""
+    """One entry: its data, what it weighs, and how often it was asked for since it was last looked at."""
 
-    __slots__ = ("data", "uses")
+    __slots__ = ("data", "size", "uses")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: Any, size: int) -> None:
         self.data = data
+        self.size = size
         self.uses = 0
 
 
-class Fifo:
-    """Keys to bytes, under a bound, safe among threads.
+class Fifo(Generic[T]):
+    """Keys to data, under a bound, safe among threads.
 
     Args:
         max_bytes: for all entries together, with ``overhead_bytes`` for each.
         overhead_bytes: what an entry needs beside its data.
+        weigh: the bytes of an entry's data.
     """
 
-    def __init__(self, max_bytes: int, *, overhead_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        max_bytes: int,
+        *,
+        overhead_bytes: int = 0,
+        weigh: Callable[[T], int] = len,  # type: ignore[assignment]
+    ) -> None:
         self._max = max_bytes
         self._overhead = overhead_bytes
+        self._weigh = weigh
         self._lock = threading.Lock()
         self._small: OrderedDict[Key, _Slot] = OrderedDict()
         self._main: OrderedDict[Key, _Slot] = OrderedDict()
@@ -53,12 +65,20 @@ class Fifo:
     def __len__(self) -> int:
         return len(self._small) + len(self._main)
 
-    def get(self, keys: Sequence[Key]) -> list[bytes | None]:
-        """The data of each key; ``None`` where there is none."""
+    def get(self, keys: Iterable[Key]) -> dict[Key, T]:
+        """The data of those keys that are there."""
+        found: dict[Key, T] = {}
         with self._lock:
-            return [self._get(key) for key in keys]
+            main, small = self._main, self._small
+            for key in keys:
+                slot = main.get(key) or small.get(key)
+                if slot is not None:
+                    if slot.uses < _MOST_USES:
+                        slot.uses += 1
+                    found[key] = slot.data
+        return found
 
-    def put(self, items: Iterable[tuple[Key, bytes]]) -> tuple[int, int]:
+    def put(self, items: Iterable[tuple[Key, T]]) -> tuple[int, int]:
         """Keep; returns how many entries and bytes of data had to go. Each has to fit by itself."""
         evicted = evicted_bytes = 0
         with self._lock:
@@ -85,22 +105,15 @@ class Fifo:
             self._ghosts.clear()
             self._small_bytes = self.used_bytes = 0
 
-    def _get(self, key: Key) -> bytes | None:
-        slot = self._main.get(key) or self._small.get(key)
-        if slot is None:
-            return None
-        slot.uses = min(slot.uses + 1, _MOST_USES)
-        return slot.data
-
-    def _insert(self, key: Key, data: bytes) -> None:
-        size = len(data) + self._overhead
-        self.used_bytes += size
+    def _insert(self, key: Key, data: T) -> None:
+        slot = _Slot(data, self._weigh(data) + self._overhead)
+        self.used_bytes += slot.size
         if key in self._ghosts:
             del self._ghosts[key]
-            self._main[key] = _Slot(data)
+            self._main[key] = slot
         else:
-            self._small[key] = _Slot(data)
-            self._small_bytes += size
+            self._small[key] = slot
+            self._small_bytes += slot.size
 
     def _remove(self, key: Key) -> None:
         slot = self._main.pop(key, None)
@@ -108,8 +121,8 @@ class Fifo:
             slot = self._small.pop(key, None)
             if slot is None:
                 return
-            self._small_bytes -= len(slot.data) + self._overhead
-        self.used_bytes -= len(slot.data) + self._overhead
+            self._small_bytes -= slot.size
+        self.used_bytes -= slot.size
 
     def _evict(self) -> int | None:
         """One step towards the bound: the bytes that went, ``None`` where an entry was moved only."""
@@ -120,18 +133,18 @@ class Fifo:
             slot.uses -= 1
             self._main[key] = slot
             return None
-        self.used_bytes -= len(slot.data) + self._overhead
-        return len(slot.data)
+        self.used_bytes -= slot.size
+        return slot.size - self._overhead
 
     def _evict_small(self) -> int | None:
         key, slot = self._small.popitem(last=False)
-        self._small_bytes -= len(slot.data) + self._overhead
+        self._small_bytes -= slot.size
         if slot.uses:
             slot.uses = 0
             self._main[key] = slot
             return None
-        self.used_bytes -= len(slot.data) + self._overhead
+        self.used_bytes -= slot.size
         self._ghosts[key] = None
         while len(self._ghosts) > max(64, len(self)):
             self._ghosts.popitem(last=False)
-        return len(slot.data)
+        return slot.size - self._overhead

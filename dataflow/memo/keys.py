@@ -31,6 +31,7 @@ __all__ = [
     "Uncacheable",
     "digest",
     "encode",
+    "memo_head",
     "memo_key",
     "of_leaves",
     "tagged",
@@ -40,7 +41,7 @@ Key = bytes
 """A memo key: 20 bytes."""
 
 KEY_BYTES = 20
-SCHEMA = 1
+SCHEMA = 2
 """Raise it whenever an encoding or a fingerprint changes its meaning: old values aren't asked for then."""
 
 _LENGTH = struct.Struct(">Q")
@@ -95,9 +96,18 @@ def memo_key(stage_ids: Sequence[bytes], parameters: object, input_digest: bytes
     Raises:
         Uncacheable: the parameters can't be encoded.
     """
-    head = _head(tuple(stage_ids), encode(parameters)).copy()
-    head.update(tagged(b"input", bytes(input_digest)))
-    return bytes(head.digest())
+    key = memo_head(stage_ids, parameters).copy()
+    key.update(tagged(b"input", bytes(input_digest)))
+    return bytes(key.digest())
+
+
+def memo_head(stage_ids: Sequence[bytes], parameters: object) -> Any:
+    """The hash of all that comes before the input in a key: to be copied, and never updated itself.
+
+    Raises:
+        Uncacheable: the parameters can't be encoded.
+    """
+    return _head(tuple(stage_ids), encode(parameters))
 
 
 @functools.lru_cache(maxsize=256)

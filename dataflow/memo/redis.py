@@ -13,7 +13,8 @@ from dataflow.memo.connect import redacted
 from dataflow.memo.envelope import EPOCH_BYTES
 from dataflow.memo.keys import Key
 from dataflow.memo.leases import Leases
-from dataflow.memo.sealed import SealedMemo, Sealing
+from dataflow.memo.sealed import SealedMemo
+from dataflow.memo.sealing import Sealing
 from dataflow.memo.wire import Command, Wire
 
 __all__ = ["RedisBlobs", "RedisLeases", "RedisMemo", "epoch_name"]

@@ -2,100 +2,51 @@
 
 from __future__ import annotations
 
-import os
+import dataclasses
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 
 from dataflow.memo.base import LOST, WON, Claim, Counters, Entry, Found, Missed
-from dataflow.memo.blobs import Blob, BlobStore, Sealed
-from dataflow.memo.compression import require
-from dataflow.memo.envelope import EPOCH_BYTES, MAX_RAW_BYTES, EnvelopeError, Opened, seal, unseal
+from dataflow.memo.blobs import Blob, BlobStore, Nowhere
+from dataflow.memo.codecs import decode_value, own_copy
+from dataflow.memo.envelope import HEADER_BYTES, EnvelopeError, Opened
 from dataflow.memo.keys import Key, Uncacheable
 from dataflow.memo.leases import Leases
+from dataflow.memo.near import Near
+from dataflow.memo.sealing import Sealing
 
-__all__ = ["Blob", "BlobStore", "Sealed", "SealedMemo", "Sealing"]
+__all__ = ["SealedMemo"]
 
-_JITTER = 0.1
 _IMMUTABLE = (bytes, str, int, float, bool, type(None))
-
-
-@dataclass(frozen=True)
-class Sealing:
-    """How values are sealed.
-
-    Attributes:
-        secret: the MAC's; by default one of this process alone.
-        payload: ``raw``, ``lz4`` or ``zstd``.
-        ttl_seconds: how long values live, give or take a tenth so that they don't all end at once.
-        tag: values end when this tag is invalidated; ``None`` for no tag.
-        max_value_bytes: values whose blob is larger aren't kept.
-        max_raw_bytes: the most that a blob may become when decompressed.
-        now: seconds since 1970; what lives are measured by.
-    """
-
-    secret: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
-    payload: str = "raw"
-    ttl_seconds: float | None = None
-    tag: str | None = None
-    max_value_bytes: int = 64 * 2**20
-    max_raw_bytes: int = MAX_RAW_BYTES
-    now: Callable[[], float] = field(default=time.time, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        require(self.payload)
-
-    def seal(self, entry: Entry) -> Sealed:
-        """Seal one entry. Raises Uncacheable."""
-        lives = [life for life in (self.ttl_seconds, entry.ttl_seconds) if life is not None]
-        ttl = min(lives) if lives else None
-        if ttl is not None:
-            ttl = _jittered(ttl, entry.key)
-        data = seal(
-            entry.value,
-            key=entry.key,
-            secret=self.secret,
-            compute_seconds=entry.compute_seconds,
-            compression=self.payload,
-            created=self.now(),
-            ttl_seconds=ttl,
-            epoch=entry.epoch or bytes(EPOCH_BYTES),
-            input_digest=entry.input_digest,
-            marks=entry.marks,
-            max_raw_bytes=self.max_raw_bytes,
-        )
-        return Sealed(entry.key, data, ttl, entry.near)
-
-    def unseal(self, key: Key, data: bytes) -> Opened:
-        """Open one blob. Raises EnvelopeError."""
-        now = self.now()
-        opened = unseal(data, key=key, secret=self.secret, now=now, max_raw_bytes=self.max_raw_bytes)
-        # It may have been stored by a run that gave it a longer life than this one believes in.
-        if self.ttl_seconds is not None and now > opened.created + _jittered(self.ttl_seconds, key):
-            raise EnvelopeError("expired", "it is older than this run allows.")
-        return opened
-
-
-def _jittered(seconds: float, key: Key) -> float:
-    # Spread by the key and not by chance: every worker gives a key the same life.
-    return seconds * (1 - _JITTER + 2 * _JITTER * int.from_bytes(key[:2], "big") / 0xFFFF)
 
 
 class SealedMemo:
     """A memo over a store of bytes; implements :class:`dataflow.memo.base.Memo`.
 
+    With a near tier in front, what the store had is kept near once its seal was checked, and needs no check there:
+    it never leaves the process. Nor does the near tier need to be told of invalidations: a memo with a tag
+    asks the store for the tag's epoch with every batch, also where all keys are near, and a near value of another
+    epoch is of no use. So there is no time in which an old value could still be served, and nothing to catch up
+    with after a lost connection.
+
     Args:
         blobs: the store.
         sealing: how values are sealed.
         leases: who computes what; ``None`` where nobody else could.
+        near: the tier in front of the store.
     """
 
     def __init__(
-        self, blobs: BlobStore, sealing: Sealing | None = None, leases: Leases | None = None
+        self,
+        blobs: BlobStore,
+        sealing: Sealing | None = None,
+        leases: Leases | None = None,
+        near: Near | None = None,
     ) -> None:
-        self.name = blobs.name
+        self.name = blobs.name if near is None or near.name == blobs.name else "tiered"
         self._blobs = blobs
+        self._near = near
         self._sealing = sealing or Sealing()
         self._leases = leases
         self._counters = Counters()
@@ -103,45 +54,32 @@ class SealedMemo:
     def lookup(self, keys: Sequence[Key]) -> list[Found | Missed]:
         """See :meth:`Memo.lookup`."""
         start = time.perf_counter()
-        distinct = list(dict.fromkeys(keys))
-        blobs, epoch = self._read(distinct)
-        answers: dict[Key, Found | Missed] = {}
+        answers = self._fetch(list(dict.fromkeys(keys)))
         results: list[Found | Missed] = []
+        given: set[Key] = set()
         for key in keys:
-            answer = answers.get(key)
-            if answer is None or (isinstance(answer, Found) and type(answer.value) not in _IMMUTABLE):
+            answer = answers[key]
+            if key in given and type(answer) is Found and type(answer.value) not in _IMMUTABLE:
                 # Two documents of equal content get a value each: neither may change the other's.
-                answer = answers[key] = self._opened(key, blobs[key], epoch)
+                answer = dataclasses.replace(answer, value=own_copy(answer.value))
+            given.add(key)
             results.append(answer)
-        self._discard([k for k, a in answers.items() if isinstance(a, Missed) and isinstance(blobs[k], Blob)])
-        read = sum(len(blob.data) for blob in blobs.values() if isinstance(blob, Blob))
-        self._count(results, read, time.perf_counter() - start)
+        self._count(results, time.perf_counter() - start)
         return results
 
     def store(self, entries: Sequence[Entry]) -> int:
         """See :meth:`Memo.store`."""
         start = time.perf_counter()
-        sealed: dict[Key, Sealed] = {}
-        counted: Counter[str] = Counter()
-        for entry in entries:
-            if entry.key in sealed:
-                continue
-            if self._sealing.tag is not None and not entry.epoch:
-                counted["rejected_no_epoch"] += 1  # nobody could say when it was computed
-                continue
-            try:
-                one = self._sealing.seal(entry)
-            except Uncacheable:
-                counted["uncacheable"] += 1
-                continue
-            if len(one.data) > self._sealing.max_value_bytes:
-                counted["rejected_too_large"] += 1
-            else:
-                sealed[entry.key] = one
-        kept = self._blobs.write(list(sealed.values())) if sealed else 0
+        encoded, counted = self._encoded(entries)
+        sealed = [self._sealing.seal(key, kept) for key, (kept, _) in encoded.items()] if self._far else []
+        kept = self._blobs.write(sealed) if sealed else 0
+        if self._near is not None:
+            near = self._near.put([(key, one) for key, (one, is_near) in encoded.items() if is_near])
+            kept = max(kept, near)
         refused = counted["rejected_too_large"] + counted["rejected_no_epoch"]
-        counted["rejected"] = refused + len(sealed) - kept
-        written = sum(len(one.data) for one in sealed.values()) * kept // max(1, len(sealed))
+        counted["rejected"] = refused + len(encoded) - kept
+        size = sum(len(one.data) for one in sealed) or sum(len(one.raw) for one, _ in encoded.values())
+        written = size * kept // max(1, len(encoded))
         times = {"stores": 1, "store_seconds": time.perf_counter() - start}
         self._counters.add({**counted, **times, "stored": kept, "bytes_written": written})
         return kept
@@ -186,75 +124,134 @@ class SealedMemo:
 
     def counters(self) -> dict[str, float]:
         """See :meth:`Memo.counters`."""
-        return {**dict.fromkeys(_ALWAYS, 0.0), **self._counters.snapshot(), **self._blobs.counters.snapshot()}
+        stores = [self._blobs.counters, *([] if self._near is None else [self._near.counters])]
+        totals = dict.fromkeys(_ALWAYS, 0.0)
+        for counters in (self._counters, *stores):
+            for name, number in counters.snapshot().items():
+                totals[name] = totals.get(name, 0.0) + number
+        return totals
 
     def close(self) -> None:
         """See :meth:`Memo.close`."""
         if self._leases is not None:
             self._leases.close()
+        if self._near is not None:
+            self._near.clear()
         self._blobs.close()
 
-    def _read(self, keys: Sequence[Key]) -> tuple[dict[Key, Blob | Missed], bytes | None]:
-        """What the store holds, and the epoch of the tag as it was before: ``None`` without a tag."""
-        if not keys:
-            return {}, None
-        if self._sealing.tag is None:
-            return dict(zip(keys, self._blobs.read(keys), strict=True)), None
-        epoch, blobs = self._blobs.read_tagged(keys, self._sealing.tag)
-        return dict(zip(keys, blobs, strict=True)), epoch
+    @property
+    def _far(self) -> bool:
+        return not isinstance(self._blobs, Nowhere)
+
+    def _encoded(self, entries: Sequence[Entry]) -> tuple[dict[Key, tuple[Opened, bool]], Counter[str]]:
+        """What is to be kept, and whether near too; and what is not, by the reason."""
+        encoded: dict[Key, tuple[Opened, bool]] = {}
+        counted: Counter[str] = Counter()
+        for entry in entries:
+            if entry.key in encoded:
+                continue
+            if self._sealing.tag is not None and not entry.epoch:
+                counted["rejected_no_epoch"] += 1  # nobody could say when it was computed
+                continue
+            try:
+                one = self._sealing.encode(entry)
+            except Uncacheable:
+                counted["uncacheable"] += 1
+                continue
+            if len(one.raw) > self._sealing.max_value_bytes:
+                counted["rejected_too_large"] += 1
+            else:
+                encoded[entry.key] = (one, entry.near)
+        return encoded, counted
+
+    def _fetch(self, keys: list[Key]) -> dict[Key, Found | Missed]:
+        """One answer a key, from the near tier or in one round trip.
+
+        A second round trip only where the tag was bumped since the near values came.
+        """
+        tag, near = self._sealing.tag, self._near.get(keys) if self._near is not None else {}
+        absent = [key for key in keys if key not in near] if near else keys
+        if tag is None:
+            answers = self._opened(absent, self._blobs.read(absent), None) if absent else {}
+            return {**answers, **self._nearby(near)} if near else answers
+        epoch, blobs = self._blobs.read_tagged(absent, tag) if keys else (b"", [])
+        answers = self._opened(absent, blobs, epoch)
+        if not epoch:
+            # The store couldn't tell the epoch: nothing can be believed then.
+            return {**answers, **dict.fromkeys(near, Missed("down", b""))}
+        stale = [key for key, kept in near.items() if kept.epoch != epoch]
+        if stale and self._near is not None:
+            self._near.discard(stale)
+            answers |= self._opened(stale, self._blobs.read(stale), epoch)
+        return {**answers, **self._nearby({k: kept for k, kept in near.items() if kept.epoch == epoch})}
+
+    def _nearby(self, near: dict[Key, Opened]) -> dict[Key, Found | Missed]:
+        now, name = self._sealing.now(), "" if self._near is None else self._near.name
+        return {
+            key: self._found(key, kept, name, HEADER_BYTES + len(kept.raw), now) for key, kept in near.items()
+        }
+
+    def _opened(
+        self, keys: Sequence[Key], blobs: Sequence[Blob | Missed], epoch: bytes | None
+    ) -> dict[Key, Found | Missed]:
+        """Check what the store had; what holds is kept near."""
+        now = self._sealing.now()
+        answers: dict[Key, Found | Missed] = {}
+        good: list[tuple[Key, Opened]] = []
+        bad: list[Key] = []
+        for key, blob in zip(keys, blobs, strict=True):
+            if isinstance(blob, Missed):
+                answers[key] = blob if epoch is None else Missed(blob.reason, epoch)
+                continue
+            try:
+                kept = self._sealing.unseal(key, blob.data)
+            except EnvelopeError as error:
+                answers[key] = Missed(error.reason, epoch or b"")
+                bad.append(key)
+                continue
+            if epoch is not None and (kept.epoch != epoch or not epoch):
+                answers[key] = Missed("epoch" if epoch else "down", epoch)
+                bad.append(key)
+                continue
+            answers[key] = self._found(key, kept, blob.tier, len(blob.data), now)
+            good.append((key, kept))
+        if bad:
+            self._blobs.discard(bad)
+        if good and self._near is not None:
+            self._near.put(good)
+        return answers
+
+    def _found(self, key: Key, kept: Opened, tier: str, size: int, now: float) -> Found | Missed:
+        if self._sealing.expired(key, kept, now):
+            return Missed("expired", kept.epoch)
+        try:
+            value = decode_value(kept.codec, kept.raw)
+        except ValueError:
+            return Missed("codec", kept.epoch)
+        return Found(value, tier, kept.compute_seconds, size, kept.digest, kept.input_digest)
 
     def _reread(self, keys: Sequence[Key]) -> dict[Key, Found]:
         """Those that are there by now; what isn't has been counted as a miss before."""
         if not keys:
             return {}
         start = time.perf_counter()
-        blobs, epoch = self._read(keys)
-        opened = {key: self._opened(key, blobs[key], epoch) for key in keys}
-        found = {key: answer for key, answer in opened.items() if isinstance(answer, Found)}
-        self._count(found.values(), sum(f.blob_bytes for f in found.values()), time.perf_counter() - start)
+        found = {k: answer for k, answer in self._fetch(list(keys)).items() if isinstance(answer, Found)}
+        self._count(found.values(), time.perf_counter() - start)
         return found
 
-    def _opened(self, key: Key, blob: Blob | Missed, epoch: bytes | None) -> Found | Missed:
-        if isinstance(blob, Missed):
-            return blob if epoch is None else Missed(blob.reason, epoch)
-        try:
-            opened = self._sealing.unseal(key, blob.data)
-        except EnvelopeError as error:
-            return Missed(error.reason, epoch or b"")
-        if epoch is not None and (opened.epoch != epoch or not epoch):
-            # An empty epoch is one that the store couldn't tell: nothing can be believed then.
-            return Missed("epoch" if epoch else "down", epoch)
-        return Found(
-            opened.value,
-            blob.tier,
-            opened.compute_seconds,
-            len(blob.data),
-            opened.digest,
-            opened.input_digest,
-        )
-
-    def _discard(self, keys: Sequence[Key]) -> None:
-        if keys:
-            self._blobs.discard(keys)
-
-    def _count(self, results: Iterable[Found | Missed], read_bytes: int, seconds: float) -> None:
-        counted: Counter[str] = Counter()
-        saved = 0.0
+    def _count(self, results: Iterable[Found | Missed], seconds: float) -> None:
+        saved, read, hits, misses = 0.0, 0, [], []
         for answer in results:
-            if isinstance(answer, Found):
-                counted["hits"] += 1
-                counted[f"hits_{answer.tier}"] += 1
+            if type(answer) is Found:
+                hits.append(answer.tier)
                 saved += answer.compute_seconds
-            else:
-                counted["misses"] += 1
-                counted[f"misses_{answer.reason}"] += 1
-        totals = {
-            "lookups": 1,
-            "bytes_read": read_bytes,
-            "lookup_seconds": seconds,
-            "compute_seconds_saved": saved,
-        }
-        self._counters.add({**counted, **totals})
+                read += answer.blob_bytes
+            elif isinstance(answer, Missed):
+                misses.append(answer.reason)
+        totals = {"lookups": 1, "bytes_read": read, "lookup_seconds": seconds, "compute_seconds_saved": saved}
+        tiers = {f"hits_{tier}": number for tier, number in Counter(hits).items()}
+        reasons = {f"misses_{reason}": number for reason, number in Counter(misses).items()}
+        self._counters.add({"hits": len(hits), "misses": len(misses), **tiers, **reasons, **totals})
 
 
 _ALWAYS = (

@@ -11,7 +11,7 @@ from dataflow.errors import CacheError
 from dataflow.memo.base import Memo
 from dataflow.memo.blobs import BlobStore
 from dataflow.memo.connect import redacted
-from dataflow.memo.sealed import Sealing
+from dataflow.memo.sealing import Sealing
 
 __all__ = ["KINDS", "MemoSpec", "close_memos", "open_memo"]
 
@@ -148,11 +148,10 @@ def _made(spec: MemoSpec) -> Memo:
 
 def _far(spec: MemoSpec, url: str, sealing: Sealing) -> Memo:
     from dataflow.memo.leases import Leases
-    from dataflow.memo.lru import LruBlobs
+    from dataflow.memo.near import Near
     from dataflow.memo.redis import RedisBlobs, RedisLeases
     from dataflow.memo.sealed import SealedMemo
     from dataflow.memo.spill import SpillFolder, SpillingBlobs
-    from dataflow.memo.tiered import TieredMemo
 
     server = RedisBlobs(url, namespace=spec.namespace)
     leases = None
@@ -162,9 +161,7 @@ def _far(spec: MemoSpec, url: str, sealing: Sealing) -> Memo:
     far: BlobStore = server
     if spec.spill_url:
         far = SpillingBlobs(server, SpillFolder(spec.spill_url), spec.spill_bytes)
-    if spec.kind == "redis":
-        return SealedMemo(far, sealing, leases)
-    return TieredMemo(LruBlobs(spec.max_bytes), far, sealing, leases)
+    return SealedMemo(far, sealing, leases, Near(spec.max_bytes) if spec.kind == "tiered" else None)
 
 
 def _forget() -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
 
 from dataflow.corpus import list_corpus
 from dataflow.document import Document
 from dataflow.errors import CorpusError
-from dataflow.memo.keys import encode
 
 __all__ = ["RACY_SECONDS", "state_of", "unchanged"]
 
+_STATE = struct.Struct(">cqdI")
+_UNKNOWN_SIZE = -1
 RACY_SECONDS = 2.0
 """A file modified more recently than this may change again and keep its time: FAT counts in steps of 2 s."""
 
@@ -30,14 +32,22 @@ def state_of(document: Document, *, bounded: bool = False, now: float | None = N
         nothing yet) or ``unknown`` (neither entity tag nor time).
     """
     if document.etag:
-        return encode(("etag", document.url, document.size_bytes, document.etag)), ""
+        return _packed(b"e", document, document.etag), ""
     if document.modified is not None:
         if (time.time() if now is None else now) - document.modified < RACY_SECONDS:
             return b"", "racy"
-        return encode(("modified", document.url, document.size_bytes, document.modified)), ""
+        return _packed(b"m", document), ""
     if bounded:
-        return encode(("url", document.url, document.size_bytes)), ""
+        return _packed(b"u", document), ""
     return b"", "unknown"
+
+
+def _packed(kind: bytes, document: Document, etag: str = "") -> bytes:
+    """Kind, size, time, the entity tag's length, the entity tag and the URL: different states, different bytes."""
+    tag = etag.encode("utf-8", "surrogatepass")
+    size = _UNKNOWN_SIZE if document.size_bytes is None else document.size_bytes
+    modified = document.modified if kind == b"m" and document.modified is not None else 0.0
+    return _STATE.pack(kind, size, modified, len(tag)) + tag + document.url.encode("utf-8", "surrogatepass")
 
 
 def unchanged(document: Document) -> bool:

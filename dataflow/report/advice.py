@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from dataflow.errors import counted
 from dataflow.report.numbers import amount, times
 from dataflow.report.summary import BASE, BLOCKS_FOR_A_VERDICT, Arm, groups_of
 
@@ -90,14 +91,14 @@ def _against_base(arm: Arm) -> str:
     if len(arm.ratios) == 1:
         return f", {times(arm.ratio)} that of {BASE} in the one block that has both"
     low, high = times(min(arm.ratios)), times(max(arm.ratios))
-    return f", {times(arm.ratio)} that of {BASE} ({low} to {high} over {len(arm.ratios)} blocks)"
+    return f", {times(arm.ratio)} that of {BASE} ({low} to {high} over {counted(len(arm.ratios), 'block')})"
 
 
 def _caveat(best: Arm, arms: Sequence[Arm]) -> str:
     if len([arm for arm in arms if arm.trials and not arm.twin]) < 2 and best.ratio is None:
         return "Inconclusive: there is nothing to compare it with."
     blocks = best.blocks
-    shown = f"{blocks} block{'s' if blocks != 1 else ''}"
+    shown = counted(blocks, "block")
     if blocks < BLOCKS_FOR_A_VERDICT:
         return f"Inconclusive: {shown}; at least {BLOCKS_FOR_A_VERDICT} are needed for a verdict."
     return f"Inconclusive: a median over {shown} describes what was seen; no test was made."

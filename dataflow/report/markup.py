@@ -114,4 +114,5 @@ def _fact(name: str, value: Any) -> Html:
 
 
 def _folded(count: int, inner: str) -> Html:
-    return Html(f"<details><summary>{count} entries</summary>{inner}</details>")
+    entries = "entry" if count == 1 else "entries"
+    return Html(f"<details><summary>{count} {entries}</summary>{inner}</details>")

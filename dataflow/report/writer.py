@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from dataflow.errors import counted
 from dataflow.measure.tables import write_text
 from dataflow.report.export import write_csv
 from dataflow.report.page import page
@@ -51,8 +52,8 @@ def _subtitle(results: Results) -> str:
     parts = [
         _names("workload", rows),
         _names("cluster", rows),
-        f"{len(rows):,} trial{'s' if len(rows) != 1 else ''} of {len(results.arms)} arms",
-        f"up to {documents:,} documents a trial" if documents else "",
+        f"{counted(len(rows), 'trial')} of {counted(len(results.arms), 'arm')}",
+        f"up to {counted(documents, 'document')} a trial" if documents else "",
     ]
     return " · ".join(filter(None, parts))
 

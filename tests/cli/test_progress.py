@@ -29,4 +29,4 @@ def test_bad_documents_are_counted_in_the_line():
     progress = Progress("documents", clock)
     clock.now = 1.0
     progress.advance(bad=True)
-    assert progress.line() == "1 documents, 1/s, 1 not ok"
+    assert progress.line() == "1 document, 1/s, 1 not ok"

@@ -209,7 +209,7 @@ def test_a_corpus_that_has_grown_is_gone_on_with_and_the_new_documents_are_count
     (docs / "docs" / "0008.txt").unlink()
     done = finished(*quick("--resume"), cwd=docs)
     assert "3 documents in" in done.stdout
-    assert "note: the corpus has grown by 1 documents since that run." in done.stderr
+    assert "note: the corpus has grown by 1 document since that run." in done.stderr
     assert "note: 2 documents of the output are no longer in the corpus; their rows stay." in done.stderr
     table = pd.read_parquet(docs / "out")
     assert len(table) == table.document.nunique() == DOCUMENTS + 3
@@ -236,7 +236,7 @@ def test_the_quarantine_is_listed_with_reasons_and_replayed(tmp_path):
     assert fields[:2] == ["quarantined", "WorkerDied"]
     assert fields[3].endswith("docs/3.txt")
     assert "exit status 3" in fields[4]
-    assert listed.stderr == "1 documents; do them again: dataflow replay out\n"
+    assert listed.stderr == "1 document; do them again: dataflow replay out\n"
     listed = finished(*DATAFLOW, "quarantine", "ls", "out", "--failed", cwd=tmp_path)
     assert {line.split("\t")[1] for line in listed.stdout.splitlines()} == {"WorkerDied", "DocumentError"}
 

@@ -17,7 +17,7 @@ from dataflow.memo.base import Entry, Found, Missed
 from dataflow.memo.connect import check_server
 from dataflow.memo.launch import free_port
 from dataflow.memo.redis import RedisMemo
-from dataflow.memo.sealed import Sealing
+from dataflow.memo.sealing import Sealing
 from dataflow.memo.server import EmbeddedServer
 
 SEALING = Sealing(secret=b"shared")

@@ -15,7 +15,8 @@ from dataflow.memo.base import LOST, WON, Entry, Found, Memo, Missed
 from dataflow.memo.dictionary import DictBlobs, DictMemo
 from dataflow.memo.leases import Leases, LocalLeases
 from dataflow.memo.redis import RedisMemo
-from dataflow.memo.sealed import SealedMemo, Sealing
+from dataflow.memo.sealed import SealedMemo
+from dataflow.memo.sealing import Sealing
 from dataflow.memo.server import EmbeddedServer
 from dataflow.memo.spec import MemoSpec, close_memos, open_memo
 

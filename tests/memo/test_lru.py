@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 
 import pytest
 
 from dataflow.errors import CacheError
 from dataflow.memo.base import Entry, Found, Missed
 from dataflow.memo.dictionary import DictBlobs, DictMemo
-from dataflow.memo.lru import LruBlobs, LruMemo
-from dataflow.memo.sealed import Sealing
-from dataflow.memo.tiered import TieredMemo
+from dataflow.memo.lru import LruMemo
+from dataflow.memo.near import Near
+from dataflow.memo.sealed import SealedMemo
+from dataflow.memo.sealing import Sealing
 
 
 def entries(count: int, size: int) -> list[Entry]:
@@ -18,11 +20,11 @@ def entries(count: int, size: int) -> list[Entry]:
 
 
 def test_it_never_holds_more_than_its_bound() -> None:
-    blobs = LruBlobs(100_000)
-    memo = TieredMemo(blobs, DictBlobs())
+    near = Near(100_000)
+    memo = SealedMemo(DictBlobs(), near=near)
     for entry in entries(300, 1000):
         memo.store([entry])
-        assert blobs.used_bytes() <= 100_000
+        assert near.used_bytes() <= 100_000
     assert memo.counters()["evicted"] > 200
 
 
@@ -76,20 +78,45 @@ def test_what_the_far_tier_had_is_kept_near() -> None:
     far = DictBlobs()
     (entry,) = entries(1, 100)
     DictMemo(secret, far.mapping).store([entry])
-    memo = TieredMemo(LruBlobs(), far, secret)
+    memo = SealedMemo(far, secret, near=Near())
     tiers = [memo.lookup([entry.key])[0] for _ in range(2)]
     assert [answer.tier for answer in tiers if isinstance(answer, Found)] == ["dict", "lru"]
 
 
-def test_a_damaged_near_copy_is_forgotten() -> None:
-    sealing = Sealing(secret=b"s")
-    near, far = DictBlobs(), DictBlobs()
-    memo = TieredMemo(near, far, sealing)
+@pytest.mark.parametrize("spoil", [lambda blob: blob[:-1], lambda blob: blob[:-1] + b"\0\0"])
+def test_what_has_no_right_seal_never_comes_near(spoil: Callable[[bytes], bytes]) -> None:
+    far, near = DictBlobs(), Near()
+    memo = SealedMemo(far, Sealing(secret=b"s"), near=near)
     (entry,) = entries(1, 100)
     memo.store([entry])
-    near.mapping[entry.key] = near.mapping[entry.key][:-1]
+    near.clear()
+    far.mapping[entry.key] = spoil(far.mapping[entry.key])
     assert memo.lookup([entry.key]) == [Missed("corrupt")]
-    assert entry.key not in near.mapping
+    assert near.get([entry.key]) == {}
+    assert entry.key not in far.mapping
+
+
+def test_what_is_near_ends_when_its_life_does() -> None:
+    now = [1000.0]
+    far, sealing = DictBlobs(), Sealing(secret=b"s", ttl_seconds=60, now=lambda: now[0])
+    memo = SealedMemo(far, sealing, near=Near())
+    (entry,) = entries(1, 100)
+    memo.store([entry])
+    now[0] = 1050.0
+    assert isinstance(memo.lookup([entry.key])[0], Found)
+    now[0] = 1070.0
+    assert memo.lookup([entry.key]) == [Missed("expired")]
+
+
+def test_what_is_near_still_answers_when_the_store_has_lost_it() -> None:
+    far = DictBlobs()
+    memo = SealedMemo(far, near=Near())
+    (entry,) = entries(1, 100)
+    memo.store([entry])
+    far.mapping.clear()
+    (answer,) = memo.lookup([entry.key])
+    assert isinstance(answer, Found)
+    assert (answer.value, answer.tier) == (entry.value, "lru")
 
 
 def test_a_value_over_the_limit_is_counted_and_not_kept() -> None:

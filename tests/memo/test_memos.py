@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 from dataflow.memo.base import Entry, Memo, Missed
 from dataflow.memo.dictionary import DictMemo
-from dataflow.memo.lru import LruBlobs, LruMemo
+from dataflow.memo.lru import LruMemo
+from dataflow.memo.near import Near
 from dataflow.memo.none import NoMemo
 from dataflow.memo.redis import RedisBlobs, RedisMemo
-from dataflow.memo.sealed import Sealing
+from dataflow.memo.sealed import SealedMemo
+from dataflow.memo.sealing import Sealing
 from dataflow.memo.server import EmbeddedServer
-from dataflow.memo.tiered import TieredMemo
 
 Check = Callable[[Callable[[], Memo]], None]
 
@@ -30,7 +31,7 @@ def test_each_server_is_a_memo(check_memo: Check, each_server: EmbeddedServer) -
 
 
 def test_two_tiers_are_a_memo(check_memo: Check, each_server: EmbeddedServer) -> None:
-    check_memo(lambda: TieredMemo(LruBlobs(), RedisBlobs(each_server.url)))
+    check_memo(lambda: SealedMemo(RedisBlobs(each_server.url), near=Near()))
 
 
 def test_compressed_values_are_a_memo(check_memo: Check) -> None:

@@ -16,7 +16,7 @@ import redis
 
 from dataflow.memo.base import Entry, Found, Missed
 from dataflow.memo.redis import RedisMemo
-from dataflow.memo.sealed import Sealing
+from dataflow.memo.sealing import Sealing
 from dataflow.memo.server import EmbeddedServer
 
 SEALING = Sealing(secret=b"shared")

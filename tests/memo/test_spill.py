@@ -10,7 +10,8 @@ import redis
 
 from dataflow.memo.base import Entry, Found, Missed
 from dataflow.memo.dictionary import DictBlobs
-from dataflow.memo.sealed import SealedMemo, Sealing
+from dataflow.memo.sealed import SealedMemo
+from dataflow.memo.sealing import Sealing
 from dataflow.memo.server import EmbeddedServer
 from dataflow.memo.spec import MemoSpec, close_memos, open_memo
 from dataflow.memo.spill import SpillFolder, SpillingBlobs

@@ -13,7 +13,7 @@ from dataflow.memo.admin import invalidate_tag
 from dataflow.memo.base import Entry, Found, Memo, Missed
 from dataflow.memo.dictionary import DictMemo
 from dataflow.memo.redis import RedisMemo
-from dataflow.memo.sealed import Sealing
+from dataflow.memo.sealing import Sealing
 from dataflow.memo.server import EmbeddedServer
 from dataflow.memo.spec import MemoSpec, close_memos, open_memo
 
