@@ -53,7 +53,7 @@ test: install ## run the whole test suite; ARGS="-k memo" for a part of it
 chaos: install ## kill, stop and fill up real runs, and prove that nothing is lost: SEED= ROUNDS=
 	@$(BIN)/python tests/chaos/chaos.py --results results $(call option,seed,SEED) $(call option,rounds,ROUNDS) $$ARGS
 
-benchmarks: install ## compare with Pool, joblib, Dask, Ray, datatrove: CORPUS= WORKERS= SEED= ARGS="--share 0.1"
+benchmarks: install ## compare with Pool, joblib, Dask, Ray, datatrove, cashews: CORPUS= WORKERS= SEED= ARGS="--share 0.1"
 	@$(BIN)/python tests/benchmarks/benchmarks.py $(call option,corpus,CORPUS) $(call option,workers,WORKERS) \
 	    $(call option,seed,SEED) $$ARGS
 

@@ -236,7 +236,44 @@ def _save(folder: Path, record: dict[str, Any]) -> None:
     print(f"  samples: {path}", flush=True)
 
 
-SECTIONS = {"small": small, "throughput": throughput, "tail": tail, "scale": scale}
+def cache(given: argparse.Namespace, base: Path) -> dict[str, Any]:
+    """What a warm batch costs beside a bare MGET, other libraries' look-ups, and stages too cheap to keep."""
+    found = {}
+    for name, folder in _folders(given, base):
+        arguments = {"corpus": str(folder), "batch": 128, "repeats": 2 * given.repeats}
+        found[f"warm {name}"] = one = _child(["caching.py", "warm", json.dumps(arguments)])
+        number, size = one["documents"], one["value_bytes"]
+        print(
+            f"  warm, {name}: {number} documents of {size:,.0f} bytes, {one['round_trips']:.2f} MGETs a batch"
+        )
+        _tell_arms(one["seconds"], "mget", number)
+    values = max(100, round(20_000 * min(1.0, given.share)))
+    arguments = {"values": values, "value_bytes": 3_600, "batch": 128, "repeats": given.repeats}
+    found["libraries"] = one = _child(["caching.py", "libraries", json.dumps(arguments)])
+    print(f"  look-ups of {values} values of 3,600 bytes")
+    _tell_arms(one["seconds"], "dataflow lru", values)
+    documents = max(100, round(10_000 * min(1.0, given.share)))
+    arguments = {"documents": documents, "workers": given.workers, "repeats": given.repeats}
+    found["cheap"] = one = _child(["caching.py", "cheap", json.dumps(arguments)])
+    print(f"  a stage of microseconds, cold, {documents} documents")
+    _tell_arms(one["seconds"], "none", documents)
+    return found
+
+
+def _tell_arms(seconds: dict[str, list[float]], reference: str, number: int) -> None:
+    """Each arm a document, and against one of them within the same turn."""
+    rows = [
+        (
+            arm,
+            spread([1e6 * s / number for s in some], ".1f"),
+            spread([s / r for s, r in zip(some, seconds[reference], strict=False)]),
+        )
+        for arm, some in seconds.items()
+    ]
+    print(table(("arm", "us each", f"x of {reference}"), rows), flush=True)
+
+
+SECTIONS = {"small": small, "throughput": throughput, "tail": tail, "scale": scale, "cache": cache}
 
 
 def _cores() -> int:

@@ -1,6 +1,7 @@
 """The benchmarks run and compare like with like; how fast anything is, is no test's business."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,26 @@ def test_the_costs_beside_the_work_are_measured(tmp_path):
     assert found["seconds"] > 0
 
 
+def measured(name, **arguments):
+    command = [sys.executable, HERE / "caching.py", name, json.dumps(arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_warm_batch_is_measured_beside_a_bare_mget_and_costs_one_round_trip(tmp_path):
+    found = measured("warm", corpus=str(write(tmp_path)), batch=20, repeats=2)
+    assert set(found["seconds"]) == {"cold", "mget", "near", "far"}
+    assert found["kept"] == found["documents"] == 60
+    assert found["round_trips"] == 1
+
+
+def test_other_libraries_look_up_the_same_values():
+    found = measured("libraries", values=50, value_bytes=100, batch=16, repeats=2)
+    assert {"dataflow lru", "dataflow redis"} <= set(found["seconds"])
+    assert all(len(samples) == 2 for samples in found["seconds"].values())
+
+
 def test_the_end_of_a_run_is_idle_from_a_workers_last_batch_on():
     sys.path.append(str(HERE))
     from shapes import _shares
@@ -56,5 +77,7 @@ def test_the_end_of_a_run_is_idle_from_a_workers_last_batch_on():
 def write(folder: Path) -> Path:
     (folder / "corpus").mkdir()
     for number in range(60):
-        (folder / "corpus" / f"{number}.txt").write_text("Some words of a text. " * (number + 1))
+        path = folder / "corpus" / f"{number}.txt"
+        path.write_text("Some words of a text. " * (number + 1))
+        os.utime(path, (1.7e9, 1.7e9))  # long ago, so that its size and time tell its state
     return folder / "corpus"
