@@ -14,7 +14,17 @@ from dataflow.memo.arrays import array_parts, array_value
 from dataflow.memo.frames import frame_parts, frame_value, is_frame
 from dataflow.memo.keys import KEY_BYTES, Uncacheable
 
-__all__ = ["CODECS", "Encoded", "Failure", "Link", "decode_value", "encode_value", "own_copy", "value_digest"]
+__all__ = [
+    "CODECS",
+    "IMMUTABLE_CODECS",
+    "Encoded",
+    "Failure",
+    "Link",
+    "decode_value",
+    "encode_value",
+    "own_copy",
+    "value_digest",
+]
 
 CODECS = {
     1: "raw",
@@ -28,6 +38,9 @@ CODECS = {
 """Codec numbers as the envelope's header holds them."""
 
 _RAW, _TEXT, _MSGPACK, _TABLE, _RECORD_BATCH, _LINK, _FAILURE = CODECS
+
+IMMUTABLE_CODECS = frozenset({_RAW, _TEXT})
+"""Those whose values nobody can change."""
 
 
 class Encoded(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from dataflow.memo.base import LOST, WON, Claim, Counters, Entry, Found, Missed
 from dataflow.memo.blobs import Blob, BlobStore, Nowhere
@@ -13,7 +13,7 @@ from dataflow.memo.codecs import decode_value, own_copy
 from dataflow.memo.envelope import HEADER_BYTES, EnvelopeError, Opened
 from dataflow.memo.keys import Key, Uncacheable
 from dataflow.memo.leases import Leases
-from dataflow.memo.near import Near
+from dataflow.memo.near import Held, Near
 from dataflow.memo.sealing import Sealing
 
 __all__ = ["SealedMemo"]
@@ -55,15 +55,8 @@ class SealedMemo:
         """See :meth:`Memo.lookup`."""
         start = time.perf_counter()
         answers = self._fetch(list(dict.fromkeys(keys)))
-        results: list[Found | Missed] = []
-        given: set[Key] = set()
-        for key in keys:
-            answer = answers[key]
-            if key in given and type(answer) is Found and type(answer.value) not in _IMMUTABLE:
-                # Two documents of equal content get a value each: neither may change the other's.
-                answer = dataclasses.replace(answer, value=own_copy(answer.value))
-            given.add(key)
-            results.append(answer)
+        alone = len(answers) == len(keys)
+        results = [answers[key] for key in keys] if alone else _one_each(keys, answers)
         self._count(results, time.perf_counter() - start)
         return results
 
@@ -179,17 +172,25 @@ class SealedMemo:
         if not epoch:
             # The store couldn't tell the epoch: nothing can be believed then.
             return {**answers, **dict.fromkeys(near, Missed("down", b""))}
-        stale = [key for key, kept in near.items() if kept.epoch != epoch]
+        stale = [key for key, held in near.items() if held.opened.epoch != epoch]
         if stale and self._near is not None:
             self._near.discard(stale)
             answers |= self._opened(stale, self._blobs.read(stale), epoch)
-        return {**answers, **self._nearby({k: kept for k, kept in near.items() if kept.epoch == epoch})}
+            near = {key: held for key, held in near.items() if held.opened.epoch == epoch}
+        return {**answers, **self._nearby(near)}
 
-    def _nearby(self, near: dict[Key, Opened]) -> dict[Key, Found | Missed]:
-        now, name = self._sealing.now(), "" if self._near is None else self._near.name
-        return {
-            key: self._found(key, kept, name, HEADER_BYTES + len(kept.raw), now) for key, kept in near.items()
-        }
+    def _nearby(self, near: dict[Key, Held]) -> dict[Key, Found | Missed]:
+        now, limited = self._sealing.now(), self._sealing.ttl_seconds is not None
+        answers: dict[Key, Found | Missed] = {}
+        for key, (kept, found, size) in near.items():
+            if found is None:
+                name = "" if self._near is None else self._near.name
+                answers[key] = self._found(key, kept, name, HEADER_BYTES + size, now)
+            elif (limited or kept.ttl_seconds) and self._sealing.expired(key, kept, now):
+                answers[key] = Missed("expired", kept.epoch)
+            else:
+                answers[key] = found
+        return answers
 
     def _opened(
         self, keys: Sequence[Key], blobs: Sequence[Blob | Missed], epoch: bytes | None
@@ -239,19 +240,31 @@ class SealedMemo:
         self._count(found.values(), time.perf_counter() - start)
         return found
 
-    def _count(self, results: Iterable[Found | Missed], seconds: float) -> None:
-        saved, read, hits, misses = 0.0, 0, [], []
-        for answer in results:
-            if type(answer) is Found:
-                hits.append(answer.tier)
-                saved += answer.compute_seconds
-                read += answer.blob_bytes
-            elif isinstance(answer, Missed):
-                misses.append(answer.reason)
-        totals = {"lookups": 1, "bytes_read": read, "lookup_seconds": seconds, "compute_seconds_saved": saved}
-        tiers = {f"hits_{tier}": number for tier, number in Counter(hits).items()}
-        reasons = {f"misses_{reason}": number for reason, number in Counter(misses).items()}
-        self._counters.add({"hits": len(hits), "misses": len(misses), **tiers, **reasons, **totals})
+    def _count(self, results: Collection[Found | Missed], seconds: float) -> None:
+        hits = [answer for answer in results if type(answer) is Found]
+        misses = Counter(answer.reason for answer in results if type(answer) is Missed)
+        tiers = {f"hits_{tier}": n for tier, n in Counter([hit.tier for hit in hits]).items()}
+        reasons = {f"misses_{reason}": n for reason, n in misses.items()}
+        totals = {
+            "lookups": 1,
+            "lookup_seconds": seconds,
+            "bytes_read": sum([hit.blob_bytes for hit in hits]),
+            "compute_seconds_saved": sum([hit.compute_seconds for hit in hits]),
+        }
+        self._counters.add({"hits": len(hits), "misses": misses.total(), **tiers, **reasons, **totals})
+
+
+def _one_each(keys: Sequence[Key], answers: dict[Key, Found | Missed]) -> list[Found | Missed]:
+    """An answer a key; two documents of equal content get a value each, as neither may change the other's."""
+    results: list[Found | Missed] = []
+    given: set[Key] = set()
+    for key in keys:
+        answer = answers[key]
+        if key in given and type(answer) is Found and type(answer.value) not in _IMMUTABLE:
+            answer = dataclasses.replace(answer, value=own_copy(answer.value))
+        given.add(key)
+        results.append(answer)
+    return results
 
 
 _ALWAYS = (
