@@ -40,7 +40,7 @@ def probe(run: str, packed: bytes) -> Work:
         for item, payload in zip(unread, payloads, strict=True):
             read(plan, work, item, payload)
         started = time.perf_counter()
-        for item in work.items:
+        for item in unread:
             recall.note_content(plan, work, item)
         count(work, "digest_seconds", time.perf_counter() - started)
     return work
@@ -60,10 +60,13 @@ def lookup(run: str, work: Work) -> Work:
 def compute(run: str, index: int, work: Work) -> Work:
     """Run one stage on the documents that have not got it behind them."""
     plan = plan_of(run)
-    memoized = index < plan.memo_stages
+    memoized, name = index < plan.memo_stages, plan.pipeline.stages[index].name
+    if memoized and work.recalled:
+        work.node_seconds.setdefault(name, 0.0)
+        return work
     if memoized:
         recall.resume(plan, work, index)
-    with timed(work, plan.pipeline.stages[index].name):
+    with timed(work, name):
         for item in work.items:
             if item.status != OK or item.stage > index or (memoized and (item.twin is not None or item.lost)):
                 continue
@@ -78,7 +81,8 @@ def store(run: str, work: Work) -> Work:
     plan = plan_of(run)
     with timed(work, "store"):
         recall.settle(plan, work)
-        _copy_to_twins(work)
+        if not work.recalled:
+            _copy_to_twins(work)
     return work
 
 

@@ -36,12 +36,12 @@ def prepare(plan: Plan, work: Work) -> list[Item]:
     if not work.memoized or not plan.fresh.by_stat or work.batch.isolated or work.batch.payloads:
         return work.items
     bounded = plan.fresh.ttl_seconds is not None or plan.fresh.tag is not None
-    chain, now = plan.chain, time.time()
+    now, key_of = time.time(), plan.chain.state_keys()
     unread: list[Item] = []
     for item in work.items:
-        state, why_not = state_of(item.document, bounded=bounded, now=now)
+        state, why_not = state_of(item.document, bounded, now)
         if state:
-            item.state_key = chain.by_state(item.document, state)
+            item.state_key = key_of(item.document, state)
         else:
             steps.count(work, f"stat_{why_not}", 1)
             unread.append(item)
@@ -59,6 +59,10 @@ def recall(plan: Plan, work: Work) -> None:
     with _memo(plan, work) as memo:
         by_state = [item for item in work.items if item.state_key and item.status == OK]
         _ask(plan, work, memo, by_state, by_content=False)
+        work.recalled = all(item.cache is not None for item in work.items)
+        if work.recalled:
+            work.looked_up = True
+            return
         unread = [item for item in by_state if item.cache is None and item.status == OK and item.twin is None]
         _read(plan, work, unread)
         by_content = [
@@ -68,6 +72,8 @@ def recall(plan: Plan, work: Work) -> None:
             item.key = plan.chain.full(item.document, item.digest or b"")
         _ask(plan, work, memo, by_content, by_content=True)
         _claim(plan, work, memo, [i for i in by_content if i.cache is None and i.twin is None])
+        # What was found by content though its state is new has to be kept by the new state too.
+        work.recalled = all(i.cache is not None and i.state_key is None for i in work.items)
     work.looked_up = True
 
 
@@ -118,6 +124,9 @@ def settle(plan: Plan, work: Work) -> None:
     """Store what was computed; then take what other workers computed meanwhile, or compute it after all."""
     if not work.looked_up:
         return
+    if work.recalled:
+        _observe(plan, work, 0, 0.0)
+        return
     with _memo(plan, work) as memo:
         stored, store_seconds = store(plan, work, memo, [i for i in work.items if not i.lost])
         memo.release([i.key for i in work.items if i.claimed and i.key])
@@ -142,18 +151,15 @@ def _share(plan: Plan, work: Work, memo: Memo, lost: Sequence[Item]) -> None:
 
 def _ask(plan: Plan, work: Work, memo: Memo, items: Sequence[Item], *, by_content: bool) -> None:
     """Look up documents that have no value yet, equal ones once."""
-    first_of: dict[Key, Item] = {}
-    twins: list[tuple[Item, Item]] = []
-    for item in items:
-        key = (item.key if by_content else item.state_key) or b""
-        first = first_of.setdefault(key, item)
-        if first is not item:
-            twins.append((item, first))
+    keys = [(item.key if by_content else item.state_key) or b"" for item in items]
+    first_of = dict(zip(reversed(keys), reversed(items), strict=True))
     if not first_of:
         return
-    places = {id(item): index for index, item in enumerate(work.items)} if twins else {}
-    for item, first in twins:
-        item.twin = places[id(first)]
+    if len(first_of) < len(keys):
+        places = {id(item): index for index, item in enumerate(work.items)}
+        for item, key in zip(items, keys, strict=True):
+            if first_of[key] is not item:
+                item.twin = places[id(first_of[key])]
     taken: list[Found] = []
     for item, answer in zip(first_of.values(), _followed(memo, list(first_of)), strict=True):
         if type(answer) is Found and _took(plan, item, answer):

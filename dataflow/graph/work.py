@@ -80,7 +80,8 @@ class Item:
 class Work:
     """A batch on its way: its items and what has been counted so far.
 
-    ``memoized``: the memo is used for this batch. ``looked_up``: the memo has been asked.
+    ``memoized``: the memo is used for this batch. ``looked_up``: the memo has been asked. ``recalled``: it had the
+    last memoized stage's value of every document, so there is nothing to compute there, nor to store.
     """
 
     batch: Batch
@@ -91,6 +92,7 @@ class Work:
     counters: dict[str, float] = field(default_factory=dict)
     memoized: bool = False
     looked_up: bool = False
+    recalled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

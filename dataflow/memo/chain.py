@@ -9,7 +9,7 @@ as it was recomputes nothing after it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,14 +55,26 @@ class Chain:
 
     def by_state(self, document: Document, state: bytes) -> Key:
         """The key of the last stage's value, by what the file system says of the document."""
-        parameters = self.parameters(document)
-        if _FEW_VALUES.issuperset(self.fields):
-            key = _state_head(self.ids, self.tag, parameters).copy()
-        else:
-            key = memo_head(self.ids, ("state", self._scoped(parameters))).copy()
-        # Tagged otherwise than content is, or a document that holds the bytes of another's state would have its key.
-        key.update(tagged(b"state", state))
-        return bytes(key.digest())
+        return self.state_keys()(document, state)
+
+    def state_keys(self) -> Callable[[Document, bytes], Key]:
+        """:meth:`by_state` for a whole batch: what its documents have in common is encoded once."""
+        heads: dict[Any, Any] = {}
+        few = len(self.fields) <= 1 and _FEW_VALUES.issuperset(self.fields)
+        (name,) = self.fields if self.fields and few else ("media_type",)
+
+        def key_of(document: Document, state: bytes) -> Key:
+            common = getattr(document, name) if few else document
+            head = heads.get(common)
+            if head is None:
+                parameters = self._scoped(self.parameters(document))
+                head = heads[common] = memo_head(self.ids, ("state", parameters))
+            key = head.copy()
+            # Tagged otherwise than content is, or a document that holds the bytes of another's state had its key.
+            key.update(tagged(b"state", state))
+            return key.digest()  # type: ignore[no-any-return]
+
+        return key_of
 
     def step(self, index: int, document: Document, input_digest: bytes) -> Key:
         """The key of one stage's value, by the digest of what goes into it."""
@@ -83,12 +95,6 @@ class Chain:
 
 def _scoped(tag: str | None, parameters: tuple[Any, ...]) -> tuple[Any, ...]:
     return parameters if tag is None else ("tag", tag, parameters)
-
-
-@functools.lru_cache(maxsize=256)
-def _state_head(ids: tuple[bytes, ...], tag: str | None, parameters: tuple[str, ...]) -> Any:
-    # Encoding it for each document would take longer than all the rest of its key.
-    return memo_head(ids, ("state", _scoped(tag, parameters)))
 
 
 def chain_of(pipeline: Pipeline, tag: str | None = None) -> tuple[Chain, str | None]:

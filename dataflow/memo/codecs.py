@@ -13,10 +13,10 @@ import msgpack
 from dataflow.memo.arrays import array_parts, array_value
 from dataflow.memo.frames import frame_parts, frame_value, is_frame
 from dataflow.memo.keys import KEY_BYTES, Uncacheable
+from dataflow.memo.plain import ATOMS, copy_of, parts_of
 
 __all__ = [
     "CODECS",
-    "IMMUTABLE_CODECS",
     "Encoded",
     "Failure",
     "Link",
@@ -38,9 +38,6 @@ CODECS = {
 """Codec numbers as the envelope's header holds them."""
 
 _RAW, _TEXT, _MSGPACK, _TABLE, _RECORD_BATCH, _LINK, _FAILURE = CODECS
-
-IMMUTABLE_CODECS = frozenset({_RAW, _TEXT})
-"""Those whose values nobody can change."""
 
 
 class Encoded(NamedTuple):
@@ -70,7 +67,6 @@ class Failure(NamedTuple):
 
 
 _TUPLE, _BIG_INT, _ARRAY, _FRAME, _ARROW = 1, 2, 3, 4, 5
-_PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 _NESTED = frozenset({list, tuple, dict})
 
 
@@ -106,8 +102,11 @@ def encode_value(value: object) -> tuple[int, bytes]:
 
 def own_copy(value: Any) -> Any:
     """The same value, which its owner may change; what no codec knows is copied as Python does."""
-    if type(value) in _PLAIN:
+    if type(value) in ATOMS:
         return value
+    parts = parts_of(value)
+    if parts is not None:
+        return copy_of(value, parts)
     try:
         return decode_value(*encode_value(value))
     except Uncacheable:
@@ -138,10 +137,10 @@ def _check(value: object) -> None:
             members.append(value.values())  # type: ignore[attr-defined]
         for group in members:
             # Most lists hold one plain type: a look at the set of types spares a call a member.
-            if not _PLAIN.issuperset(map(type, group)):
+            if not ATOMS.issuperset(map(type, group)):
                 for member in group:
                     _check(member)
-    elif kind not in _PLAIN and not _extended(value):
+    elif kind not in ATOMS and not _extended(value):
         raise Uncacheable(
             f"a value of type {kind.__module__}.{kind.__qualname__} can't be kept: return bytes, str, "
             "numbers, None, lists, tuples, dicts of these, NumPy arrays, pandas frames, or a pyarrow Table."

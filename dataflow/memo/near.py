@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dataflow.errors import CacheError
-from dataflow.memo.base import Counters, Found
-from dataflow.memo.codecs import IMMUTABLE_CODECS
+from dataflow.memo.base import Counters
 from dataflow.memo.envelope import HEADER_BYTES, Opened
 from dataflow.memo.fifo import Fifo
 from dataflow.memo.keys import KEY_BYTES, Key
+from dataflow.memo.plain import ATOMS, Parts, copy_of, parts_of, weight
 
 __all__ = ["DEFAULT_MAX_BYTES", "Held", "Near"]
 
 DEFAULT_MAX_BYTES = 128 * 2**20
 # What Python itself needs for an entry: the objects' headers, a record, and a dictionary's slot.
 _ENTRY_BYTES = KEY_BYTES + 700
+_PART_BYTES = 120
 
 
 class Held(NamedTuple):
     """What is held of a key.
 
     Attributes:
-        opened: the value as encoded, and what is known of it; without its bytes where ``found`` is the value.
-        found: the answer, made once: only of text and bytes, which no caller can change. Else ``None``.
-        size: bytes that it needs.
+        opened: what is known of the value; with its encoded bytes only where the value isn't held as it is.
+        ready: the value is held as it is; else it is decoded for each caller.
+        value: it, and nobody else's.
+        parts: the containers in it, where it has any, so that each caller gets a copy.
+        blob_bytes: its size as a store would keep it.
+        weight: bytes that it takes here.
     """
 
     opened: Opened
-    found: Found | None
-    size: int
+    ready: bool
+    value: Any
+    parts: Parts | None
+    blob_bytes: int
+    weight: int
 
 
 class Near:
-    """Values of this process, safe among threads. What a caller could change stays encoded.
+    """Values of this process, safe among threads.
+
+    Plain values are held as they are and copied for each caller; all others stay encoded. So no caller can change
+    what is kept.
 
     Args:
         max_bytes: for all values together, their overhead included.
@@ -47,50 +56,50 @@ class Near:
     name = "lru"
 
     def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
-        if max_bytes <= 0:
+        if max_bytes <= _ENTRY_BYTES:
             raise CacheError(
                 f"an LRU of {max_bytes} bytes can't hold anything: give it more, or use cache=none."
             )
         self.max_bytes = max_bytes
         self.counters = Counters()
-        self._entries: Fifo[Held] = Fifo(max_bytes, overhead_bytes=_ENTRY_BYTES, weigh=_size)
+        self._entries: Fifo[Held] = Fifo(max_bytes, overhead_bytes=_ENTRY_BYTES, weigh=_weight)
 
     def get(self, keys: Sequence[Key]) -> dict[Key, Held]:
         """Those that are here."""
         return self._entries.get(keys)
 
-    def put(self, values: Sequence[tuple[Key, Opened]]) -> int:
-        """Keep what fits into the bound on its own; how many that were."""
-        held = [(key, self._held(opened)) for key, opened in values]
-        fitting = [(key, one) for key, one in held if one.size + _ENTRY_BYTES <= self.max_bytes]
+    def put(self, values: Sequence[tuple[Key, Opened, Any]]) -> int:
+        """Keep what fits into the bound on its own: encoded and as it is; how many that were."""
+        held = [(key, _held(opened, value)) for key, opened, value in values]
+        fitting = [(key, one) for key, one in held if one.weight + _ENTRY_BYTES <= self.max_bytes]
         evicted, evicted_bytes = self._entries.put(fitting)
         if evicted:
             self.counters.add({"evicted": evicted, "bytes_evicted": evicted_bytes})
         return len(fitting)
 
     def discard(self, keys: Sequence[Key]) -> None:
-        """Forget keys."""
+        """Forget what is of no use any more."""
         self._entries.discard(keys)
 
     def used_bytes(self) -> int:
-        """What the values weigh now."""
+        """What is held at the moment, overhead included."""
         return self._entries.used_bytes
 
     def clear(self) -> None:
         """Forget everything."""
         self._entries.clear()
 
-    def _held(self, opened: Opened) -> Held:
-        if opened.codec not in IMMUTABLE_CODECS:
-            return Held(opened, None, len(opened.raw))
-        try:
-            value = opened.value
-        except ValueError:
-            return Held(opened, None, len(opened.raw))  # whoever opens it says that it's of another codec
-        size = HEADER_BYTES + len(opened.raw)
-        found = Found(value, self.name, opened.compute_seconds, size, opened.digest, opened.input_digest)
-        return Held(opened._replace(raw=b""), found, sys.getsizeof(value))
+
+def _held(opened: Opened, value: Any) -> Held:
+    size = len(opened.raw)
+    atom = type(value) in ATOMS
+    parts = None if atom else parts_of(value)
+    if not atom and parts is None:
+        return Held(opened, False, None, None, HEADER_BYTES + size, size)
+    own = value if parts is None else copy_of(value, parts)
+    known = weight(value) + _PART_BYTES * len(parts or ())
+    return Held(opened._replace(raw=b""), True, own, parts, HEADER_BYTES + size, known)
 
 
-def _size(held: Held) -> int:
-    return held.size
+def _weight(held: Held) -> int:
+    return held.weight

@@ -6,19 +6,19 @@ import dataclasses
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from dataflow.memo.base import LOST, WON, Claim, Counters, Entry, Found, Missed
 from dataflow.memo.blobs import Blob, BlobStore, Nowhere
 from dataflow.memo.codecs import decode_value, own_copy
-from dataflow.memo.envelope import HEADER_BYTES, EnvelopeError, Opened
+from dataflow.memo.envelope import EnvelopeError, Opened
 from dataflow.memo.keys import Key, Uncacheable
 from dataflow.memo.leases import Leases
 from dataflow.memo.near import Held, Near
+from dataflow.memo.plain import ATOMS, copy_of
 from dataflow.memo.sealing import Sealing
 
 __all__ = ["SealedMemo"]
-
-_IMMUTABLE = (bytes, str, int, float, bool, type(None))
 
 
 class SealedMemo:
@@ -64,10 +64,12 @@ class SealedMemo:
         """See :meth:`Memo.store`."""
         start = time.perf_counter()
         encoded, counted = self._encoded(entries)
-        sealed = [self._sealing.seal(key, kept) for key, (kept, _) in encoded.items()] if self._far else []
+        sealed = [self._sealing.seal(key, one) for key, (one, _) in encoded.items()] if self._far else []
         kept = self._blobs.write(sealed) if sealed else 0
         if self._near is not None:
-            near = self._near.put([(key, one) for key, (one, is_near) in encoded.items() if is_near])
+            near = self._near.put(
+                [(key, one, entry.value) for key, (one, entry) in encoded.items() if entry.near]
+            )
             kept = max(kept, near)
         refused = counted["rejected_too_large"] + counted["rejected_no_epoch"]
         counted["rejected"] = refused + len(encoded) - kept
@@ -136,9 +138,9 @@ class SealedMemo:
     def _far(self) -> bool:
         return not isinstance(self._blobs, Nowhere)
 
-    def _encoded(self, entries: Sequence[Entry]) -> tuple[dict[Key, tuple[Opened, bool]], Counter[str]]:
-        """What is to be kept, and whether near too; and what is not, by the reason."""
-        encoded: dict[Key, tuple[Opened, bool]] = {}
+    def _encoded(self, entries: Sequence[Entry]) -> tuple[dict[Key, tuple[Opened, Entry]], Counter[str]]:
+        """What is to be kept, encoded and as it was given; and what is not, by the reason."""
+        encoded: dict[Key, tuple[Opened, Entry]] = {}
         counted: Counter[str] = Counter()
         for entry in entries:
             if entry.key in encoded:
@@ -154,7 +156,7 @@ class SealedMemo:
             if len(one.raw) > self._sealing.max_value_bytes:
                 counted["rejected_too_large"] += 1
             else:
-                encoded[entry.key] = (one, entry.near)
+                encoded[entry.key] = (one, entry)
         return encoded, counted
 
     def _fetch(self, keys: list[Key]) -> dict[Key, Found | Missed]:
@@ -181,15 +183,16 @@ class SealedMemo:
 
     def _nearby(self, near: dict[Key, Held]) -> dict[Key, Found | Missed]:
         now, limited = self._sealing.now(), self._sealing.ttl_seconds is not None
+        name = "" if self._near is None else self._near.name
         answers: dict[Key, Found | Missed] = {}
-        for key, (kept, found, size) in near.items():
-            if found is None:
-                name = "" if self._near is None else self._near.name
-                answers[key] = self._found(key, kept, name, HEADER_BYTES + size, now)
-            elif (limited or kept.ttl_seconds) and self._sealing.expired(key, kept, now):
+        for key, (kept, ready, value, parts, size, _) in near.items():
+            if (limited or kept.ttl_seconds) and self._sealing.expired(key, kept, now):
                 answers[key] = Missed("expired", kept.epoch)
+            elif ready:
+                own = value if parts is None else copy_of(value, parts)
+                answers[key] = Found(own, name, kept.compute_seconds, size, kept.digest, kept.input_digest)
             else:
-                answers[key] = found
+                answers[key] = self._found(key, kept, name, size, now)
         return answers
 
     def _opened(
@@ -198,7 +201,7 @@ class SealedMemo:
         """Check what the store had; what holds is kept near."""
         now = self._sealing.now()
         answers: dict[Key, Found | Missed] = {}
-        good: list[tuple[Key, Opened]] = []
+        good: list[tuple[Key, Opened, Any]] = []
         bad: list[Key] = []
         for key, blob in zip(keys, blobs, strict=True):
             if isinstance(blob, Missed):
@@ -214,8 +217,9 @@ class SealedMemo:
                 answers[key] = Missed("epoch" if epoch else "down", epoch)
                 bad.append(key)
                 continue
-            answers[key] = self._found(key, kept, blob.tier, len(blob.data), now)
-            good.append((key, kept))
+            answers[key] = answer = self._found(key, kept, blob.tier, len(blob.data), now)
+            if type(answer) is Found:
+                good.append((key, kept, answer.value))
         if bad:
             self._blobs.discard(bad)
         if good and self._near is not None:
@@ -260,7 +264,7 @@ def _one_each(keys: Sequence[Key], answers: dict[Key, Found | Missed]) -> list[F
     given: set[Key] = set()
     for key in keys:
         answer = answers[key]
-        if key in given and type(answer) is Found and type(answer.value) not in _IMMUTABLE:
+        if key in given and type(answer) is Found and type(answer.value) not in ATOMS:
             answer = dataclasses.replace(answer, value=own_copy(answer.value))
         given.add(key)
         results.append(answer)

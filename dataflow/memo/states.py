@@ -18,7 +18,7 @@ RACY_SECONDS = 2.0
 """A file modified more recently than this may change again and keep its time: FAT counts in steps of 2 s."""
 
 
-def state_of(document: Document, *, bounded: bool = False, now: float | None = None) -> tuple[bytes, str]:
+def state_of(document: Document, bounded: bool = False, now: float | None = None) -> tuple[bytes, str]:
     """The document's state as bytes; or none, and why.
 
     Args:

@@ -244,7 +244,8 @@ def cache(given: argparse.Namespace, base: Path) -> dict[str, Any]:
         found[f"warm {name}"] = one = _child(["caching.py", "warm", json.dumps(arguments)])
         number, size = one["documents"], one["value_bytes"]
         print(
-            f"  warm, {name}: {number} documents of {size:,.0f} bytes, {one['round_trips']:.2f} MGETs a batch"
+            f"  warm, {name}: {number} documents of {size:,.0f} bytes, "
+            f"{one['mgets']:.2f} MGETs a batch in one round trip"
         )
         _tell_arms(one["seconds"], "mget", number)
     values = max(100, round(20_000 * min(1.0, given.share)))

@@ -44,8 +44,8 @@ def warm(corpus: str, batch: int, repeats: int) -> dict[str, Any]:
     Returns:
         ``seconds`` by arm: ``mget`` bare; ``near`` (all in the worker), ``far`` (the near tier emptied before each
         repeat), ``cold`` (everything read, computed and stored; three repeats at most, on a flushed server).
-        ``value_bytes``: the mean on the server. ``round_trips``: MGETs that the server counted in a far run, a
-        batch.
+        ``value_bytes``: the mean on the server. ``mgets``: those that the server counted in a far run, a batch;
+        one for each megabyte that is expected, all in one round trip.
     """
     documents = list(list_corpus(corpus))
     # What was written a moment ago may be written again within its time stamp's grain, so it is read each time.
@@ -55,28 +55,28 @@ def warm(corpus: str, batch: int, repeats: int) -> dict[str, Any]:
         pipeline = Pipeline(extract, chunk)
         spec = MemoSpec("tiered", url=server.url, secret=b"s" * 32, admission=False)
         with _planned(pipeline, spec) as stages:
+            batches = _packed(documents, batch)
             seconds: Samples = {"cold": []}
             for _ in range(min(3, repeats)):
                 client.flushall()
                 close_memos()
-                seconds["cold"].append(_timed(lambda: _through(documents, batch, stages)))
+                seconds["cold"].append(_timed(lambda: _through(batches, stages)))
             chain, _ = chain_of(pipeline)
             keys = [PREFIX + chain.by_state(d, state_of(d)[0]) for d in documents]
             sizes = [len(value) for value in client.mget(keys) if value is not None]
             arms = {
                 "mget": lambda: _bare(client, keys, batch),
-                "near": lambda: _through(documents, batch, stages),
-                "far": lambda: _through(documents, batch, stages),
+                "near": lambda: _through(batches, stages),
+                "far": lambda: _through(batches, stages),
             }
-            _through(documents, batch, stages)
+            _through(batches, stages)
             seconds |= _interleaved(arms, repeats, before={"far": lambda: _empty_near(spec)})
             client.config_resetstat()
             _empty_near(spec)
-            _through(documents, batch, stages)
+            _through(batches, stages)
             calls = client.info("commandstats").get("cmdstat_mget", {}).get("calls", 0)
-    batches = -(-len(documents) // batch)
     kept = {"kept": len(sizes), "value_bytes": sum(sizes) / max(1, len(sizes))}
-    return {"documents": len(documents), "seconds": seconds, "round_trips": calls / batches, **kept}
+    return {"documents": len(documents), "seconds": seconds, "mgets": calls / len(batches), **kept}
 
 
 def libraries(values: int, value_bytes: int, batch: int, repeats: int) -> dict[str, Any]:
@@ -175,11 +175,18 @@ def _planned(pipeline: Pipeline, spec: MemoSpec) -> Iterator[int]:
         close_memos()
 
 
-def _through(documents: Sequence[Document], size: int, stages: int) -> None:
+def _packed(documents: Sequence[Document], size: int) -> list[bytes]:
+    """Batches as they come to a worker: what it asks for is ready, as the bare client's keys are."""
+    batches = []
     for start in range(0, len(documents), size):
         part = tuple(documents[start : start + size])
         places = tuple(range(start, start + len(part)))
-        batch = Batch(start // size, part, places, (0,) * len(part)).pack()
+        batches.append(Batch(start // size, part, places, (0,) * len(part)).pack())
+    return batches
+
+
+def _through(batches: Sequence[bytes], stages: int) -> None:
+    for batch in batches:
         work = nodes.lookup("benchmark", nodes.probe("benchmark", batch))
         for index in range(stages):
             work = nodes.compute("benchmark", index, work)
