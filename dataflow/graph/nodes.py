@@ -15,7 +15,8 @@ from typing import Any
 
 from dataflow.errors import one_line
 from dataflow.graph import recall, table
-from dataflow.graph.plan import Batch, admission_of, plan_of
+from dataflow.graph.admit import admit
+from dataflow.graph.plan import Batch, plan_of
 from dataflow.graph.steps import count, read, run_stage, timed
 from dataflow.graph.work import BatchResult, Item, Part, Work
 from dataflow.memo.codecs import own_copy
@@ -31,10 +32,10 @@ def probe(run: str, packed: bytes) -> Work:
     plan = plan_of(run)
     batch = Batch.unpack(packed)
     work = Work(batch, [], time.perf_counter(), time.thread_time())
-    work.memoized = bool(plan.memo_stages) and admission_of(plan).batch()
     with timed(work, "probe"):
         numbers = zip(batch.documents, batch.positions, batch.attempts, strict=True)
         work.items += [Item(document, position, begun + 1) for document, position, begun in numbers]
+        admit(plan, work)
         unread = recall.prepare(plan, work)
         payloads = batch.payloads or (None,) * len(unread)  # with payloads, all are read
         for item, payload in zip(unread, payloads, strict=True):
@@ -50,7 +51,6 @@ def lookup(run: str, work: Work) -> Work:
     """Ask the memo for the batch's last memoized value: one round trip, equal keys once."""
     plan = plan_of(run)
     if not work.memoized:
-        count(work, "bypassed", len(work.items))
         return work
     with timed(work, "lookup"):
         recall.recall(plan, work)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dataflow.graph import steps
-from dataflow.graph.plan import Plan
+from dataflow.graph.admit import computed
+from dataflow.graph.plan import Plan, admission_of
 from dataflow.graph.work import Item, Work
 from dataflow.memo.base import Entry, Memo
 from dataflow.memo.chain import marks
@@ -23,17 +24,25 @@ def store(plan: Plan, work: Work, memo: Memo, items: Sequence[Item]) -> tuple[in
     started = time.perf_counter()
     values: list[Entry] = []
     extras: list[Entry] = []
-    for item in items:
-        made = _values(plan, item)
-        if made:
-            values.append(made[0])
-            extras += [*made[1:], *item.steps, _record(plan, item)]
+    for item, made in _kept(plan, [(item, made) for item in items if (made := _values(plan, item))]):
+        values.append(made[0])
+        extras += [*made[1:], *item.steps, _record(plan, item)]
     if not values:
         return 0, 0.0
     kept = min(len(values), max(0, memo.store([*values, *extras]) - len(extras)))
     steps.count(work, "stored", kept)
     steps.count(work, "not_stored", len(values) - kept)
     return len(values), time.perf_counter() - started
+
+
+def _kept(plan: Plan, candidates: Sequence[tuple[Item, list[Entry]]]) -> Iterator[tuple[Item, list[Entry]]]:
+    """Those that are worth it."""
+    admission, saves_reading = admission_of(plan), plan.fresh.by_stat
+    seconds = [
+        max(computed(item, plan.chain.names, saves_reading), item.recalled_seconds) for item, _ in candidates
+    ]
+    keeps = admission.keeps(seconds)
+    return (one for one, kept in zip(candidates, keeps, strict=True) if kept)
 
 
 def _values(plan: Plan, item: Item) -> list[Entry]:
