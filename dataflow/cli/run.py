@@ -17,6 +17,19 @@ if TYPE_CHECKING:
     from dataflow.engine.running import Run, Summary
     from dataflow.workload import Workload
 
+# Options that are choices of the strategy under the same name.
+_CHOICES = (
+    "cache",
+    "freshness",
+    "collect",
+    "errors",
+    "payload",
+    "near_memory",
+    "server_memory",
+    "eviction",
+    "fuse",
+)
+
 
 @click.command(short_help="Process documents and write their results to Parquet.")
 @click.option(
@@ -51,6 +64,27 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--payload", default="raw", show_default=True, help="raw, lz4 or zstd: values on their way to Redis."
+)
+@click.option(
+    "--near-memory",
+    default="128MiB",
+    show_default=True,
+    metavar="SIZE",
+    help="What lru, and the front of tiered, may take in each worker.",
+)
+@click.option(
+    "--server-memory",
+    default="512MiB",
+    show_default=True,
+    metavar="SIZE",
+    help="Limit of a server that is started for the run.",
+)
+@click.option(
+    "--eviction",
+    default="allkeys-lfu",
+    show_default=True,
+    metavar="POLICY",
+    help="What goes first on it when it is full: a maxmemory-policy of Redis.",
 )
 @click.option(
     "--fuse/--no-fuse", default=True, help="One Dask task a batch, or every node on its own, to look at."
@@ -92,7 +126,7 @@ def run(
     strategy = Strategy(
         batching=options["batch"],
         timeout_seconds=options["timeout"],
-        **{k: options[k] for k in ("cache", "freshness", "collect", "errors", "payload", "fuse")},
+        **{k: options[k] for k in _CHOICES},
     )
     place = {k: options[k] for k in ("cluster", "workers", "redis_url", "resume")}
     generated = not corpus and not isinstance(loaded.corpus, str)

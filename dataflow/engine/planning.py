@@ -79,13 +79,14 @@ def _memo(
             raise CacheError(
                 "workers on other machines can't reach an embedded server: set REDIS_URL to one of yours."
             )
-        url = stack.enter_context(find_server(url)).url
+        url = stack.enter_context(find_server(url, **strategy.server)).url
         current = generation(url, namespace)
     return MemoSpec(
         kind=strategy.cache,
         url=url,
         secret=cache_secret(),
         payload=strategy.payload,
+        max_bytes=strategy.near_bytes,
         namespace=namespace,
         ttl_seconds=strategy.fresh.ttl_seconds,
         tag=strategy.fresh.tag,
