@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflow.errors import StrategyError
-from dataflow.limits import LONGEST_SECONDS
+from dataflow.limits import LONGEST_SECONDS, parse_size
 
 __all__ = ["LEVELS", "Freshness", "Strategy"]
 
@@ -34,7 +34,6 @@ LEVELS: dict[str, tuple[str, ...]] = {
 
 _MEMORIES = ("near_memory", "server_memory")
 
-_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
 _LEAST_MEMORY = 1024**2
 
 
@@ -122,7 +121,7 @@ class Strategy:
                 continue
             _check(factor, str(getattr(self, factor)), levels)
         for name in _MEMORIES:
-            if _size(str(getattr(self, name))) < _LEAST_MEMORY:
+            if parse_size(str(getattr(self, name))) < _LEAST_MEMORY:
                 raise StrategyError(f"{name} must be a size of 1MiB or more, not {getattr(self, name)!r}.")
         if not 0 < self.timeout_seconds <= LONGEST_SECONDS:
             raise StrategyError(
@@ -142,12 +141,12 @@ class Strategy:
     @property
     def near_bytes(self) -> int:
         """What the near tier of a worker process may take."""
-        return _size(self.near_memory)
+        return parse_size(self.near_memory)
 
     @property
     def server(self) -> dict[str, Any]:
         """What a server that is started for the run is told: ``max_bytes`` and ``policy``."""
-        return {"max_bytes": _size(self.server_memory), "policy": self.eviction}
+        return {"max_bytes": parse_size(self.server_memory), "policy": self.eviction}
 
     def replace(self, **changes: Any) -> Strategy:
         """The same strategy with some choices changed.
@@ -190,16 +189,10 @@ def _parse(level: str) -> tuple[str, int]:
     kind, _, number = level.partition(":")
     if not number:
         return kind, 0
-    size = _size(number) if kind == "bytes" or number.isdecimal() else 0
+    size = parse_size(number) if kind == "bytes" or number.isdecimal() else 0
     if size < 1:
         wanted = (
             "a size such as bytes:1MiB" if kind == "bytes" else f"a whole number above 0, such as {kind}:64"
         )
         raise StrategyError(f"{level!r}: after the colon comes {wanted}.")
     return kind, size
-
-
-def _size(text: str) -> int:
-    """Bytes of a size such as ``1MiB``; 0 where it is none."""
-    match = re.fullmatch(r"(\d+)([kmg]i?)?b?", text.strip().lower(), re.ASCII)
-    return int(match[1]) * _UNITS[match[2] or ""] if match else 0

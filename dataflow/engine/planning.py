@@ -11,6 +11,7 @@ from dataflow.engine.clusters import OpenCluster
 from dataflow.errors import CacheError
 from dataflow.graph.plan import Plan
 from dataflow.graph.table import Sink
+from dataflow.limits import parse_size
 from dataflow.pipeline import Pipeline
 from dataflow.strategy import Strategy
 
@@ -81,6 +82,9 @@ def _memo(
             )
         url = stack.enter_context(find_server(url, **strategy.server)).url
         current = generation(url, namespace)
+    spill_url = os.environ.get("DATAFLOW_SPILL_URL") or None
+    if spill_url and url:
+        stack.callback(_trim, spill_url, _spill_limit())
     return MemoSpec(
         kind=strategy.cache,
         url=url,
@@ -90,7 +94,23 @@ def _memo(
         namespace=namespace,
         ttl_seconds=strategy.fresh.ttl_seconds,
         tag=strategy.fresh.tag,
-        spill_url=os.environ.get("DATAFLOW_SPILL_URL") or None,
+        spill_url=spill_url,
         admission=strategy.admission,
         generation=current,
     )
+
+
+def _spill_limit() -> int:
+    text = os.environ.get("DATAFLOW_SPILL_LIMIT") or "10GiB"
+    size = parse_size(text)
+    if not size:
+        raise CacheError(f"DATAFLOW_SPILL_LIMIT must be a size such as 10GiB, not {text!r}.")
+    return size
+
+
+def _trim(spill_url: str, max_bytes: int) -> None:
+    """At a run's end, so that the folder doesn't outgrow what it is worth; it is no run's duty to succeed in it."""
+    from dataflow.memo.spill import SpillFolder
+
+    with contextlib.suppress(Exception):
+        SpillFolder(spill_url).trim(max_bytes)

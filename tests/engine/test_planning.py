@@ -7,6 +7,7 @@ import redis
 
 from dataflow import Pipeline, Strategy
 from dataflow.engine.planning import plan_for
+from dataflow.errors import CacheError
 from dataflow.memo.server import EmbeddedServer
 from dataflow.memo.spec import close_memos, open_memo
 
@@ -46,3 +47,20 @@ def test_a_server_of_the_users_keeps_its_own(planned):
 def test_the_near_tier_has_the_bound_of_the_strategy(planned):
     memo = open_memo(planned(cache="lru", near_memory="3MiB").memo)
     assert memo._near.max_bytes == 3 * 2**20
+
+
+def test_spilled_files_are_trimmed_when_a_run_ends(tmp_path, monkeypatch):
+    (tmp_path / "ab").mkdir()
+    spilled = tmp_path / "ab" / "abc.spill"
+    spilled.write_bytes(bytes(3000))
+    monkeypatch.setenv("DATAFLOW_SPILL_URL", str(tmp_path))
+    monkeypatch.setenv("DATAFLOW_SPILL_LIMIT", "2kB")
+    with EmbeddedServer() as server, contextlib.ExitStack() as stack:
+        strategy = Strategy(cache="redis")
+        plan_for(stack, Pipeline(decode), strategy, None, None, server.url, (), "dataflow", None)
+        assert spilled.exists()
+        stack.close()
+        assert not spilled.exists()
+        monkeypatch.setenv("DATAFLOW_SPILL_LIMIT", "much")
+        with pytest.raises(CacheError, match="DATAFLOW_SPILL_LIMIT"):
+            plan_for(stack, Pipeline(decode), strategy, None, None, server.url, (), "dataflow", None)
