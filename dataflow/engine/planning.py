@@ -28,6 +28,7 @@ def plan_for(
     search_path: tuple[str, ...],
     namespace: str,
     opened: OpenCluster | None,
+    in_child: bool = False,
 ) -> tuple[Plan, str | None]:
     """The plan of a run, and why nothing of it is memoized although the strategy asks for it.
 
@@ -47,6 +48,7 @@ def plan_for(
         sink=sink,
         ledger=ledger,
         search_path=search_path,
+        in_child=in_child,
     )
     return plan, why_not
 

@@ -20,6 +20,7 @@ from dataflow.engine.output import Keeper, NewOutput, Output
 from dataflow.engine.planning import plan_for
 from dataflow.engine.resume import forget_runs, resume_output
 from dataflow.engine.running import Run, Summary
+from dataflow.engine.smalljob import SmallJob, SmallJobExecutor, look_at
 from dataflow.engine.stall import Stall
 from dataflow.engine.stream import Stream
 from dataflow.errors import OutputError
@@ -38,7 +39,7 @@ def run(
     corpus: str | os.PathLike[str] | Iterable[str | Document],
     *,
     strategy: Strategy | None = None,
-    cluster: Any = "local",
+    cluster: Any = "auto",
     workers: int | None = None,
     output: str | os.PathLike[str] | None = None,
     redis_url: str | None = None,
@@ -60,7 +61,8 @@ def run(
         corpus: a URL pattern, or any iterable of URLs and documents.
         strategy: how to run; the default strategy if left out.
         cluster: where: a name, a YAML file, an address, an open ``distributed.Client``, or ``inline`` for
-            this very process. ``memory://`` works on any: the bytes travel with the batches.
+            this very process. ``memory://`` works on any: the bytes travel with the batches. ``auto`` is ``local``,
+            or one process where the whole job is predicted to be smaller than starting workers; a note says so.
         workers: how many.
         output: folder or URL for Parquet parts; values then stay out of the outcomes.
         redis_url: a server for ``cache="redis"``; ``REDIS_URL`` if left out, else an embedded one.
@@ -128,10 +130,24 @@ def start(
             keeper = output.open({}, documents)
             undo.pop_all()
             return Run(stack, (), documents, output, keeper, Summary(notes=output.notes))
-        opened, executor = _executor(stack, cluster, workers)
-        ledger = stack.enter_context(scratch_folder("ledger")) if opened and opened.local else None
+        numbered = chain([first], numbered)
+        if cluster == "auto":
+            small, numbered = look_at(numbered) if workers is None else (None, numbered)
+            cluster = small or "local"
+        opened, executor, in_child = _executor(stack, cluster, workers)
+        noted = in_child or (opened and opened.local)
+        ledger = stack.enter_context(scratch_folder("ledger")) if noted else None
         plan, why_not = plan_for(
-            stack, pipeline, strategy, output.sink, ledger, redis_url, tuple(search_path), namespace, opened
+            stack,
+            pipeline,
+            strategy,
+            output.sink,
+            ledger,
+            redis_url,
+            tuple(search_path),
+            namespace,
+            opened,
+            in_child,
         )
         stack.callback(executor.close)
         if opened:
@@ -140,11 +156,12 @@ def start(
         keeper = output.open(header(plan, documents.name, recorded), documents)
         undo.pop_all()
         output.notes += opened.notes if opened else ()
+        output.notes += [str(cluster)] if isinstance(cluster, SmallJob) else []
         summary = Summary(uncacheable=why_not, notes=output.notes)
         stream = _stream(
             plan,
             documents,
-            chain([first], numbered),
+            numbered,
             executor,
             keeper,
             _counting(summary, on_batch),
@@ -204,11 +221,18 @@ def _counting(
 
 def _executor(
     stack: contextlib.ExitStack, cluster: Any, workers: int | None
-) -> tuple[OpenCluster | None, Executor]:
+) -> tuple[OpenCluster | None, Executor, bool]:
+    """The cluster, what runs graphs on it, and whether documents have to run in processes of their own there."""
     if cluster == "inline":
-        return None, InlineExecutor()
+        return None, InlineExecutor(), False
+    if isinstance(cluster, SmallJob):
+        return (
+            None,
+            SmallJobExecutor(lambda own: DaskExecutor(own.enter_context(open_cluster("local")).client)),
+            True,
+        )
     opened = stack.enter_context(open_cluster(cluster, workers))
-    return opened, DaskExecutor(opened.client)
+    return opened, DaskExecutor(opened.client), not opened.nannies and not opened.in_process
 
 
 def _local_folder(output: str | os.PathLike[str] | None) -> str | None:
