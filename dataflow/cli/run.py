@@ -15,20 +15,23 @@ from dataflow.errors import counted
 
 if TYPE_CHECKING:
     from dataflow.engine.running import Run, Summary
+    from dataflow.profile import Profile
     from dataflow.workload import Workload
 
-# Options that are choices of the strategy under the same name.
-_CHOICES = (
-    "cache",
-    "freshness",
-    "collect",
-    "errors",
-    "payload",
-    "near_memory",
-    "server_memory",
-    "eviction",
-    "fuse",
-)
+# Options that are choices of the strategy, by the choice's name.
+_CHOICES = {
+    "cache": "cache",
+    "freshness": "freshness",
+    "batching": "batch",
+    "collect": "collect",
+    "errors": "errors",
+    "payload": "payload",
+    "near_memory": "near_memory",
+    "server_memory": "server_memory",
+    "eviction": "eviction",
+    "fuse": "fuse",
+    "timeout_seconds": "timeout",
+}
 
 
 @click.command(short_help="Process documents and write their results to Parquet.")
@@ -102,9 +105,22 @@ _CHOICES = (
     is_flag=True,
     help="Go on with what an earlier run left in FOLDER; begin where there is nothing.",
 )
+@click.option(
+    "--profile",
+    metavar="FILE",
+    help="What a benchmark saved: results/RUN/profile.yaml, or `last`. Options that are given go before it.",
+)
 @click.option("--strict", is_flag=True, help="Exit with status 1 if any document isn't ok.")
+@click.pass_context
 def run(
-    workload: str, corpus: str | None, documents: int | None, seed: int, output: str, **options: Any
+    context: click.Context,
+    /,
+    workload: str,
+    corpus: str | None,
+    documents: int | None,
+    seed: int,
+    output: str,
+    **options: Any,
 ) -> int:
     """Process every document of a corpus and write one row a document.
 
@@ -118,16 +134,15 @@ def run(
     """
     from dataflow.engine.clusters import check_cluster
     from dataflow.engine.run import run as start
-    from dataflow.strategy import Strategy
     from dataflow.workload import load_workload
 
     loaded = load_workload(workload)
+    profile = _profile(options["profile"]) if options["profile"] else None
+    given = {name for name in options if _was_given(context, name)}
+    if profile and profile.cluster and not {"cluster", "workers"} & given:
+        options["cluster"] = profile.cluster
     check_cluster(options["cluster"], options["workers"])
-    strategy = Strategy(
-        batching=options["batch"],
-        timeout_seconds=options["timeout"],
-        **{k: options[k] for k in _CHOICES},
-    )
+    choices = {choice: options[name] for choice, name in _CHOICES.items() if name in given or not profile}
     place = {k: options[k] for k in ("cluster", "workers", "redis_url", "resume")}
     generated = not corpus and not isinstance(loaded.corpus, str)
     if generated and options["resume"]:
@@ -141,18 +156,39 @@ def run(
         start(
             loaded.pipeline,
             source,
-            strategy=strategy,
+            profile=profile,
             output=output,
             search_path=loaded.search_path,
             recorded=recorded,
             on_stall=lambda stall: click.echo(str(stall), err=True),
             **place,
+            **choices,
         ) as running,
     ):
         begun()
         if running.committed:
             click.echo(f"resuming: {_committed(running, output)}", err=True)
         return follow(running, output, options["strict"])
+
+
+def _was_given(context: click.Context, name: str) -> bool:
+    from click.core import ParameterSource
+
+    return context.get_parameter_source(name) in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+
+
+def _profile(name: str) -> Profile:
+    """A profile by its path, or that of the newest run that has one."""
+    from dataflow.profile import Profile
+
+    if name != "last":
+        return Profile.load(name)
+    found = sorted(Path("results").glob("*/profile.yaml"))
+    if not found:
+        raise click.UsageError(
+            "there is no results/*/profile.yaml: make one with `dataflow bench`, or name a file."
+        )
+    return Profile.load(found[-1])
 
 
 def _lasting(workload: str) -> str:

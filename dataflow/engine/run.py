@@ -13,6 +13,7 @@ from dataflow.corpus import Corpus, open_corpus, read_document
 from dataflow.document import Document
 from dataflow.engine.batches import batcher_for
 from dataflow.engine.clusters import OpenCluster, open_cluster
+from dataflow.engine.cost import CostModel
 from dataflow.engine.executors import DaskExecutor, Executor, InlineExecutor
 from dataflow.engine.identity import header
 from dataflow.engine.manifest import refuse_used
@@ -29,6 +30,7 @@ from dataflow.graph.scratch import scratch_folder
 from dataflow.graph.table import sink_for
 from dataflow.graph.work import BatchResult
 from dataflow.pipeline import Pipeline
+from dataflow.profile import Cost, Profile
 from dataflow.strategy import Strategy
 
 __all__ = ["run", "start"]
@@ -49,6 +51,7 @@ def run(
     on_stall: Callable[[Stall], None] | None = None,
     resume: bool = False,
     recorded: Mapping[str, Any] | None = None,
+    profile: Profile | str | os.PathLike[str] | None = None,
     **overrides: Any,
 ) -> Run:
     """Run a pipeline over a corpus.
@@ -59,7 +62,7 @@ def run(
     Args:
         pipeline: the stages.
         corpus: a URL pattern, or any iterable of URLs and documents.
-        strategy: how to run; the default strategy if left out.
+        strategy: how to run; the profile's, or the default strategy, if left out.
         cluster: where: a name, a YAML file, an address, an open ``distributed.Client``, or ``inline`` for
             this very process. ``memory://`` works on any: the bytes travel with the batches. ``auto`` is ``local``,
             or one process where the whole job is predicted to be smaller than starting workers; a note says so.
@@ -75,6 +78,7 @@ def run(
             grown. A new or empty folder is simply begun.
         recorded: facts for the manifest's header, such as ``{"workload": "batch"}``, which is what
             ``dataflow replay`` loads.
+        profile: what a benchmark saved, or the path of it: its strategy, and what documents were seen to cost.
         **overrides: choices of the strategy, such as ``cache="redis"``.
 
     Returns:
@@ -83,7 +87,10 @@ def run(
     Raises:
         DataflowError: any of its kinds; the message names the mend.
     """
-    chosen = (strategy or Strategy()).replace(**overrides)
+    profiled = (
+        Profile.load(profile) if isinstance(profile, str | os.PathLike) else profile or Profile(Strategy())
+    )
+    chosen = (strategy or profiled.strategy).replace(**overrides)
     documents = open_corpus(corpus)
     target = _output(pipeline, output, documents, resume)
     return start(
@@ -99,6 +106,7 @@ def run(
         on_batch=on_batch,
         on_stall=on_stall,
         recorded=recorded,
+        costs=profiled.costs,
     )
 
 
@@ -116,6 +124,7 @@ def start(
     on_batch: Callable[[BatchResult], None] | None = None,
     on_stall: Callable[[Stall], None] | None = None,
     recorded: Mapping[str, Any] | None = None,
+    costs: Mapping[str, Cost] | None = None,
 ) -> Run:
     """Start a run whose arguments have been looked at; see :func:`run`.
 
@@ -132,7 +141,7 @@ def start(
             return Run(stack, (), documents, output, keeper, Summary(notes=output.notes))
         numbered = chain([first], numbered)
         if cluster == "auto":
-            small, numbered = look_at(numbered) if workers is None else (None, numbered)
+            small, numbered = look_at(numbered, CostModel(costs)) if workers is None else (None, numbered)
             cluster = small or "local"
         opened, executor, in_child = _executor(stack, cluster, workers)
         noted = in_child or (opened and opened.local)
@@ -166,6 +175,7 @@ def start(
             keeper,
             _counting(summary, on_batch),
             on_stall,
+            CostModel(costs),
         )
         started = Run(stack.pop_all(), stream, documents, output, keeper, summary)
         started.dashboard_link = opened.dashboard_link if opened else None
@@ -193,9 +203,10 @@ def _stream(
     keeper: Keeper | None,
     on_batch: Callable[[BatchResult], None] | None,
     on_stall: Callable[[Stall], None] | None,
+    model: CostModel,
 ) -> Stream:
     read = read_document if documents.process_local and not isinstance(executor, InlineExecutor) else None
-    batcher = batcher_for(plan.strategy, iter(()), executor.slots, read, numbered=numbered)
+    batcher = batcher_for(plan.strategy, iter(()), executor.slots, read, numbered=numbered, model=model)
     return Stream(
         plan,
         batcher,
