@@ -154,9 +154,16 @@ def _run_nodes(plan: Plan, batch: Batch, at: Path) -> BatchResult:
     with _limited(at, "read", limit * len(batch)):
         work = nodes.probe(plan.run, batch.pack())
     for index, stage in enumerate(plan.pipeline.stages):
-        with _limited(at, stage.name, (stage.timeout_seconds or limit) * len(batch)):
+        with _limited(at, stage.name, _limit_seconds(plan, index) * len(batch)):
             work = nodes.compute(plan.run, index, work)
     return nodes.write(plan.run, work)
+
+
+def _limit_seconds(plan: Plan, index: int) -> float:
+    """How long a document may take in one compute node: with a stage that streams, the stages after it run too."""
+    stages = plan.pipeline.stages[index:]
+    last = next((i for i, s in enumerate(stages) if not s.streams), len(stages) - 1)
+    return sum(s.timeout_seconds or plan.strategy.timeout_seconds for s in stages[: last + 1])
 
 
 @contextlib.contextmanager
