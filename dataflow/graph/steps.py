@@ -40,7 +40,9 @@ def _read(plan: Plan, work: Work, item: Item, payload: bytes | None) -> None:
     if payload is None and plan.pipeline.takes_file:
         started = time.perf_counter()
         digest_content(item)
-        count(work, "digest_seconds", time.perf_counter() - started)  # without a memo, nobody would read it here
+        count(
+            work, "digest_seconds", time.perf_counter() - started
+        )  # without a memo, nobody would read it here
         return
     url = item.document.url
     item.value = patiently(lambda: read_document(url)) if payload is None else payload
