@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from dataflow.graph.guard import innermost_line
+from dataflow.graph.guard import innermost_line, read_running
 from dataflow.graph.plan import Batch, Plan, plan_of, register_plan
 from dataflow.graph.scratch import scratch_folder
 from dataflow.graph.work import BatchResult, Item
@@ -81,7 +81,7 @@ def _run_child(folder: str, limit_seconds: float, plan: Plan) -> tuple[str | Non
             _end(child)
             raise
     said = errors.read_text(errors="replace")
-    return (None, "") if status == 0 else _verdict(status, said, _where(folder), plan)
+    return (None, "") if status == 0 else _verdict(status, said, _where(folder, plan, child.pid), plan)
 
 
 def _verdict(status: int, said: str, where: str, plan: Plan) -> tuple[str, str]:
@@ -108,7 +108,16 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def _where(folder: str) -> str:
+def _where(folder: str, plan: Plan, process_id: int) -> str:
+    """The stage that a child was in when it ended: as its ledger says, or else the node that it had come to.
+
+    Stages that pull at each other run in one node.
+    """
+    name = f"{socket.gethostname()}-{process_id}"
+    notes = read_running(plan.ledger) if plan.ledger else []
+    for note in notes:
+        if note.worker == name and note.stage >= 0:
+            return f" in stage {plan.pipeline.stages[note.stage].name}"
     try:
         return f" in stage {Path(folder, 'at').read_text()}"
     except OSError:
