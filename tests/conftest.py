@@ -74,14 +74,6 @@ def words():
     return load_workload(str(Path(__file__).parent / "support" / "words.py"))
 
 
-@pytest.fixture(scope="session")
-def pieces():
-    """The same, piece by piece: see tests/support/pieces.py."""
-    from dataflow.workload import load_workload
-
-    return load_workload(str(Path(__file__).parent / "support" / "pieces.py"))
-
-
 @pytest.fixture
 def write_corpus(tmp_path):
     """Write documents, given as texts, into a folder; returns the folder's path."""
