@@ -28,6 +28,7 @@ from dataflow.errors import CorpusError, one_line
 __all__ = ["Corpus", "list_corpus", "open_corpus", "open_document", "read_document"]
 
 _PROCESS_LOCAL = {"memory"}  # file systems that another process sees empty
+_SEQUENTIAL = {"http", "https"}
 _BLOCK_BYTES = 2**20
 _BLOCKS_HELD = 8
 
@@ -116,8 +117,9 @@ def read_document(url: str) -> bytes:
 def open_document(url: str) -> IO[bytes]:
     """One document as an open file that can be read from any place on, unbuffered.
 
-    Of a remote file some blocks are held at a time. A member of an archive, and what a server only sends from
-    beginning to end, is copied to a temporary file on disk first. Whatever the file system raises comes through.
+    Of a remote file some blocks are held at a time. A member of an archive, and what comes by HTTP, where servers may
+    refuse to begin in the middle, is copied to a temporary file on disk first. Whatever the file system raises comes
+    through.
     """
     protocol = _protocol(url)
     if protocol == "file":
@@ -125,14 +127,13 @@ def open_document(url: str) -> IO[bytes]:
     if protocol in _PROCESS_LOCAL:  # it is in memory, and its own file object is shared by all who open it
         return io.BytesIO(read_document(url))
     filesystem, path = _filesystem(url)
-    file = filesystem.open(
-        path,
-        "rb",
-        block_size=_BLOCK_BYTES,
-        cache_type="blockcache",
-        cache_options={"maxblocks": _BLOCKS_HELD},
-    )
-    if "::" not in url and file.seekable():
+    if "::" in url or protocol in _SEQUENTIAL:
+        with filesystem.open(path, "rb", block_size=0) as file:
+            return _copied(file)
+    filesystem.invalidate_cache(path)  # or the file would end where it ended when it was listed
+    held = {"maxblocks": _BLOCKS_HELD}
+    file = filesystem.open(path, "rb", block_size=_BLOCK_BYTES, cache_type="blockcache", cache_options=held)
+    if file.seekable():
         return cast(IO[bytes], file)
     with file:
         return _copied(file)

@@ -90,6 +90,8 @@ def test_a_web_page_and_the_links_of_an_index_are_a_corpus(folder):
         root = f"http://127.0.0.1:{server.server_port}"
         (document,) = open_corpus(f"{root}/a.html")
         assert (read_document(document.url), document.media_type) == (b"a.html", "text/html")
+        with open_document(document.url) as file:  # by a server that knows no ranges
+            assert (file.seek(-4, 2), file.read(), file.seek(1), file.read(2)) == (2, b"html", 1, b".h")
         assert {d.media_type for d in open_corpus(f"{root}/b/*.pdf")} == {"application/pdf"}
         with pytest.raises(CorpusError, match="doesn't exist"):
             open_corpus(f"{root}/nope.html")
@@ -120,6 +122,14 @@ def test_a_bucket_is_a_corpus(monkeypatch):
         assert document.modified
         assert read_document(document.url) == b"%PDF"
         assert len(list(list_corpus("s3://papers"))) == 1
+        store.pipe("papers/long", bytes(range(256)) * 2**14)
+        with open_document("s3://papers/long") as file:
+            assert (file.seek(-1, 2), file.read(), file.seek(2**21 + 3), file.read(2)) == (
+                2**22 - 1,
+                b"\xff",
+                2**21 + 3,
+                b"\3\4",
+            )
     finally:
         server.stop()
 
