@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
@@ -56,7 +57,7 @@ class OpenDocument:
 
 def digest_content(item: Item) -> None:
     """Note a document's digest and size, by reading through it once."""
-    document = OpenDocument(item.document.url)
+    item.digested, document = time.time(), OpenDocument(item.document.url)
     try:
         item.digest, item.size_bytes = digest_file(document.file), document.file.tell()
     finally:
@@ -68,7 +69,7 @@ def is_as_digested(item: Item) -> bool:
 
     Between the two it was closed. Where its state can't vouch for it, it is read once more.
     """
-    state, _ = state_of(item.document)
+    state, _ = state_of(item.document, now=item.digested)
     if state and unchanged(item.document):
         return True
     before, again = item.digest, type(item)(item.document, item.position, item.attempts)

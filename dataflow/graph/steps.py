@@ -78,21 +78,29 @@ def _run_together(
     """The value after a stage and those that pull at it, and how many stages it has behind it then."""
     value = item.value
     if index > 0 or not plan.pipeline.takes_file:
-        if index == plan.memo_stages > 0 and plan.pipeline.stages[index - 1].streams:
+        if (
+            index == plan.memo_stages > 0
+            and isinstance(value, list)
+            and plan.pipeline.stages[index - 1].streams
+        ):
             value = iter(value)  # a memo keeps the pieces as a list
         return _pulled(plan, item, turns, index, value, stack)
     document = turns.take(READ, OpenDocument, item.document.url, value)
     stack.callback(document.close)
     item.size_bytes = document.size_bytes
-    error: BaseException | None = None
     try:
-        return _pulled(plan, item, turns, index, document.file, stack)
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        if document.error:  # whatever the parser made of it: took it for the end, or for damage
-            raise turns.blamed(document.error, READ) from error
+        found = _pulled(plan, item, turns, index, document.file, stack)
+    except BaseException as error:
+        if document.error is None:
+            raise
+        turns.blame(document.error, READ)
+        if document.error is error:
+            raise
+        raise document.error from error  # and not what the parser made of it: damage, perhaps
+    if document.error:
+        turns.blame(document.error, READ)
+        raise document.error  # which the parser took for the end
+    return found
 
 
 def _pulled(
@@ -127,6 +135,7 @@ def _guarded(plan: Plan, item: Item, turns: Turns, index: int) -> Iterator[None]
         lasting = plan.pipeline.stages[culprit].cache_errors if culprit != READ else ()
         item.lasting = isinstance(error, lasting) and not isinstance(error, _NEVER_LASTING)
     finally:
+        turns.forget()
         for number, seconds in turns.seconds.items():
             name = _name(plan, number)
             item.stage_seconds[name] = item.stage_seconds.get(name, 0.0) + seconds

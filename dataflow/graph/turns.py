@@ -55,7 +55,7 @@ class Turns:
             raise
         except BaseException as error:
             if self._raised is None or self._raised[0] is not error:
-                self._raised = (error, number)
+                self.blame(error, number)
             raise
         finally:
             self._leave()
@@ -64,15 +64,17 @@ class Turns:
         """A stage's result, piece by piece, for the stage after it."""
         return Pieces(self, number, iterator)
 
-    def blamed(self, error: BaseException, number: int) -> BaseException:
-        """The error, as one that was raised in a stage's turn."""
+    def blame(self, error: BaseException, number: int) -> None:
+        """Take an error for one that was raised in a stage's turn."""
         self._raised = (error, number)
-        return error
 
     def culprit(self, error: BaseException, otherwise: int) -> int:
         """The number of the stage in whose turn an error was raised."""
-        raised, self._raised = self._raised, None  # let go of it: its frames hold this object
-        return raised[1] if raised and raised[0] is error else otherwise
+        return self._raised[1] if self._raised and self._raised[0] is error else otherwise
+
+    def forget(self) -> None:
+        """Let go of what was raised, whose frames hold this object: a circle, and the pieces in it."""
+        self._raised = None
 
     def _enter(self, number: int) -> None:
         now = time.perf_counter()

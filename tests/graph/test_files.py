@@ -143,3 +143,31 @@ def test_no_file_stays_open(tmp_path):
     forget_plan("cafe")
     assert work.items[0].value == 10
     assert str(tmp_path / "x") not in [f.path for f in psutil.Process().open_files()]
+
+
+def test_a_document_that_fails_leaves_no_circle_behind(tmp_path):
+    import gc
+    import weakref
+
+    class Text(str):
+        __slots__ = ("__weakref__",)
+
+    seen = []
+
+    @stage
+    def parse(file: BinaryIO) -> Iterator[str]:
+        text = Text(file.read())
+        seen.append(weakref.ref(text))
+        yield text
+        raise ValueError("no more")
+
+    @stage
+    def count(found: Iterator[str]) -> int:
+        return sum(map(len, found))
+
+    gc.disable()
+    try:
+        assert outcome_of(parse, count, payload=b"abc").status == "failed"
+        assert seen[0]() is None
+    finally:
+        gc.enable()
