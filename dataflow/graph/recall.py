@@ -54,7 +54,8 @@ def prepare(plan: Plan, work: Work) -> list[Item]:
 
 def note_content(plan: Plan, work: Work, item: Item) -> None:
     """Digest a document that was just read."""
-    if work.memoized and not item.bypassed and item.status == OK and item.size_bytes is not None:
+    known = item.bypassed or item.digest is not None
+    if work.memoized and not known and item.status == OK and item.size_bytes is not None:
         item.digest = digest(item.value)
 
 
@@ -85,6 +86,8 @@ def resume(plan: Plan, work: Work, index: int) -> None:
     """Before a stage runs: ask for its value by the digest of what goes into it."""
     if not _has_steps(plan, work) or not admission_of(plan).step(plan.chain.names[index]):
         return
+    if plan.pipeline.stages[index].streams and index + 1 < plan.memo_stages:
+        return  # an iterator is never kept
     waiting = [item for item in work.items if _waits_for(item, index)]
     if not waiting:
         return
@@ -149,9 +152,7 @@ def _share(plan: Plan, work: Work, memo: Memo, lost: Sequence[Item]) -> None:
         item.lost = False
         if isinstance(answer, Found) and _take(plan, work, item, answer):
             continue
-        for index in range(item.stage, plan.memo_stages):
-            if item.status == OK:
-                steps.run_stage(plan, work, item, index)
+        steps.run_stages(plan, work, item, plan.memo_stages)
     store(plan, work, memo, lost)
 
 
@@ -223,9 +224,7 @@ def _read(plan: Plan, work: Work, items: Sequence[Item]) -> None:
         if item.status == OK and not unchanged(item.document):
             item.state_key = None
             steps.count(work, "stat_changed", 1)
-    seconds = time.perf_counter() - started
-    work.node_seconds["probe"] = work.node_seconds.get("probe", 0.0) + seconds
-    work.node_seconds["lookup"] = work.node_seconds.get("lookup", 0.0) - seconds
+    steps.move_seconds(work, "lookup", "probe", time.perf_counter() - started)
 
 
 def _claim(plan: Plan, work: Work, memo: Memo, items: Sequence[Item]) -> None:

@@ -257,7 +257,7 @@ def test_a_document_that_another_worker_is_at_is_taken_from_it(folder):
     def meanwhile(plan, work, item, index):
         memo.store([Entry(key, "from the other worker", 1.0)])
         memo.release([key])
-        real(plan, work, item, index)
+        return real(plan, work, item, index)
 
     recall.steps.run_stage, nodes.run_stage = meanwhile, meanwhile
     try:
@@ -282,7 +282,7 @@ def test_a_document_whose_other_worker_gives_up_is_computed_after_all(folder):
 
     def meanwhile(plan, work, item, index):
         memo.release([key])
-        real(plan, work, item, index)
+        return real(plan, work, item, index)
 
     nodes.run_stage = meanwhile
     try:
