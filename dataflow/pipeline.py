@@ -104,7 +104,7 @@ class Stage(Generic[P, R]):
         # The decorated name holds the stage and not the function. So a stage of an importable module is
         # pickled as a reference to itself, and any other by its parts, or a worker would look the function
         # up and find the stage.
-        if self._importable():
+        if self.importable:
             return str(self.function.__qualname__)
         options = {
             "pure": self.pure,
@@ -118,7 +118,9 @@ class Stage(Generic[P, R]):
         }
         return _remake, (self.function, options)
 
-    def _importable(self) -> bool:
+    @property
+    def importable(self) -> bool:
+        """Whether it travels to other processes as a reference, so that they run their own copy of its module."""
         from cloudpickle import list_registry_pickle_by_value
 
         module = getattr(self.function, "__module__", None)

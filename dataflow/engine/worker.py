@@ -11,6 +11,7 @@ from distributed import WorkerPlugin
 from dataflow.graph.child import close_children, limit_children
 from dataflow.graph.guard import drop_guard, guard_of
 from dataflow.graph.plan import Plan, forget_plan, register_plan
+from dataflow.graph.samecode import held_against_code
 
 __all__ = ["PlanPlugin"]
 
@@ -40,7 +41,7 @@ class PlanPlugin(WorkerPlugin):
             if folder not in sys.path:
                 sys.path.append(folder)
         plan: Plan = pickle.loads(self._plan)
-        register_plan(plan)
+        register_plan(plan if plan.in_child else held_against_code(plan))
         if plan.in_child:
             limit = worker.memory_manager.memory_limit
             limit_children(plan.run, limit / worker.state.nthreads if limit else None)

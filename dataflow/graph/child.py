@@ -24,6 +24,7 @@ from typing import IO
 
 from dataflow.graph.guard import guard_of
 from dataflow.graph.plan import Batch, Plan, plan_of, register_plan
+from dataflow.graph.samecode import held_against_code
 from dataflow.graph.scratch import scratch_folder
 from dataflow.graph.work import BatchResult
 
@@ -214,7 +215,7 @@ def _read(stream: IO[bytes] | None) -> bytes:
 def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """What the child does: take the plan, then batches, until its parent closes the pipe or dies."""
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    plan: Plan = dataclasses.replace(pickle.loads(_read(requests)), in_child=False)
+    plan = held_against_code(dataclasses.replace(pickle.loads(_read(requests)), in_child=False))
     with contextlib.ExitStack() as stack:
         if plan.ledger is None or not os.path.isdir(plan.ledger):  # the driver is on another machine
             folder = stack.enter_context(scratch_folder("ledger"))

@@ -137,8 +137,10 @@ def settle(plan: Plan, work: Work) -> None:
 
 def _settled(plan: Plan, work: Work) -> tuple[int, float]:
     with _memo(plan, work) as memo:
-        stored, seconds = store(plan, work, memo, [i for i in work.items if not i.lost])
-        memo.release([i.key for i in work.items if i.claimed and i.key])
+        try:
+            stored, seconds = store(plan, work, memo, [i for i in work.items if not i.lost])
+        finally:  # whoever waits for them has to know, whatever happened
+            memo.release([i.key for i in work.items if i.claimed and i.key])
         lost = [item for item in work.items if item.lost]
         if lost:
             _share(plan, work, memo, lost)
