@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -147,12 +148,13 @@ class SpillingBlobs:
     def _followed(self, answer: Blob | Missed) -> Blob | Missed:
         if isinstance(answer, Missed) or len(answer.data) != _POINTER.size or answer.data[:4] != _MAGIC:
             return answer
+        started = time.perf_counter()
         try:
             data = self._folder.read(answer.data)
         except Exception as error:
             self.counters.add({f"spill_errors_{type(error).__name__}": 1})
             return Missed("spill")
-        return Missed("corrupt") if data is None else Blob(data, "spill")
+        return Missed("corrupt") if data is None else Blob(data, "spill", time.perf_counter() - started)
 
 
 def _protocols(filesystem: Any) -> tuple[str, ...]:
