@@ -46,13 +46,14 @@ def _values(plan: Plan, item: Item) -> list[Entry]:
         life = plan.memo.failure_seconds
     elif item.status != OK or item.stage < plan.memo_stages:
         return []
+    computed = item.recalled_seconds + sum(item.stage_seconds.get(name, 0.0) for name in names)
     if item.state_key is None:
-        return (
-            [] if item.cache else [entry_of(item, item.key, value, _seconds(item), names, ttl_seconds=life)]
-        )
+        return [] if item.cache else [entry_of(item, item.key, value, computed, names, ttl_seconds=life)]
     # Found by content although the state was new: kept by the new state too, so that it needn't be read again.
-    kept = entry_of(item, item.state_key, value, _seconds(item), names, ttl_seconds=life)
-    return [kept, entry_of(item, item.key, Link(item.state_key), 0.0, names, near=False)]
+    # Only who finds it by state is spared reading it; the link says what the others are spared.
+    seconds = computed + item.stage_seconds.get("read", 0.0)
+    kept = entry_of(item, item.state_key, value, seconds, names, ttl_seconds=life)
+    return [kept, entry_of(item, item.key, Link(item.state_key), computed, names, near=False)]
 
 
 def entry_of(
@@ -78,20 +79,18 @@ def _record(plan: Plan, item: Item) -> Entry:
     return entry_of(item, key, value, 0.0, plan.chain.names, near=False)
 
 
-def keep_link(plan: Plan, item: Item, index: int) -> None:
-    """The last stage's value is kept by the whole chain's key; by its own there is a link to it."""
+def keep_link(plan: Plan, item: Item, index: int, seconds: float) -> None:
+    """The last stage's value is kept by the whole chain's key; by its own there is a link to it.
+
+    ``seconds`` is what this stage alone took.
+    """
     before = input_digest(item, index)
     holder = item.state_key or item.key
     if before and holder:
         key = plan.chain.step(index, item.document, before)
-        item.steps.append(entry_of(item, key, Link(holder), 0.0, plan.chain.names[-1:], near=False))
+        item.steps.append(entry_of(item, key, Link(holder), seconds, plan.chain.names[-1:], near=False))
 
 
 def input_digest(item: Item, index: int) -> bytes | None:
     """What a stage's own key is made of: the digest of the document, or of the result before."""
     return item.digest if index == 0 else item.result_digest
-
-
-def _seconds(item: Item) -> float:
-    """What a hit would save: what was computed now, and what was found of it."""
-    return max(sum(item.stage_seconds.values()), item.recalled_seconds)

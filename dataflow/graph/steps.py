@@ -19,7 +19,7 @@ from dataflow.graph.work import Item, Work
 if TYPE_CHECKING:
     from dataflow.pipeline import Stage
 
-__all__ = ["count", "read", "run_stage", "timed"]
+__all__ = ["count", "moved", "read", "run_stage", "timed"]
 
 _READ = -1
 _NEVER_LASTING = (MemoryError, TimeoutError, CancelledError, RecursionError)
@@ -86,6 +86,12 @@ def timed(work: Work, node: str) -> Iterator[None]:
         yield
     finally:
         work.node_seconds[node] = work.node_seconds.get(node, 0.0) + time.perf_counter() - started
+
+
+def moved(work: Work, seconds: float, node: str, to: str) -> None:
+    """Seconds that were spent inside one node are another's."""
+    for name, change in ((node, -seconds), (to, seconds)):
+        work.node_seconds[name] = work.node_seconds.get(name, 0.0) + change
 
 
 def count(work: Work, counter: str, amount: float) -> None:

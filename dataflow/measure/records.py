@@ -12,6 +12,7 @@ from dataflow.graph.work import BatchResult
 from dataflow.measure.digests import Output
 from dataflow.measure.resources import Sample, peak_bytes, used_cpu_seconds
 from dataflow.measure.subject import Execution, Subject
+from dataflow.memo.admin import net_seconds_saved
 from dataflow.outcome import FAILED, OK, QUARANTINED
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def records(
     seconds_by_node = _sum(b.node_seconds for b in execution.batches)
     row.update(_counts(execution))
     row.update(_times(subject, execution, samples, seconds_by_node))
-    row.update(_cache(row, execution, seconds_by_node))
+    row.update(_cache(row, execution))
     row.update(_against(reference, row, subject, execution, output))
     if before is not None and row.get("cache") not in (None, "none"):
         row["recomputed"] = _recomputed(execution, output, before)
@@ -133,14 +134,11 @@ def _times(
     }
 
 
-def _cache(
-    row: Mapping[str, Any], execution: Execution, seconds_by_node: Mapping[str, float]
-) -> dict[str, Any]:
+def _cache(row: Mapping[str, Any], execution: Execution) -> dict[str, Any]:
     counters = _sum(b.counters for b in execution.batches)
     hits, misses = _hits(counters), _misses(counters)
     if row.get("cache") in (None, "none"):
         return {"hits": hits, "misses": misses}
-    spent = seconds_by_node.get("lookup", 0.0) + seconds_by_node.get("store", 0.0)
     return {
         "hits": hits,
         "misses": misses,
@@ -148,7 +146,7 @@ def _cache(
         "bypassed": int(counters.get("bypassed", 0)),
         "hits_lru": int(counters.get("hits_lru", 0)),
         "hits_redis": int(counters.get("hits_redis", 0)),
-        "seconds_saved": counters.get("compute_seconds_saved", 0.0) - spent,
+        "seconds_saved": net_seconds_saved(counters),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -132,19 +132,16 @@ def cache_stats(url: str, namespace: str = "dataflow") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def net_seconds_saved(counters: dict[str, float]) -> float:
+def net_seconds_saved(counters: Mapping[str, float]) -> float:
     """What a memo was worth: what its hits saved of computing, less looking up, storing and waiting.
+
+    Reading a document is saved only where it is found by its state; a digest of its content is taken for
+    the memo's sake alone.
 
     Args:
         counters: of a memo, or added up over a run's batches.
     """
-    spent = (
-        "lookup_seconds",
-        "store_seconds",
-        "memo_lookup_seconds",
-        "memo_store_seconds",
-        "lease_wait_seconds",
-    )
+    spent = ("lookup_seconds", "store_seconds", "lease_wait_seconds", "digest_seconds")
     return counters.get("compute_seconds_saved", 0.0) - sum(counters.get(name, 0.0) for name in spent)
 
 

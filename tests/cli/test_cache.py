@@ -246,7 +246,7 @@ def test_the_freshness_of_a_run_is_what_was_asked_for(place):
 
 def test_seconds_that_a_cache_lost_are_called_lost_and_misses_come_by_number():
     counters = {
-        **{"compute_seconds_saved": 1.0, "memo_lookup_seconds": 3.5},
+        **{"compute_seconds_saved": 1.0, "lookup_seconds": 3.5},
         **{"misses_new": 2.0, "misses_expired": 5.0, "misses_down": 1.0, "bypassed": 4.0},
     }
     summary = Summary(caches=Counter({"lru": 3}), counters=counters)

@@ -190,8 +190,11 @@ def test_every_stage_has_marks_of_its_own_that_show_in_those_of_its_pipeline() -
 def test_what_a_memo_was_worth_is_what_it_saved_less_what_it_took() -> None:
     counters = {
         "compute_seconds_saved": 10.0,
-        "memo_lookup_seconds": 1.0,
-        "memo_store_seconds": 2.0,
+        "lookup_seconds": 1.0,
+        "memo_lookup_seconds": 0.5,
+        "store_seconds": 2.0,
+        "lease_wait_seconds": 0.5,
+        "digest_seconds": 0.25,
         "hits": 5.0,
     }
-    assert net_seconds_saved(counters) == 7.0
+    assert net_seconds_saved(counters) == 6.25
