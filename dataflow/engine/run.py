@@ -27,6 +27,7 @@ from dataflow.graph.plan import Plan
 from dataflow.graph.scratch import scratch_folder
 from dataflow.graph.table import sink_for
 from dataflow.graph.work import BatchResult
+from dataflow.memo.chain import memoized_up_to
 from dataflow.pipeline import Pipeline
 from dataflow.strategy import Strategy
 
@@ -140,7 +141,9 @@ def start(
         keeper = output.open(header(plan, documents.name, recorded), documents)
         undo.pop_all()
         output.notes += opened.notes if opened else ()
-        summary = Summary(uncacheable=why_not, notes=output.notes)
+        if why_not and plan.memo_stages:
+            output.notes.append(memoized_up_to(plan.chain, why_not))
+        summary = Summary(uncacheable=None if plan.memo_stages else why_not, notes=output.notes)
         stream = _stream(
             plan,
             documents,

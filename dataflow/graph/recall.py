@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from dataflow.errors import one_line
 from dataflow.graph import steps
 from dataflow.graph.plan import Plan, admission_of
 from dataflow.graph.retain import entry_of, input_digest, keep_link, store
@@ -112,7 +113,9 @@ def keep(plan: Plan, work: Work, item: Item, index: int) -> None:
     try:
         # Encoded now: a later stage may change the value in place.
         encoded = Encoded(*encode_value(item.value))
-    except Uncacheable:
+    except Uncacheable as error:
+        steps.count(work, "uncacheable", 1)
+        steps.count(work, f"uncacheable_{one_line(error).rstrip('.')}", 1)
         return
     item.result_digest = encoded.digest
     if before and admission_of(plan).step(plan.chain.names[index]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dataflow.graph import steps
 from dataflow.graph.plan import Plan
@@ -27,7 +28,7 @@ def store(plan: Plan, work: Work, memo: Memo, items: Sequence[Item]) -> tuple[in
         made = _values(plan, item)
         if made:
             values.append(made[0])
-            extras += [*made[1:], *item.steps, _record(plan, item)]
+            extras += [*made[1:], *item.steps, _record(plan, item, made[0].key)]
     if not values:
         return 0, 0.0
     kept = min(len(values), max(0, memo.store([*values, *extras]) - len(extras)))
@@ -71,12 +72,10 @@ def entry_of(
     return Entry(key, value, seconds, item.epoch, source, marks(names), ttl_seconds, near)
 
 
-def _record(plan: Plan, item: Item) -> Entry:
+def _record(plan: Plan, item: Item, holder: Key) -> Entry:
     key = plan.chain.record(item.document.url)
-    value = record_of(
-        plan.chain, item.document, item.digest or b"", item.epoch, item.state_key or item.key or b""
-    )
-    return entry_of(item, key, value, 0.0, plan.chain.names, near=False)
+    value = record_of(plan.chain, item.document, item.digest or b"", item.epoch, holder)
+    return replace(entry_of(item, key, value, 0.0, plan.chain.names, near=False), about=holder)
 
 
 def keep_link(plan: Plan, item: Item, index: int, seconds: float) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from dataflow.errors import one_line
 from dataflow.memo.base import LOST, WON, Claim, Counters, Entry, Found, Missed
 from dataflow.memo.blobs import Blob, BlobStore, Nowhere
 from dataflow.memo.codecs import decode_value, own_copy
@@ -147,18 +148,23 @@ class SealedMemo:
         """What is to be kept, encoded and as it was given; and what is not, by the reason."""
         encoded: dict[Key, tuple[Opened, Entry]] = {}
         counted: Counter[str] = Counter()
+        refused: dict[Key, str] = {}
         for entry in entries:
             if entry.key in encoded:
                 continue
+            if entry.about in refused:
+                entry = _with_reason(entry, refused[entry.about])
             if self._sealing.tag is not None and not entry.epoch:
                 counted["rejected_no_epoch"] += 1  # nobody could say when it was computed
                 continue
             try:
                 one = self._sealing.encode(entry)
-            except Uncacheable:
-                counted["uncacheable"] += 1
+            except Uncacheable as error:
+                refused[entry.key] = why = one_line(error).rstrip(".")
+                counted.update(["uncacheable", f"uncacheable_{why}"])
                 continue
             if len(one.raw) > self._sealing.max_value_bytes:
+                refused[entry.key] = f"it is over the limit of {self._sealing.max_value_bytes:,} bytes"
                 counted["rejected_too_large"] += 1
             else:
                 encoded[entry.key] = (one, entry)
@@ -278,6 +284,11 @@ class SealedMemo:
         self._counters.add(
             {"hits": len(hits), "misses": misses.total(), **by_tier, **shares, **reasons, **totals}
         )
+
+
+def _with_reason(entry: Entry, why: str) -> Entry:
+    """A record of what can't be kept says so; what isn't there any more would otherwise look evicted."""
+    return dataclasses.replace(entry, value={**entry.value, "refused": why})
 
 
 def _one_each(keys: Sequence[Key], answers: dict[Key, Found | Missed]) -> list[Found | Missed]:
