@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dataflow.errors import CacheError
 from dataflow.measure.resources import Look, Sample, Sampler, Seen, look_at
 
 if TYPE_CHECKING:
@@ -104,8 +105,12 @@ class RedisProbe:
         sampler, self._sampler = self._sampler, None
         return sampler.stop() if sampler else []
 
-    def _look(self) -> Seen:
-        info = self._info(self._url)
+    def _look(self) -> Seen | None:
+        """What it says; nothing where it is away, since it may come back."""
+        try:
+            info = self._info(self._url)
+        except CacheError:
+            return None
         return Seen(
             float(info["cpu_seconds"]),
             int(info["rss_bytes"]),

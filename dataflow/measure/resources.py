@@ -66,8 +66,8 @@ class Seen(NamedTuple):
     fragmentation_ratio: float | None = None
 
 
-#: A look at a process: a :class:`Seen`, or its first two alone.
-Look = Callable[[], Seen | tuple[float, int]]
+#: A look at a process: a :class:`Seen`, or its first two alone; ``None`` where it doesn't answer for now.
+Look = Callable[[], Seen | tuple[float, int] | None]
 
 
 class Sampler:
@@ -111,12 +111,13 @@ class Sampler:
         """Sample every process that is still there."""
         for key, look in list(self._looks.items()):
             try:
-                seen = Seen(*look())
+                answer = look()
             except Exception as error:  # it has ended: what was seen of it stays
                 _logger.debug("no further samples of %s: %r", key, error)
                 del self._looks[key]
                 continue
-            self._note(key, seen)
+            if answer is not None:
+                self._note(key, Seen(*answer))
 
     def _note(self, key: tuple[str, int], seen: Seen) -> None:
         now, cpu = self._clock(), seen.cpu_seconds

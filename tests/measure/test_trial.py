@@ -7,6 +7,7 @@ import pytest
 
 from dataflow import Pipeline, Strategy, stage
 from dataflow.corpus import open_corpus
+from dataflow.errors import CacheError
 from dataflow.measure.probes import ProcessProbe, RedisProbe
 from dataflow.measure.records import Reference
 from dataflow.measure.resources import last_evicted, peak_used_bytes
@@ -199,6 +200,20 @@ def test_a_server_is_sampled_by_asking_it():
     assert {(s.used_memory_bytes, s.fragmentation_ratio) for s in samples} == {(800, 1.25)}
     assert (samples[0].evicted_keys, samples[-1].evicted_keys) == (0, 3)
     assert (last_evicted(samples), peak_used_bytes(samples)) == (3, 800)
+
+
+def test_a_server_that_is_away_for_a_while_is_sampled_again():
+    answers = iter([{"process_id": 9}, None, {"cpu_seconds": 2.0, "rss_bytes": 1000}])
+
+    def info(url):
+        found = next(answers)
+        if found is None:
+            raise CacheError("no answer")
+        return {"used_memory_bytes": 800, "evicted_keys": 0, "fragmentation_ratio": 1.0, **found}
+
+    probe = RedisProbe("redis://nowhere", info)
+    probe.start()
+    assert [s.rss_bytes for s in probe.stop()] == [1000]
 
 
 def test_a_server_that_does_not_answer_has_no_samples():
