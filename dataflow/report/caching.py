@@ -74,13 +74,18 @@ def _by_tier(found: Sequence[Done]) -> Html:
     columns = ("strategy", "tier", "documents found", "keys asked for", "read", "look-up of a key", "evicted")
     rows = [
         (
-            done.label, _TIERS.get(tier, tier), amount(done.mean(f"hits_{tier}")), amount(done.mean(f"asked_{tier}")),
-            megabytes(done.mean(f"bytes_read_{tier}")), _a_key(done, tier), amount(done.mean(f"evicted_{tier}")),
+            done.label, _TIERS.get(tier, tier), _number(done.mean(f"hits_{tier}")), _number(done.mean(f"asked_{tier}")),
+            megabytes(done.mean(f"bytes_read_{tier}")), _a_key(done, tier), _number(done.mean(f"evicted_{tier}")),
         )
         for done in found
         for tier in _tiers(done)
     ]  # fmt: skip
     return table(columns, rows, 2)
+
+
+def _number(value: float) -> str:
+    """A count; a mean of counts has digits behind its point only where it needs them."""
+    return f"{value:,.0f}" if value == int(value) else amount(value)
 
 
 def _tiers(done: Done) -> list[str]:
@@ -102,7 +107,7 @@ def _misses(found: Sequence[Done]) -> list[Html]:
     if not reasons:
         return []
     columns = ("strategy", *(MISSES.get(reason, reason) for reason in reasons))
-    rows = [(done.label, *(amount(done.mean(f"misses_{reason}")) for reason in reasons)) for done in found]
+    rows = [(done.label, *(_number(done.mean(f"misses_{reason}")) for reason in reasons)) for done in found]
     return [heading("Why documents weren't found"), table(columns, rows)]
 
 
@@ -127,7 +132,9 @@ def _befell(found: Sequence[Done]) -> list[Html]:
         for sentence in (*befell(done.counters), *not_kept(done.counters))
     ]
     if not sentences:
-        return [paragraph("The server was well all the time, and every value could be kept.", "note")]
+        return [
+            paragraph("No call to a server failed, none was skipped, and every value could be kept.", "note")
+        ]
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
     return [
         heading("What befell the server, and what wasn't kept"),
