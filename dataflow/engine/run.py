@@ -149,7 +149,9 @@ def start(
             keeper,
             _counting(summary, on_batch),
             on_stall,
+            summary.mark,
         )
+        summary.mark("opened")
         started = Run(stack.pop_all(), stream, documents, output, keeper, summary)
         started.dashboard_link = opened.dashboard_link if opened else None
         return started
@@ -176,6 +178,7 @@ def _stream(
     keeper: Keeper | None,
     on_batch: Callable[[BatchResult], None] | None,
     on_stall: Callable[[Stall], None] | None,
+    on_mark: Callable[[str], None],
 ) -> Stream:
     read = read_document if documents.process_local and not isinstance(executor, InlineExecutor) else None
     batcher = batcher_for(plan.strategy, iter(()), executor.slots, read, numbered=numbered)
@@ -186,6 +189,7 @@ def _stream(
         manifest=keeper,
         on_batch=on_batch,
         on_stall=on_stall,
+        on_mark=on_mark,
         all_note=bool(plan.ledger),
     )
 

@@ -16,6 +16,7 @@ __all__ = [
     "Look",
     "Sample",
     "Sampler",
+    "growth_bytes",
     "look_at",
     "peak_bytes",
     "used_cpu_seconds",
@@ -150,3 +151,13 @@ def peak_bytes(samples: Iterable[Sample], wanted: Callable[[str], bool]) -> int 
         now[sample.process, sample.process_id] = sample.rss_bytes
         peak = max(peak, sum(now.values()))
     return peak if now else None
+
+
+def growth_bytes(samples: Iterable[Sample], wanted: Callable[[str], bool]) -> int | None:
+    """What :func:`peak_bytes` is above the sum of what each process had at its first sample."""
+    some = [s for s in samples if wanted(s.process)]
+    first: dict[tuple[str, int], int] = {}
+    for sample in sorted(some, key=lambda s: s.at_seconds):
+        first.setdefault((sample.process, sample.process_id), sample.rss_bytes)
+    peak = peak_bytes(some, lambda process: True)
+    return None if peak is None else max(0, peak - sum(first.values()))
