@@ -16,7 +16,10 @@ from dataflow.cli.options import corpus_options, place_options
 @corpus_options
 @place_options
 @click.option(
-    "--suite", default="quick", show_default=True, help="Which experiments: batching, caching, invalidation, parallel, quick, single or streaming."
+    "--suite",
+    default="quick",
+    show_default=True,
+    help="Which experiments: batching, caching, invalidation, parallel, quick, single or streaming.",
 )
 @click.option(
     "--blocks",

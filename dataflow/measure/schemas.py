@@ -173,6 +173,24 @@ seconds | float64 | seconds | wall seconds; the parts of a trial add up to its w
 """
 )
 
+_ANSWERS = """
+run_id | string | name | the run, as its folder is called
+suite | string | name | the suite
+workload | string | name | the workload
+strategy | string | name | the arm
+factor | string | name | what the arm varies against base
+level | string | name | the factor's level
+phase | string | name | as in trials
+cluster | string | name | the cluster, or the baseline's name
+measure | string | name | what the number is, such as speed_up, to_best, lost, or a part of the wall time
+unit | string | name | its unit
+value | float64 | see unit | median
+lowest | float64 | see unit | the lowest of the values
+highest | float64 | see unit | the highest of the values
+values | int64 | number | how many there are: one a block for what is compared in blocks, else one a trial
+verdict | string | name | best, indistinguishable, slower or inconclusive; null where nothing was tested
+"""
+
 #: Every table of a run, by the name of its Parquet file.
 TABLES: dict[str, tuple[Column, ...]] = {
     "trials": _columns(_TRIALS),
@@ -181,6 +199,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "resources": _columns(_RESOURCES),
     "stages": _columns(_STAGES),
     "overheads": _columns(_OVERHEADS),
+    "answers": _columns(_ANSWERS),
 }
 
 _ABOUT = {
@@ -190,6 +209,8 @@ _ABOUT = {
     "resources": "One row a sample of each process.",
     "stages": "One row a node of each trial: where the workers' time went.",
     "overheads": "One row a part of the wall time, for trials of a single batch, such as one document.",
+    "answers": "One row a number that a suite answers with: what the terminal and the report show, for suites that "
+    "have a question of their own. Written with the report.",
 }
 
 
@@ -232,6 +253,7 @@ Each run of `make bench` leaves one folder here, `<UTC time>-<workload>-<cluster
 | `report.html` | the report: one file that opens with no network |
 | `run.json` | command, seed, environment, versions, commit, machine |
 | `trials`, `batches`, `documents`, `resources`, `stages` and `overheads.parquet` | everything measured: see below |
+| `answers.parquet` | what follows from it, where the suite has a question of its own |
 | `csv/metrics.csv` | the trials |
 | `csv/timings.csv` | the raw timings: one row a trial and kind of time |
 | `csv/strategies.csv` | the comparison: one row a strategy |
@@ -239,7 +261,7 @@ Each run of `make bench` leaves one folder here, `<UTC time>-<workload>-<cluster
 
 The tables are written after every trial, each to a temporary name that then takes its place, `trials.parquet`
 last: whatever ends a run, every file can be read, and each trial there has its rows in the other tables.
-`dataflow report results/<run>` (`make report`) writes `report.html` and `csv/` again.
+`dataflow report results/<run>` (`make report`) writes `report.html`, `answers.parquet` and `csv/` again.
 
 ## Open them
 

@@ -1,4 +1,4 @@
-"""A run's folder to its report: reads the tables, writes ``report.html`` and ``csv/``."""
+"""A run's folder to its report: reads the tables, writes ``report.html``, ``csv/`` and what its suite answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dataflow.errors import counted
-from dataflow.measure.tables import write_text
+from dataflow.measure.tables import replace_table, write_text
+from dataflow.report.answers import answers
 from dataflow.report.export import write_csv
 from dataflow.report.page import page
 from dataflow.report.results import Results, load
@@ -31,6 +32,9 @@ def build(folder: str | os.PathLike[str]) -> Path:
     path = Path(folder)
     results = load(path)
     write_csv(path, results.tables, results.arms)
+    numbers = [n.row() for found in answers(results).values() for answer in found for n in answer.numbers]
+    if numbers:
+        replace_table(path, "answers", numbers)
     name = path.resolve().name
     text = page(name, _subtitle(results), results.advice, _notes(results), sections(results))
     return write_text(path / "report.html", text)
