@@ -29,8 +29,8 @@ __all__ = ["POISON", "POISON_DOCUMENTS", "PoisonedCorpus", "deadly"]
 
 #: How a document begins that ends its process.
 POISON = b"dataflow-bench: this document ends the process that works on it\n"
-#: How many are put among the others.
-POISON_DOCUMENTS = 2
+#: How many are put among the others: what one costs is the question.
+POISON_DOCUMENTS = 1
 
 
 class PoisonedCorpus:

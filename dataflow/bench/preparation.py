@@ -14,7 +14,7 @@ from dataflow.bench.poison import POISON_DOCUMENTS, PoisonedCorpus
 from dataflow.bench.suites import INLINE, POOL, SERIAL, Arm, Suite
 from dataflow.bench.warming import warm_up
 from dataflow.document import Document
-from dataflow.errors import ClusterError
+from dataflow.errors import ClusterError, counted
 from dataflow.measure.trial import Reference, TrialRecords, run_trial
 from dataflow.workload import Workload
 
@@ -105,7 +105,7 @@ def scenes(
             "take a cluster on this one."
         )
     if suite.poisons:
-        say(f"phase poison: {POISON_DOCUMENTS} documents more, each of which ends its worker")
+        say(f"phase poison: {counted(POISON_DOCUMENTS, 'document')} more, which ends whatever worker it comes to")
         return PoisonedCorpus(workload.pipeline, prepared.material, prepared.reference, scratch / "poison")
 
     def oracle(documents: Sequence[Document]) -> Reference | None:
