@@ -37,6 +37,8 @@ def test_a_workload_of_ones_own_is_one_file_and_may_have_helpers_beside_it(tmp_p
         ("\n\nraise SystemExit(1)\n", r"mine\.py:3: SystemExit: "),
         ("x = 1\n", "has no pipeline: add"),
         ("from dataflow import Pipeline\npipeline = Pipeline(len)\ncorpus = 3\n", "corpus must be"),
+        ("from dataflow import Pipeline\npipeline = Pipeline(len)\nvariants = [pipeline]\n", "by name"),
+        ("from dataflow import Pipeline\npipeline = Pipeline(len)\nvariants = {'pages': len}\n", "by name"),
     ],
 )
 def test_a_file_that_is_no_workload_says_where_and_why(tmp_path, text, says):
@@ -45,6 +47,15 @@ def test_a_file_that_is_no_workload_says_where_and_why(tmp_path, text, says):
     with pytest.raises(WorkloadError, match=says) as caught:
         load_workload(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_other_pipelines_with_the_same_results_are_variants_and_need_not_be_there(tmp_path):
+    path = tmp_path / "mine.py"
+    plain = "from dataflow import Pipeline\npipeline = Pipeline(len)\n"
+    path.write_text(plain)
+    assert load_workload(str(path)).variants == {}
+    path.write_text(plain + "variants = {'pages': Pipeline(len)}\n")
+    assert load_workload(str(path)).variants["pages"](b"abc") == 3
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():

@@ -105,7 +105,9 @@ def scenes(
             "take a cluster on this one."
         )
     if suite.poisons:
-        say(f"phase poison: {counted(POISON_DOCUMENTS, 'document')} more, which ends whatever worker it comes to")
+        say(
+            f"phase poison: {counted(POISON_DOCUMENTS, 'document')} more, which ends whatever worker it comes to"
+        )
         return PoisonedCorpus(workload.pipeline, prepared.material, prepared.reference, scratch / "poison")
 
     def oracle(documents: Sequence[Document]) -> Reference | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dataflow.errors import counted
+from dataflow.errors import StrategyError, counted
 from dataflow.report.answer import Answer, Number, by_block, number, span
-from dataflow.report.numbers import NOTHING, amount, seconds, times
+from dataflow.report.numbers import NOTHING, amount, seconds, times, whole
 from dataflow.report.standing import (
     BEST,
     INCONCLUSIVE,
@@ -17,6 +17,7 @@ from dataflow.report.standing import (
     standings,
 )
 from dataflow.report.summary import BLOCKS_FOR_A_VERDICT, Arm
+from dataflow.strategy import Strategy
 
 if TYPE_CHECKING:
     from dataflow.report.results import Results
@@ -87,20 +88,20 @@ def _size_sentences(found: Sequence[Standing]) -> list[str]:
 
 def _losses(arms: Sequence[Arm]) -> Answer:
     numbers, rows = [], []
-    for arm in sorted(arms, key=lambda a: (_level(a), _column(a, "errors"))):
+    for arm in sorted(arms, key=lambda a: (_rule(a), _column(a, "errors"))):
         lost = number(arm, "lost", "documents")
         poison = number(arm, "poison", "documents")
         took = number(arm, "wall_seconds", "seconds")
         numbers += [lost, poison, took]
         name = _level(arm) + (" (other results)" if arm.disqualified else "")
         rows.append([
-            name, _column(arm, "errors"), amount(poison.value), amount(lost.value),
-            amount(arm.median("quarantined")), seconds(took.value),
+            name, _column(arm, "errors"), whole(poison.value), whole(lost.value),
+            whole(arm.median("quarantined")), seconds(took.value),
         ])  # fmt: skip
     return Answer(
         "Documents lost to poison",
-        "Poison ends the worker that works on it. Lost: quarantined although the plain loop gets through them. "
-        "The time is that of survival: workers are started again.",
+        "Poison ends the worker that works on it. Lost: quarantined although the plain loop gets through them; with "
+        "errors=skip, those are all that the worker had, in the same batch and in others that waited on it.",
         ("batching", "errors", "poison", "lost", "quarantined", "time"),
         rows,
         _loss_sentences(numbers),
@@ -120,10 +121,18 @@ def _loss_sentences(numbers: Sequence[Number]) -> list[str]:
             said.append(f"errors={errors} loses no document with any batch size.")
         else:
             said.append(
-                f"errors={errors} loses {amount(least.value)} documents with {_level(least.arm)} and "
-                f"{amount(most.value)} with {_level(most.arm)}."
+                f"errors={errors} loses {whole(least.value)} documents with {_level(least.arm)} and "
+                f"{whole(most.value)} with {_level(most.arm)}."
             )
     return said
+
+
+def _rule(arm: Arm) -> tuple[str, int]:
+    """Kind and size of the batches, so that 4 comes before 16."""
+    try:
+        return Strategy(batching=_level(arm)).batch_rule
+    except StrategyError:  # a level of another version
+        return _level(arm), 0
 
 
 def _level(arm: Arm) -> str:
