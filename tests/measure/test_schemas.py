@@ -16,7 +16,8 @@ GOLDEN = {
         cache string name; freshness string name; batching string name; collect string name; errors string name;
         loading string name; fuse bool boolean;
         documents int64 documents; ok int64 documents; failed int64 documents; quarantined int64 documents;
-        poison int64 documents; lost int64 documents; success_rate double fraction; bytes_in int64 bytes; bytes_out int64 bytes;
+        poison int64 documents; lost int64 documents; success_rate double fraction; bytes_in int64 bytes;
+        bytes_out int64 bytes;
         wall_seconds double seconds;
         cpu_seconds double seconds; documents_per_second double documents/second;
         first_result_seconds double seconds; latency_p50_seconds double seconds;
