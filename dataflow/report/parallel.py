@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["parallel"]
 
-_COLUMNS = ("strategy", "threads", "speed-up", "min-max", "ideal", "cores", "memory")
+_COLUMNS = ("cluster", "threads", "speed-up", "min-max", "ideal", "cores", "memory")
 
 
 def parallel(arms: Sequence[Arm], results: Results) -> list[Answer]:
@@ -33,7 +33,7 @@ def parallel(arms: Sequence[Arm], results: Results) -> list[Answer]:
         memory = number(arm, "peak_rss_bytes", "bytes")
         numbers += [speed_up, efficiency, cores, memory]
         rows.append([
-            arm.label, str(_threads(arm)), times(speed_up.value), span(speed_up.values),
+            _name(arm), str(_threads(arm)), times(speed_up.value), span(speed_up.values),
             percent(efficiency.value), amount(cores.value), megabytes(memory.value),
         ])  # fmt: skip
     return [
@@ -59,7 +59,7 @@ def _sentences(arms: Sequence[Arm], numbers: Sequence[Number], results: Results)
     share = f", {percent(shares[0])} of the ideal" if shares and shares[0] is not None else ""
     blocks = counted(len(best.values), "block")
     said = [
-        f"{best.arm.strategy} (cluster {best.arm.cluster}, {counted(_threads(best.arm), 'thread')}) has the highest "
+        f"{best.arm.cluster} with {counted(_threads(best.arm), 'thread')} has the highest "
         f"speed-up over a plain loop: {times(best.value)} ({span(best.values)} over {blocks}){share}."
     ]
     machine = results.run.get("environment", {}).get("machine", {})
@@ -76,6 +76,10 @@ def _picture(arms: Sequence[Arm], speed_ups: dict[str, tuple[float, ...]]) -> Pi
         for value in speed_ups[arm.strategy]
     ]
     return scaling(rows, "worker threads", "speed-up over a plain loop")
+
+
+def _name(arm: Arm) -> str:
+    return f"{arm.cluster} (other results)" if arm.disqualified else arm.cluster
 
 
 def _threads(arm: Arm) -> int:
