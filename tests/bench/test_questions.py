@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from contextlib import contextmanager
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -152,13 +153,12 @@ def test_batching_says_what_few_blocks_cannot_know_and_what_is_lost(batching):
 
 
 @pytest.fixture(scope="module")
-def streaming(tmp_path_factory):
+def streaming(workload, tmp_path_factory):
     from dataflow.workload import load_workload
 
-    from .conftest import WORKLOAD
-
+    plain = (Path(workload.search_path[0]) / "tiny.py").read_text()
     path = tmp_path_factory.mktemp("workload") / "paged.py"
-    path.write_text(WORKLOAD.replace("pipeline = Pipeline", PAGES.lstrip() + "\n\npipeline = Pipeline"))
+    path.write_text(plain.replace("pipeline = Pipeline", PAGES.lstrip() + "\n\npipeline = Pipeline"))
     return go(load_workload(str(path)), tmp_path_factory.mktemp("streaming"), "streaming")
 
 
