@@ -27,13 +27,15 @@ def warm_up(
 ) -> str | None:
     """Small runs wherever an arm runs, of whatever it runs; says why nothing can be memoized."""
     arms = list(arms)
+    # Where an arm has a cache, with one as well: what a cache needs is then imported and warm too.
+    levels = ("none", "lru") if any(arm.strategy.cache != "none" for arm in arms) else ("none",)
     places = [*equipment.clusters, *(INLINE for arm in arms if arm.cluster == INLINE)]
     why = None
     for place in dict.fromkeys(places):
-        why = _warm(workload, material, place, equipment, scratch) or why
+        why = _warm(workload, material, place, equipment, scratch, levels=levels) or why
     for arm in arms:
         if arm.variant:
-            _warm(workload, material, arm.place, equipment, scratch, arm.variant)
+            _warm(workload, material, arm.place, equipment, scratch, variant=arm.variant)
     return why
 
 
@@ -41,7 +43,7 @@ def recover(workload: Workload, material: Material, place: str, equipment: Equip
     """Wait until a cluster has as many workers as it had at first, and warm up those that are new."""
     with contextlib.suppress(TimeoutError):  # the trials that follow say how many there were
         equipment.clusters[place].client.wait_for_workers(equipment.workers[place], _PATIENCE_SECONDS)
-    _warm(workload, material, place, equipment, scratch, levels=("none",))
+    _warm(workload, material, place, equipment, scratch)
 
 
 def _warm(
@@ -50,9 +52,9 @@ def _warm(
     place: str,
     equipment: Equipment,
     scratch: Path,
+    *,
+    levels: Sequence[str] = ("none",),
     variant: str = "",
-    # With a cache, so that what a cache needs is imported and warm as well.
-    levels: Sequence[str] = ("none", "lru"),
 ) -> str | None:
     from dataflow.memo.spec import close_memos
 
