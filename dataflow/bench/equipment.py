@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dataflow.bench.baselines import Processes
-from dataflow.bench.suites import ENGINE, GIVEN, SERVED, Arm
+from dataflow.bench.suites import ENGINE, GIVEN, INLINE, SERVED, Arm
 from dataflow.engine.clusters import ClusterSpec, OpenCluster, load_cluster, open_cluster, usable_cores
 from dataflow.errors import CacheError, counted, one_line
 from dataflow.strategy import Strategy
@@ -20,7 +20,9 @@ from dataflow.workload import Workload
 if TYPE_CHECKING:
     from dataflow.memo.server import ServerHandle
 
-__all__ = ["Equipment", "open_equipment"]
+__all__ = ["Equipment", "open_equipment", "same_cluster", "sizes_of"]
+
+_TIMES = " x "  # stands in a place between cluster and size
 
 
 @dataclass
@@ -28,8 +30,9 @@ class Equipment:
     """Everything that is open.
 
     Attributes:
-        clusters: by the name that arms use.
-        startup_seconds: of each cluster, by its own name.
+        clusters: by the place that arms name.
+        startup_seconds: of each cluster, by its place; the given one's by its own name.
+        workers: of each cluster when it was opened, by its place.
         redis: the server; ``None`` where no arm needs one or there is none.
         serial: the process of the plain loop.
         pool: the processes of the pool.
@@ -40,6 +43,7 @@ class Equipment:
     pool: Processes
     clusters: dict[str, OpenCluster] = field(default_factory=dict)
     startup_seconds: dict[str, float] = field(default_factory=dict)
+    workers: dict[str, int] = field(default_factory=dict)
     redis: ServerHandle | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -48,18 +52,22 @@ class Equipment:
         """The server's URL, which may hold a password."""
         return self.redis.url if self.redis else None
 
+    def _shown(self, place: str) -> str:
+        """A place with its cluster's own name."""
+        return "".join((self.clusters[place].name, *place.partition(_TIMES)[1:]))
+
     def describe(self) -> dict[str, Any]:
         """As data for ``run.json``."""
         redis = self.redis
         return {
             "clusters": {
-                cluster.name: {
+                self._shown(place): {
                     "workers": len(cluster.client.nthreads()),
                     "threads": cluster.slots,
                     "local": cluster.local,
-                    "startup_seconds": self.startup_seconds.get(cluster.name),
+                    "startup_seconds": self.startup_seconds.get(self._shown(place)),
                 }
-                for cluster in self.clusters.values()
+                for place, cluster in self.clusters.items()
             },
             "pool": {"processes": self.pool.count},
             "redis": redis
@@ -82,7 +90,7 @@ def open_equipment(
         workload: the baselines' processes learn its pipeline.
         arms: of the suite.
         cluster: the one that the user asked for.
-        workers: how many, for every cluster.
+        workers: how many, for every cluster that the arm doesn't size itself.
         redis_url: the user's server; without one it is ``REDIS_URL``, or else an embedded one.
         say: told what is opened.
 
@@ -95,22 +103,24 @@ def open_equipment(
         server = _named_server(stack, redis_url or os.environ.get("REDIS_URL")) if wants_redis else None
         clusters: dict[str, OpenCluster] = {}
         startup_seconds: dict[str, float] = {}
-        for name in dict.fromkeys(arm.cluster for arm in arms if arm.kind == ENGINE):
+        for place, (name, size) in _places(arms).items():
             wanted = cluster if name == GIVEN else name
-            twin = _same(wanted, clusters, cluster)
+            twin = _same(wanted, clusters, cluster) if size is None else None
             if twin is not None:
-                clusters[name] = dataclasses.replace(clusters[twin], name=name)
+                clusters[place] = dataclasses.replace(clusters[twin], name=name)
                 say(f"cluster {name} is what {clusters[twin].name} is on this machine: it isn't opened twice")
                 continue
             started = time.perf_counter()
-            opened = clusters[name] = stack.enter_context(open_cluster(wanted, workers))
-            startup_seconds[opened.name] = time.perf_counter() - started
-            say(_welcome(opened, startup_seconds[opened.name]))
+            opened = clusters[place] = stack.enter_context(open_cluster(wanted, size or workers))
+            seconds = time.perf_counter() - started
+            startup_seconds["".join((opened.name, *place.partition(_TIMES)[1:]))] = seconds
+            say(_welcome(opened, seconds))
         given = clusters[GIVEN]
         processes = given.slots if given.local else usable_cores()
         serial = Processes(1, workload.pipeline, workload.search_path)
         pool = Processes(processes, workload.pipeline, workload.search_path)
-        equipment = Equipment(serial, pool, clusters, startup_seconds)
+        sizes = {place: len(opened.client.nthreads()) for place, opened in clusters.items()}
+        equipment = Equipment(serial, pool, clusters, startup_seconds, sizes)
         stack.callback(serial.close)
         stack.callback(pool.close)
         equipment.redis = server
@@ -119,6 +129,23 @@ def open_equipment(
         for note in equipment.notes:
             say(note)
         yield equipment
+
+
+def sizes_of(cluster: Any, workers: int | None) -> int | None:
+    """How many workers a cluster's file gives it; ``None`` where the cluster can't be opened at any size."""
+    spec = _spec(cluster)
+    return None if spec is None or not spec.workers_option else workers or usable_cores()
+
+
+def same_cluster(name: str, given: Any) -> bool:
+    """Whether a cluster's file says the same as the given one's."""
+    return (spec := _spec(name)) is not None and spec == _spec(given)
+
+
+def _places(arms: Sequence[Arm]) -> dict[str, tuple[str, int | None]]:
+    """Cluster and size of each place that is to be opened."""
+    engines = (arm for arm in arms if arm.kind == ENGINE and arm.cluster != INLINE)
+    return {arm.place: (arm.cluster, arm.workers) for arm in engines}
 
 
 def _named_server(stack: contextlib.ExitStack, url: str | None) -> ServerHandle | None:
@@ -150,7 +177,7 @@ def _welcome(opened: OpenCluster, seconds: float) -> str:
 def _same(wanted: Any, clusters: dict[str, OpenCluster], given: Any) -> str | None:
     """The open cluster whose file says the same as the wanted one's."""
     spec = _spec(wanted)
-    for name in clusters:
+    for name in (place for place in clusters if _TIMES not in place):
         if spec is not None and spec == _spec(given if name == GIVEN else name):
             return name
     return None
