@@ -31,12 +31,14 @@ class Equipment:
 
     Attributes:
         clusters: by the place that arms name.
-        startup_seconds: of each cluster, by its place; the given one's by its own name.
+        startup_seconds: of each cluster, by its own name.
         workers: of each cluster when it was opened, by its place.
         redis: the server; ``None`` where no arm needs one or there is none.
         serial: the process of the plain loop.
         pool: the processes of the pool.
         notes: what had to be left out, and why.
+        visits: what is opened for one trial at a time, by place: cluster and size. Idle workers cost some CPU
+            each, so that many of them would slow the trial that they wait for.
     """
 
     serial: Processes
@@ -46,29 +48,49 @@ class Equipment:
     workers: dict[str, int] = field(default_factory=dict)
     redis: ServerHandle | None = None
     notes: list[str] = field(default_factory=list)
+    visits: dict[str, tuple[Any, int | None]] = field(default_factory=dict)
 
     @property
     def redis_url(self) -> str | None:
         """The server's URL, which may hold a password."""
         return self.redis.url if self.redis else None
 
-    def _shown(self, place: str) -> str:
-        """A place with its cluster's own name."""
-        return "".join((self.clusters[place].name, *place.partition(_TIMES)[1:]))
+    @contextlib.contextmanager
+    def at(self, place: str) -> Iterator[bool]:
+        """Have a place open for the length of the block; tells whether it was opened just now, and is cold.
+
+        Raises:
+            ClusterError: it can't be opened.
+        """
+        if place not in self.visits:
+            yield False
+            return
+        with open_cluster(*self.visits[place]) as opened:
+            self.clusters[place], self.workers[place] = opened, len(opened.client.nthreads())
+            try:
+                yield True
+            finally:
+                del self.clusters[place]
+
+    def name_of(self, place: str) -> str:
+        """The name of a place's cluster, open or not."""
+        name = place.partition(_TIMES)[0]
+        return self.clusters[name].name if name in self.clusters else name
 
     def describe(self) -> dict[str, Any]:
         """As data for ``run.json``."""
         redis = self.redis
         return {
             "clusters": {
-                self._shown(place): {
+                cluster.name: {
                     "workers": len(cluster.client.nthreads()),
                     "threads": cluster.slots,
                     "local": cluster.local,
-                    "startup_seconds": self.startup_seconds.get(self._shown(place)),
+                    "startup_seconds": self.startup_seconds.get(cluster.name),
                 }
-                for place, cluster in self.clusters.items()
+                for cluster in self.clusters.values()
             },
+            "opened_for_each_trial": sorted(self.visits),
             "pool": {"processes": self.pool.count},
             "redis": redis
             and {"server": redis.shown, "version": redis.version, "embedded": redis.embedded is not None},
@@ -103,24 +125,28 @@ def open_equipment(
         server = _named_server(stack, redis_url or os.environ.get("REDIS_URL")) if wants_redis else None
         clusters: dict[str, OpenCluster] = {}
         startup_seconds: dict[str, float] = {}
+        visits: dict[str, tuple[Any, int | None]] = {}
+        sized = any(arm.workers for arm in arms)
         for place, (name, size) in _places(arms).items():
             wanted = cluster if name == GIVEN else name
-            twin = _same(wanted, clusters, cluster) if size is None else None
+            if sized and place != GIVEN:
+                visits[place] = wanted, size or workers
+                continue
+            twin = _same(wanted, clusters, cluster)
             if twin is not None:
                 clusters[place] = dataclasses.replace(clusters[twin], name=name)
                 say(f"cluster {name} is what {clusters[twin].name} is on this machine: it isn't opened twice")
                 continue
             started = time.perf_counter()
-            opened = clusters[place] = stack.enter_context(open_cluster(wanted, size or workers))
-            seconds = time.perf_counter() - started
-            startup_seconds["".join((opened.name, *place.partition(_TIMES)[1:]))] = seconds
-            say(_welcome(opened, seconds))
+            opened = clusters[place] = stack.enter_context(open_cluster(wanted, workers))
+            startup_seconds[opened.name] = time.perf_counter() - started
+            say(_welcome(opened, startup_seconds[opened.name]))
         given = clusters[GIVEN]
         processes = given.slots if given.local else usable_cores()
         serial = Processes(1, workload.pipeline, workload.search_path)
         pool = Processes(processes, workload.pipeline, workload.search_path)
         sizes = {place: len(opened.client.nthreads()) for place, opened in clusters.items()}
-        equipment = Equipment(serial, pool, clusters, startup_seconds, sizes)
+        equipment = Equipment(serial, pool, clusters, startup_seconds, sizes, visits=visits)
         stack.callback(serial.close)
         stack.callback(pool.close)
         equipment.redis = server
@@ -177,7 +203,7 @@ def _welcome(opened: OpenCluster, seconds: float) -> str:
 def _same(wanted: Any, clusters: dict[str, OpenCluster], given: Any) -> str | None:
     """The open cluster whose file says the same as the wanted one's."""
     spec = _spec(wanted)
-    for name in (place for place in clusters if _TIMES not in place):
+    for name in clusters:
         if spec is not None and spec == _spec(given if name == GIVEN else name):
             return name
     return None

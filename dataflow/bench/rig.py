@@ -17,6 +17,7 @@ from dataflow.bench.poison import PoisonedCorpus
 from dataflow.bench.preparation import Prepared
 from dataflow.bench.suites import ENGINE, INLINE, POOL, SERIAL, SERVED, Arm
 from dataflow.bench.warming import recover
+from dataflow.errors import ClusterError, one_line
 from dataflow.measure.digests import Output
 from dataflow.measure.subject import EngineSubject, Subject
 from dataflow.measure.trial import TrialRecords, run_trial
@@ -88,7 +89,16 @@ class OpenRig:
         return arm.strategy.cache == "none" or self.prepared.uncacheable is None
 
     def trial(self, arm: Arm, namespace: str, row: Mapping[str, Any]) -> TrialRecords:
-        """Run one trial."""
+        """Run one trial; where its cluster is opened for it alone, that comes before."""
+        try:
+            with self.equipment.at(arm.place) as cold:
+                if cold:
+                    self._recover(arm)
+                return self._trial(arm, namespace, row)
+        except ClusterError as error:  # before the trial began: what it raises is in its row
+            return TrialRecords({**row, "error": f"{type(error).__name__}: {one_line(error)}"})
+
+    def _trial(self, arm: Arm, namespace: str, row: Mapping[str, Any]) -> TrialRecords:
         phase = str(row.get("phase") or "")
         turn = self._turn(arm, namespace, phase)
         found = run_trial(
@@ -100,11 +110,14 @@ class OpenRig:
             before=self._last.pop(namespace, None) if phase else None,
         )
         if phase == "poison":
-            recover(self.workload, self.prepared.material, arm.place, self.equipment, self.scratch)
+            self._recover(arm)
         if phase and found.output is not None:
             self._last.clear()
             self._last[namespace] = found.output
         return found
+
+    def _recover(self, arm: Arm) -> None:
+        recover(self.workload, self.prepared.material, arm.place, self.equipment, self.scratch)
 
     def _turn(self, arm: Arm, namespace: str, phase: str) -> Turn:
         """What the phase runs on, once its edit was made."""
@@ -129,22 +142,22 @@ class OpenRig:
         from dataflow.memo.clear import clear_namespace
         from dataflow.memo.spec import close_memos
 
-        client = self._client(arm)
-        if client:
-            client.run(close_memos)
-        else:
+        if arm.cluster == INLINE:
             close_memos()
+        elif arm.place in self.equipment.clusters:  # else it has been closed, and all in it forgotten
+            self.equipment.clusters[arm.place].client.run(close_memos)
         if arm.strategy.cache in SERVED and self.equipment.redis_url:
             clear_namespace(self.equipment.redis_url, namespace)
 
     def page(self, arm: Arm, namespace: str, folder: Path) -> None:
         """Leave Dask's performance report of one more trial in ``folder``."""
-        subject = self._subject(arm, namespace, self._pipeline(arm))
-        client = self.equipment.clusters[arm.place].client
         output = Path(tempfile.mkdtemp(prefix="page-", dir=self.scratch))
         try:
-            with performance_page(client, arm.name, folder):
-                subject.execute(self.prepared.material.documents, output / "output")
+            with self.equipment.at(arm.place):
+                subject = self._subject(arm, namespace, self._pipeline(arm))
+                client = self.equipment.clusters[arm.place].client
+                with performance_page(client, arm.name, folder):
+                    subject.execute(self.prepared.material.documents, output / "output")
         finally:
             shutil.rmtree(output, ignore_errors=True)
 
@@ -156,7 +169,7 @@ class OpenRig:
             return found | {"cluster": arm.kind, "cache": "none", "batching": batching}
         chosen = arm.strategy
         return found | {
-            "cluster": INLINE if arm.cluster == INLINE else self.equipment.clusters[arm.place].name,
+            "cluster": self.equipment.name_of(arm.place),
             "cache": chosen.cache,
             "freshness": chosen.freshness,
             "batching": chosen.batching,

@@ -40,7 +40,7 @@ def warm_up(
 
 
 def recover(workload: Workload, material: Material, place: str, equipment: Equipment, scratch: Path) -> None:
-    """Wait until a cluster has as many workers as it had at first, and warm up those that are new."""
+    """Wait until a cluster has as many workers as when it was opened, and warm up those that are new."""
     with contextlib.suppress(TimeoutError):  # the trials that follow say how many there were
         equipment.clusters[place].client.wait_for_workers(equipment.workers[place], _PATIENCE_SECONDS)
     _warm(workload, material, place, equipment, scratch)
