@@ -68,6 +68,8 @@ class MemoSpec:
             raise CacheError(f"cache {self.kind!r} is unknown: choose one of {', '.join(KINDS)}.")
         if self.kind in ("redis", "tiered") and not (self.url and self.secret):
             raise CacheError(f"cache {self.kind!r} needs a server's URL and a secret: set REDIS_URL.")
+        if self.kind == "lru" and self.tag is not None:
+            raise CacheError("a tag needs a store that all workers share: choose redis or tiered.")
         if ":" in self.namespace or not self.namespace:
             # A colon ends the namespace in a key: with one inside, clearing `a` would clear `a:b` too.
             raise CacheError(f"namespace {self.namespace!r} must be a name without a colon.")
