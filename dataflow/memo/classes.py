@@ -7,6 +7,7 @@ import enum
 import types
 from typing import TYPE_CHECKING, Any
 
+from dataflow.memo.bindings import class_bindings
 from dataflow.memo.hints import hint
 from dataflow.memo.keys import encode, tagged
 
@@ -39,7 +40,7 @@ def class_parts(walk: Walk, kind: type) -> list[bytes]:
     parts = [encode(kind.__name__), b"".join(walk.value(base) for base in kind.__bases__)]
     parts.append(walk.value(type(kind)))
     parts += [encode(name) + hint(walk, one) for name, one in annotations.items()]
-    parts.append(tagged(b"body", walk.items(_body(kind))))
+    parts.append(tagged(b"body", walk.items(_body(kind), class_bindings(kind))))
     if dataclasses.is_dataclass(kind):
         parts += [_field(walk, field) for field in dataclasses.fields(kind)]
         settings = vars(kind).get("__dataclass_params__")

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from dataflow.memo.keys import SCHEMA, Uncacheable, digest, encode, tagged
-from dataflow.memo.walk import DynamicCodeWarning, Walk
+from dataflow.memo.walk import DynamicCodeWarning, SetOrderWarning, Walk
 from dataflow.pipeline import Stage
 
-__all__ = ["DynamicCodeWarning", "Uncacheable", "fingerprint", "stage_fingerprint"]
+__all__ = ["DynamicCodeWarning", "SetOrderWarning", "Uncacheable", "fingerprint", "stage_fingerprint"]
 
 
 def fingerprint(
@@ -32,8 +32,10 @@ def fingerprint(
         Uncacheable: something it reaches has no stable description. The message names it and the mend.
 
     Warns:
-        DynamicCodeWarning: it uses ``eval``, ``exec``, ``globals`` or ``import_module``, whose targets can't
-            be seen.
+        DynamicCodeWarning: it uses ``eval``, ``exec``, ``globals``, ``sys.modules``, ``import_module`` or their
+            like, whose targets can't be seen.
+        SetOrderWarning: a list, dict or text that it reads seems to have the order of a set, and it can't be seen
+            how it is made: its fingerprint differs from process to process.
     """
     walk = Walk(frozenset(ignore))
     try:
