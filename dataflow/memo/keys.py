@@ -182,7 +182,10 @@ def _encode_numpy(value: Any) -> bytes:
         raise Uncacheable("a NumPy array of Python objects can't be part of a key: pass numbers or text.")
     scalar = isinstance(value, numpy.generic)
     dtype = value.dtype.str if value.dtype.names is None else repr(value.dtype.descr)
-    return tagged(b"numpy", _join([scalar, dtype, tuple(value.shape), value.tobytes()]))
+    # The order in memory counts: the last bit of a sum follows it.
+    flags = value.flags
+    order: object = "C" if flags.c_contiguous else "F" if flags.f_contiguous else tuple(value.strides)
+    return tagged(b"numpy", _join([scalar, dtype, tuple(value.shape), order, value.tobytes()]))
 
 
 def _encode_datetime(value: Any) -> bytes:
