@@ -15,7 +15,6 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from dataflow.memo.code import reads
-from dataflow.memo.dynamic import dynamic_name, taken_of
 from dataflow.memo.keys import LEAVES, of_leaves
 from dataflow.memo.origin import installed_as
 from dataflow.memo.special import importable
@@ -48,8 +47,7 @@ dask.bag.core.partition dask.bag.core.collect dask.bag.core.safe_take dask.bag.c
 dask.dataframe.shuffle dask.dataframe.dask_expr._shuffle._shuffle_transfer
 """
 _UNSEEN = """
-builtins.eval builtins.exec builtins.compile builtins.globals builtins.locals builtins.vars builtins.__import__
-importlib sys.modules sys._getframe runpy pkgutil.resolve_name pydoc.locate inspect.currentframe inspect.stack
+builtins.eval builtins.exec builtins.globals builtins.locals builtins.vars builtins.__import__ importlib
 """
 _HARMLESS = """
 time.sleep time.strftime time.strptime time.gmtime time.struct_time os.path os.fspath os.sep os.linesep
@@ -137,9 +135,6 @@ def _denied(dotted: str) -> str | None:
 
 
 def _denied_value(value: Any) -> str | None:
-    name = dynamic_name(value)
-    if name is not None:
-        return f"it reaches {name}, and what that leads to can't be seen"
     if isinstance(value, types.ModuleType):
         return _denied(value.__name__)
     owner = value if isinstance(value, _NAMED) else type(value)
@@ -247,7 +242,7 @@ def _imported(function: types.FunctionType, statement: Any) -> Iterator[_Reached
         return
     yield from (_Reached(getattr(module, name, None)) for name in statement.names)
     if not statement.names:
-        yield from map(_Reached, [module, *taken_of(module, function.__code__)])
+        yield _Reached(module)
 
 
 def _chain(
