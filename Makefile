@@ -11,7 +11,6 @@ export $(SETTINGS)
 # make itself would read a dollar sign in a value as a reference.
 $(foreach name,$(SETTINGS),$(if $(filter command%,$(origin $(name))),$(eval override $(name) := $$(value $(name)))))
 
-CLUSTER ?= local
 BIN := .venv/bin
 # $(call option,cluster,CLUSTER): --cluster and its value, or nothing where it isn't set.
 option = $${$(2):+--$(1) "$$$(2)"}

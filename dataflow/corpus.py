@@ -9,22 +9,28 @@ from __future__ import annotations
 
 import functools
 import glob
+import io
 import os
+import shutil
 import stat
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from dataflow.document import Document, guess_media_type
 from dataflow.errors import CorpusError, one_line
 
-__all__ = ["Corpus", "list_corpus", "open_corpus", "read_document"]
+__all__ = ["Corpus", "list_corpus", "open_corpus", "open_document", "read_document"]
 
 _PROCESS_LOCAL = {"memory"}  # file systems that another process sees empty
+_SEQUENTIAL = {"http", "https"}
+_BLOCK_BYTES = 2**20
+_BLOCKS_HELD = 8
 
 
 @dataclass
@@ -108,16 +114,57 @@ def read_document(url: str) -> bytes:
     return data if isinstance(data, bytes) else bytes(data)
 
 
+def open_document(url: str) -> IO[bytes]:
+    """One document as an open file that can be read from any place on, unbuffered.
+
+    Of a remote file some blocks are held at a time. A member of an archive, and what comes by HTTP, where servers may
+    refuse to begin in the middle, is copied to a temporary file on disk first. Whatever the file system raises comes
+    through.
+    """
+    protocol = _protocol(url)
+    if protocol == "file":
+        return _open_local(_local_path(url))
+    if protocol in _PROCESS_LOCAL:  # it is in memory, and its own file object is shared by all who open it
+        return io.BytesIO(read_document(url))
+    filesystem, path = _filesystem(url)
+    if "::" in url or protocol in _SEQUENTIAL:
+        with filesystem.open(path, "rb", block_size=0) as file:
+            return _copied(file)
+    filesystem.invalidate_cache(path)  # or the file would end where it ended when it was listed
+    held = {"maxblocks": _BLOCKS_HELD}
+    file = filesystem.open(path, "rb", block_size=_BLOCK_BYTES, cache_type="blockcache", cache_options=held)
+    if file.seekable():
+        return cast(IO[bytes], file)
+    with file:
+        return _copied(file)
+
+
+def _copied(file: IO[bytes]) -> IO[bytes]:
+    copy = tempfile.TemporaryFile()  # noqa: SIM115  (the caller closes it)
+    try:
+        shutil.copyfileobj(file, copy, _BLOCK_BYTES)
+        copy.seek(0)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
+
+
 def _read_local(path: str) -> bytes:
+    with _open_local(path) as file:
+        return file.readall()
+
+
+def _open_local(path: str) -> io.FileIO:
     # Opening a pipe would wait for its writer, and a device may never end.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(f"{path} is no regular file")
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read()
-    finally:
+        return io.FileIO(descriptor, "rb")
+    except BaseException:
         os.close(descriptor)
+        raise
 
 
 def _protocol(url: str) -> str:

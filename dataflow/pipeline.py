@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
+import io
 import sys
 import typing
-from collections.abc import Callable, Iterable
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any, BinaryIO, Generic, ParamSpec, TypeVar, overload
 
 from dataflow.document import Document
 from dataflow.errors import WorkloadError
 from dataflow.limits import LONGEST_SECONDS
 
-__all__ = ["Pipeline", "Stage", "stage"]
+__all__ = ["Pipeline", "Stage", "is_iterator", "stage"]
 
 DOCUMENT_FIELDS = tuple(f.name for f in dataclasses.fields(Document))
+
+# How a function says that it takes the document as an open file; these, and the classes of ``io``.
+_FILE_TYPES = [BinaryIO, typing.IO[bytes]]
+_FILE_NAMES = frozenset(
+    ("BinaryIO", "IO[bytes]", "IOBase", "RawIOBase", "BufferedIOBase", "BufferedReader", "BytesIO")
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,6 +49,9 @@ class Stage(Generic[P, R]):
         cache_errors: exceptions that the same document always ends in; a cache keeps them for a while as it
             keeps a value. Never memory, time-outs and cancellations, whatever is said here.
         wants_document: the function takes ``(data, document)``.
+        takes_file: it takes the document as an open binary file and not as bytes, since its argument is annotated
+            ``BinaryIO``, ``IO[bytes]`` or as one of the binary classes of :mod:`io`.
+        streams: it returns its result piece by piece: it is a generator, or annotated ``-> Iterator[...]``.
     """
 
     def __init__(
@@ -79,6 +90,8 @@ class Stage(Generic[P, R]):
         if unknown:
             raise WorkloadError(f"stage {self.name!r}: a document has no field {unknown[0]!r}.")
         self.wants_document = _arguments(function, self.name) == 2
+        self.takes_file = _takes_file(function)
+        self.streams = inspect.isgeneratorfunction(function) or is_iterator(self.returns)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function."""
@@ -91,7 +104,7 @@ class Stage(Generic[P, R]):
         # The decorated name holds the stage and not the function. So a stage of an importable module is
         # pickled as a reference to itself, and any other by its parts, or a worker would look the function
         # up and find the stage.
-        if self._importable():
+        if self.importable:
             return str(self.function.__qualname__)
         options = {
             "pure": self.pure,
@@ -105,7 +118,9 @@ class Stage(Generic[P, R]):
         }
         return _remake, (self.function, options)
 
-    def _importable(self) -> bool:
+    @property
+    def importable(self) -> bool:
+        """Whether it travels to other processes as a reference, so that they run their own copy of its module."""
         from cloudpickle import list_registry_pickle_by_value
 
         module = getattr(self.function, "__module__", None)
@@ -147,7 +162,9 @@ def stage(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
     Args:
         function: takes the value of the stage before; the first stage of a pipeline takes the document's
-            bytes, and the :class:`~dataflow.Document` too if it has a second parameter.
+            bytes, or the document as an open file if the parameter is annotated ``BinaryIO``; and the
+            :class:`~dataflow.Document` too if it has a second parameter. It may return an iterator: the stage after
+            it pulls its pieces, so that a long document is never whole in memory.
         **options: ``pure``, ``version``, ``deps``, ``ignore``, ``thread_safe``, ``timeout`` (seconds a
             document), ``document_fields`` and ``cache_errors``, as described at :class:`Stage`.
 
@@ -163,7 +180,7 @@ class Pipeline:
     """Stages in order.
 
     Args:
-        *stages: stages or plain functions, the first of which takes the document's bytes.
+        *stages: stages or plain functions, the first of which takes the document's bytes or the open document.
 
     Raises:
         WorkloadError: there is no stage, two have one name, or one can't be called with one value.
@@ -182,14 +199,33 @@ class Pipeline:
         for later in self.stages[1:]:
             if later.wants_document:
                 raise WorkloadError(f"stage {later.name!r}: only the first stage may take (data, document).")
+            if later.takes_file:
+                raise WorkloadError(f"stage {later.name!r}: only the first stage may take an open file.")
 
-    def __call__(self, data: bytes, document: Document | None = None) -> Any:
-        """Run all stages on one document's bytes, here and now. Whatever a stage raises comes through."""
-        first, *rest = self.stages
-        value = first(data, document) if first.wants_document else first(data)
-        for later in rest:
-            value = later(value)
-        return value
+    @property
+    def takes_file(self) -> bool:
+        """The first stage takes the document as an open file."""
+        return self.stages[0].takes_file
+
+    def __call__(self, data: bytes | BinaryIO, document: Document | None = None) -> Any:
+        """Run all stages on one document, here and now. Whatever a stage raises comes through.
+
+        Args:
+            data: its bytes. An open file does as well where the first stage takes one; it stays open.
+            document: for a first stage that takes ``(data, document)``.
+
+        Returns:
+            What the last stage returned; a list of its pieces where that is an iterator.
+        """
+        with contextlib.ExitStack() as stack:
+            value: Any = data
+            if self.takes_file and isinstance(data, bytes | bytearray | memoryview):
+                value = stack.enter_context(io.BytesIO(data))
+            for index, stage in enumerate(self.stages):
+                value = stage(value, document) if index == 0 and stage.wants_document else stage(value)
+                if isinstance(value, Generator):
+                    stack.callback(value.close)  # it may hold the file, or a parser's document
+            return list(value) if isinstance(value, Iterator) else value
 
     def __repr__(self) -> str:
         return f"Pipeline({', '.join(s.name for s in self.stages)})"
@@ -201,6 +237,28 @@ def _name(function: Any) -> str:
 
 def _kind(function: Any) -> str:
     return "a coroutine function" if inspect.iscoroutinefunction(function) else type(function).__name__
+
+
+def is_iterator(annotation: Any) -> bool:
+    """Whether an annotation says that the value is an iterator: ``Iterator[str]``, ``Generator[str, None, None]``."""
+    return (typing.get_origin(annotation) or annotation) in (Iterator, Generator)
+
+
+def _takes_file(function: Callable[..., Any]) -> bool:
+    """Whether the first parameter is annotated as an open binary file."""
+    try:
+        first = next(iter(inspect.signature(function).parameters.values()), None)
+    except (TypeError, ValueError):
+        return False
+    kind = first.annotation if first else None
+    if isinstance(kind, str):
+        try:
+            kind = typing.get_type_hints(function)[first.name] if first else None
+        except (NameError, TypeError, KeyError):  # imported for type checkers alone: the name has to do
+            return str(kind).removeprefix("typing.").removeprefix("io.") in _FILE_NAMES
+    if inspect.isclass(kind) and kind is not BinaryIO:
+        return issubclass(kind, io.IOBase) and not issubclass(kind, io.TextIOBase)
+    return kind in _FILE_TYPES
 
 
 def _arguments(function: Callable[..., Any], name: str) -> int:

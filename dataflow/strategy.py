@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflow.errors import StrategyError
-from dataflow.limits import LONGEST_SECONDS
+from dataflow.limits import LONGEST_SECONDS, parse_size
 
 __all__ = ["LEVELS", "Freshness", "Strategy"]
 
@@ -20,9 +20,21 @@ LEVELS: dict[str, tuple[str, ...]] = {
     "collect": ("gather", "ordered", "as_completed"),
     "errors": ("fail", "skip", "bisect"),
     "payload": ("raw", "lz4", "zstd"),
+    "eviction": (
+        "allkeys-lfu",
+        "allkeys-lru",
+        "allkeys-random",
+        "volatile-lfu",
+        "volatile-lru",
+        "volatile-random",
+        "volatile-ttl",
+        "noeviction",
+    ),
 }
 
-_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
+_MEMORIES = ("near_memory", "server_memory")
+
+_LEAST_MEMORY = 1024**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +87,9 @@ class Strategy:
         errors: ``fail``, the first bad document ends the run; ``skip``, it is an outcome, and a batch whose
             worker died is quarantined whole; ``bisect``, such a batch is halved until the culprit is found.
         payload: how values are compressed on their way to Redis.
+        near_memory: what ``lru``, and the front of ``tiered``, may take in each worker process, such as ``128MiB``.
+        server_memory: the limit of a server that is started for the run; one of yours keeps its own.
+        eviction: what goes first on such a server when it is full, as Redis's ``maxmemory-policy``.
         fuse: one Dask task a batch; when false every node is a task of its own, to look at.
         admission: leave the cache alone where looking up costs more than computing, as measured.
         timeout_seconds: limit for one document in one stage, unless the stage has its own.
@@ -89,6 +104,9 @@ class Strategy:
     collect: str = "as_completed"
     errors: str = "bisect"
     payload: str = "raw"
+    near_memory: str = "128MiB"
+    server_memory: str = "512MiB"
+    eviction: str = "allkeys-lfu"
     fuse: bool = True
     admission: bool = True
     timeout_seconds: float = 60.0
@@ -102,6 +120,9 @@ class Strategy:
             if factor == "freshness":
                 continue
             _check(factor, str(getattr(self, factor)), levels)
+        for name in _MEMORIES:
+            if parse_size(str(getattr(self, name))) < _LEAST_MEMORY:
+                raise StrategyError(f"{name} must be a size of 1MiB or more, not {getattr(self, name)!r}.")
         if not 0 < self.timeout_seconds <= LONGEST_SECONDS:
             raise StrategyError(
                 f"timeout must be seconds above 0 and up to 30 days, not {self.timeout_seconds!r}."
@@ -116,6 +137,16 @@ class Strategy:
     def batch_rule(self) -> tuple[str, int]:
         """``("fixed", documents)``, ``("bytes", bytes)`` or ``("adaptive", 0)``."""
         return _parse(self.batching)
+
+    @property
+    def near_bytes(self) -> int:
+        """What the near tier of a worker process may take."""
+        return parse_size(self.near_memory)
+
+    @property
+    def server(self) -> dict[str, Any]:
+        """What a server that is started for the run is told: ``max_bytes`` and ``policy``."""
+        return {"max_bytes": parse_size(self.server_memory), "policy": self.eviction}
 
     def replace(self, **changes: Any) -> Strategy:
         """The same strategy with some choices changed.
@@ -158,8 +189,7 @@ def _parse(level: str) -> tuple[str, int]:
     kind, _, number = level.partition(":")
     if not number:
         return kind, 0
-    match = re.fullmatch(r"(\d+)([kmg]i?)?b?", number.strip().lower())
-    size = int(match[1]) * _UNITS[match[2] or ""] if match and (kind == "bytes" or not match[2]) else 0
+    size = parse_size(number) if kind == "bytes" or number.isdecimal() else 0
     if size < 1:
         wanted = (
             "a size such as bytes:1MiB" if kind == "bytes" else f"a whole number above 0, such as {kind}:64"

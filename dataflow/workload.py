@@ -1,7 +1,8 @@
 """A workload: a pipeline with a default corpus, in one file.
 
 The file is a Python module with a docstring, a ``pipeline``, and perhaps a ``corpus``: a URL pattern, or a
-function ``corpus(folder, *, documents=None, seed=0)`` that writes files into an empty folder.
+function ``corpus(folder, *, documents=None, seed=0)`` that writes files into an empty folder. It may have
+``variants`` too: other pipelines with the same results, by name, such as ``{"pages": Pipeline(...)}``.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,6 +38,7 @@ class Workload:
         corpus: a URL pattern, a function that writes a corpus into a folder, or ``None``.
         description: the docstring's first line.
         search_path: folders that workers need on ``sys.path`` to import what the file imports.
+        variants: other pipelines with the same results, by name.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Workload:
     corpus: str | Callable[..., None] | None
     description: str
     search_path: tuple[str, ...]
+    variants: Mapping[str, Pipeline] = field(default_factory=dict)
 
     def generate(self, folder: str | Path, *, documents: int | None = None, seed: int = 0) -> None:
         """Write the workload's own corpus into an empty folder.
@@ -96,7 +99,18 @@ def load_workload(name: str) -> Workload:
     corpus = getattr(module, "corpus", None)
     if corpus is not None and not isinstance(corpus, str) and not callable(corpus):
         raise WorkloadError(f"workload {path}: corpus must be a URL pattern or a function that writes files.")
-    return Workload(path.stem, pipeline, corpus, _first_line(module), search_path)
+    return Workload(path.stem, pipeline, corpus, _first_line(module), search_path, _variants(module, path))
+
+
+def _variants(module: ModuleType, path: Path) -> Mapping[str, Pipeline]:
+    found = getattr(module, "variants", {})
+    if not isinstance(found, Mapping) or not all(
+        isinstance(name, str) and isinstance(pipeline, Pipeline) for name, pipeline in found.items()
+    ):
+        raise WorkloadError(
+            f'workload {path}: variants must be pipelines by name: variants = {{"pages": Pipeline(...)}}.'
+        )
+    return dict(found)
 
 
 def _import(path: Path) -> tuple[ModuleType, tuple[str, ...]]:

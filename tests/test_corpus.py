@@ -1,5 +1,6 @@
 import functools
 import http.server
+import io
 import os
 import threading
 import zipfile
@@ -7,7 +8,7 @@ import zipfile
 import fsspec
 import pytest
 
-from dataflow.corpus import list_corpus, open_corpus, read_document
+from dataflow.corpus import list_corpus, open_corpus, open_document, read_document
 from dataflow.errors import CorpusError
 
 
@@ -89,6 +90,8 @@ def test_a_web_page_and_the_links_of_an_index_are_a_corpus(folder):
         root = f"http://127.0.0.1:{server.server_port}"
         (document,) = open_corpus(f"{root}/a.html")
         assert (read_document(document.url), document.media_type) == (b"a.html", "text/html")
+        with open_document(document.url) as file:  # by a server that knows no ranges
+            assert (file.seek(-4, 2), file.read(), file.seek(1), file.read(2)) == (2, b"html", 1, b".h")
         assert {d.media_type for d in open_corpus(f"{root}/b/*.pdf")} == {"application/pdf"}
         with pytest.raises(CorpusError, match="doesn't exist"):
             open_corpus(f"{root}/nope.html")
@@ -119,6 +122,14 @@ def test_a_bucket_is_a_corpus(monkeypatch):
         assert document.modified
         assert read_document(document.url) == b"%PDF"
         assert len(list(list_corpus("s3://papers"))) == 1
+        store.pipe("papers/long", bytes(range(256)) * 2**14)
+        with open_document("s3://papers/long") as file:
+            assert (file.seek(-1, 2), file.read(), file.seek(2**21 + 3), file.read(2)) == (
+                2**22 - 1,
+                b"\xff",
+                2**21 + 3,
+                b"\3\4",
+            )
     finally:
         server.stop()
 
@@ -195,3 +206,46 @@ def test_an_empty_archive_is_an_empty_corpus(tmp_path):
         pass
     with pytest.raises(CorpusError, match="is empty"):
         open_corpus(f"zip://::{tmp_path}/empty.zip")
+
+
+def test_a_document_is_opened_where_it_lies_and_can_be_read_from_any_place(folder, tmp_path):
+    import fsspec
+
+    with zipfile.ZipFile(tmp_path / "some.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.txt", b"0123456789")
+    fsspec.filesystem("memory").pipe_file("/opened/x.txt", b"0123456789")
+    (tmp_path / "x.txt").write_bytes(b"0123456789")
+    for url in (f"zip://x.txt::{tmp_path}/some.zip", "memory://opened/x.txt", str(tmp_path / "x.txt")):
+        with open_document(url) as file, open_document(url) as again:
+            assert file.seek(-3, 2) == 7
+            assert (file.read(2), again.read(2), file.read(9)) == (b"78", b"01", b"9")
+            file.seek(1)
+            assert file.read(2) == b"12"
+
+
+def test_opening_a_pipe_or_a_device_fails_instead_of_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.txt")
+    for url in (str(tmp_path / "pipe.txt"), "/dev/zero"):
+        with pytest.raises(OSError, match="is no regular file"):
+            open_document(url)
+
+
+def test_what_a_server_only_sends_from_beginning_to_end_is_copied_to_disk_first(monkeypatch):
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    class Endless(io.BytesIO):
+        def seekable(self):
+            return False
+
+    asked = []
+
+    def opened(self, path, mode, **options):
+        asked.append(options["block_size"])
+        return Endless(b"0123456789")
+
+    monkeypatch.setattr("dataflow.corpus._PROCESS_LOCAL", set())
+    monkeypatch.setattr(MemoryFileSystem, "open", opened)
+    with open_document("memory://x.txt") as file:
+        assert file.seek(-1, 2) == 9
+        assert file.read() == b"9"
+    assert asked

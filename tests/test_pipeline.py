@@ -1,4 +1,7 @@
+import io
 import pickle
+import typing
+from collections.abc import Generator, Iterable, Iterator
 
 import cloudpickle
 import pytest
@@ -79,3 +82,104 @@ def test_a_coroutine_is_refused_by_name():
 
     with pytest.raises(WorkloadError, match="coroutine function"):
         stage(fetch)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [typing.BinaryIO, typing.IO[bytes], io.BufferedIOBase, io.BufferedReader, io.RawIOBase, io.IOBase, io.BytesIO,
+     "BinaryIO", "typing.BinaryIO", "IO[bytes]", "io.BufferedIOBase"],
+)  # fmt: skip
+def test_a_first_stage_says_by_its_annotation_that_it_takes_an_open_file(kind):
+    def first(file):
+        return file.read()
+
+    first.__annotations__["file"] = kind
+    assert stage(first).takes_file
+    assert Pipeline(first)(b"abc") == b"abc"
+
+
+@pytest.mark.parametrize(
+    "kind", [bytes, str, io.TextIOBase, typing.TextIO, typing.Any, "bytes", "nonsense", None]
+)
+def test_other_annotations_mean_bytes(kind):
+    def first(data):
+        return data
+
+    first.__annotations__["data"] = kind
+    assert not stage(first).takes_file
+    assert not stage(len).takes_file
+
+
+def test_a_file_may_come_with_its_document_and_travels_so():
+    @stage
+    def first(file: typing.BinaryIO, document: Document) -> str:
+        return document.url + file.read().decode()
+
+    there = pickle.loads(cloudpickle.dumps(first))
+    assert there.takes_file
+    assert Pipeline(there)(io.BytesIO(b"b"), Document("a", 1, "text/plain")) == "ab"
+
+
+def test_only_the_first_stage_may_take_a_file():
+    def second(file: typing.BinaryIO) -> bytes:
+        return file.read()
+
+    with pytest.raises(WorkloadError, match="only the first stage may take an open file"):
+        Pipeline(upper, second)
+
+
+def test_a_stage_streams_if_it_is_a_generator_or_returns_an_iterator():
+    def generator(data):
+        yield data
+
+    def iterator(data: bytes) -> Iterator[int]:
+        return iter(data)
+
+    def long(data: bytes) -> Generator[int, None, None]:
+        return (byte for byte in data)
+
+    def iterable(data: bytes) -> Iterable[int]:
+        return list(data)
+
+    assert [stage(f).streams for f in (generator, iterator, long, iterable, len)] == [True] * 3 + [False] * 2
+
+
+def test_pieces_are_pulled_one_by_one_and_the_last_stages_become_a_list():
+    seen = []
+
+    def first(data: bytes) -> Iterator[int]:
+        for byte in data:
+            seen.append(byte)
+            yield byte
+
+    def double(numbers: Iterator[int]) -> Iterator[int]:
+        return (2 * n for n in numbers if not seen[1:] or n == seen[-1])
+
+    assert Pipeline(first, double)(bytes([1, 2, 3])) == [2, 4, 6]
+
+
+@pytest.mark.parametrize("ends", ["early", "in failure", "in order"])
+def test_generators_are_closed_before_the_file_and_a_file_of_the_callers_stays_open(ends):
+    closed = []
+
+    def first(file: typing.BinaryIO) -> Iterator[bytes]:
+        try:
+            yield file.readline()  # "yield from file" would close the file itself
+            yield file.readline()
+        finally:
+            closed.append(file.closed)
+
+    def second(lines: Iterator[bytes]) -> list[bytes]:
+        if ends == "in failure":
+            raise ValueError(next(lines))
+        return [next(lines)] if ends == "early" else list(lines)
+
+    file = io.BytesIO(b"a\nb\n")
+    for data in (b"a\nb\n", file):
+        if ends == "in failure":
+            with pytest.raises(ValueError, match="a"):
+                Pipeline(first, second)(data)
+        else:
+            assert Pipeline(first, second)(data)[0] == b"a\n"
+    assert closed == [False, False]
+    assert not file.closed

@@ -68,6 +68,11 @@ def test_a_freshness_level_is_understood(level, fresh):
         {"batching": "fixed:N"},
         {"collect": "all"},
         {"errors": "ignore"},
+        {"eviction": "oldest"},
+        {"near_memory": "lots"},
+        {"near_memory": "1"},
+        {"server_memory": "0MiB"},
+        {"server_memory": ""},
         {"timeout_seconds": 0},
         {"timeout_seconds": float("inf")},
         {"timeout_seconds": float("nan")},
@@ -82,3 +87,9 @@ def test_what_no_strategy_knows_is_refused_in_one_line(changes):
 
 def test_a_strategy_describes_what_differs_from_the_default():
     assert Strategy(cache="redis", fuse=False).describe() == "cache=redis fuse=False"
+
+
+def test_memory_is_a_size():
+    strategy = Strategy(near_memory="2MiB", server_memory="3GB", eviction="noeviction")
+    assert strategy.near_bytes == 2 * 2**20
+    assert strategy.server == {"max_bytes": 3 * 10**9, "policy": "noeviction"}

@@ -37,6 +37,18 @@ def test_a_workload_of_ones_own_is_one_file_and_may_have_helpers_beside_it(tmp_p
         ("\n\nraise SystemExit(1)\n", r"mine\.py:3: SystemExit: "),
         ("x = 1\n", "has no pipeline: add"),
         ("from dataflow import Pipeline\npipeline = Pipeline(len)\ncorpus = 3\n", "corpus must be"),
+        (
+            "from dataflow import Pipeline\npipeline = Pipeline(len)\nvariants = [pipeline]\n",
+            "variants must be",
+        ),
+        (
+            "from dataflow import Pipeline\npipeline = Pipeline(len)\nvariants = {1: pipeline}\n",
+            "variants must be",
+        ),
+        (
+            "from dataflow import Pipeline\npipeline = Pipeline(len)\nvariants = {'a': len}\n",
+            "variants must be",
+        ),
     ],
 )
 def test_a_file_that_is_no_workload_says_where_and_why(tmp_path, text, says):
@@ -45,6 +57,14 @@ def test_a_file_that_is_no_workload_says_where_and_why(tmp_path, text, says):
     with pytest.raises(WorkloadError, match=says) as caught:
         load_workload(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_the_workloads_of_this_project_have_a_variant_that_reads_page_by_page():
+    for name in workload_names():
+        loaded = load_workload(name)
+        assert list(loaded.variants) == ["pages"]
+        assert loaded.variants["pages"].takes_file
+        assert not loaded.pipeline.takes_file
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():

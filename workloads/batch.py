@@ -6,13 +6,14 @@ from pathlib import Path
 
 from dataflow import Pipeline
 
-from .chunking import chunk
-from .extraction import extract
+from .chunking import chunk, chunk_pages
+from .extraction import extract, pages
 
 DOCUMENTS = 300
 CHARACTERS = 12_000
 
 pipeline = Pipeline(extract, chunk)
+variants = {"pages": Pipeline(pages, chunk_pages)}
 
 
 def corpus(folder: Path, *, documents: int | None = None, seed: int = 0) -> None:

@@ -26,7 +26,7 @@ def check_workload(workload: ModuleType, folder: Path, *, documents: int = 24, s
     """Assert that a workload describes itself, writes the same corpus twice, and processes all of it.
 
     Args:
-        workload: the module: a docstring, ``pipeline`` and ``corpus``.
+        workload: the module: a docstring, ``pipeline`` and ``corpus``; its ``variants`` must give the same results.
         folder: an empty folder to write in.
         documents: how many documents to ask for.
         seed: of the corpus.
@@ -38,10 +38,16 @@ def check_workload(workload: ModuleType, folder: Path, *, documents: int = 24, s
         f"{workload.__name__} has no docstring; it is what a list of workloads shows."
     )
     assert isinstance(workload.pipeline, Pipeline), f"{workload.__name__}.pipeline must be a Pipeline(...)."
+    variants = getattr(workload, "variants", {})
+    assert all(isinstance(variant, Pipeline) for variant in variants.values()), (
+        f"{workload.__name__}.variants must be a dictionary of pipelines by name."
+    )
     if callable(getattr(workload, "corpus", None)):
         _check_corpus(workload, folder, documents, seed)
         for data, document in documents_in(folder / "first"):
             _check_document(workload.pipeline, data, document)
+            for name, variant in variants.items():
+                _check_variant(workload.pipeline, name, variant, data, document)
 
 
 def _check_corpus(workload: ModuleType, folder: Path, documents: int, seed: int) -> None:
@@ -64,6 +70,19 @@ def _check_document(pipeline: Pipeline, data: bytes, document: Document) -> None
     packed: Any = msgpack.unpackb(msgpack.packb(value))
     assert packed == value, f"{document.url}: the value doesn't survive msgpack."
     assert pipeline(data, document) == value, f"{document.url}: the same bytes give another value."
+
+
+def _check_variant(pipeline: Pipeline, name: str, variant: Pipeline, data: bytes, document: Document) -> None:
+    """The same value as the pipeline's, or the same failure."""
+    expected, found = _ends(pipeline, data, document), _ends(variant, data, document)
+    assert found == expected, f"{document.url}: variant {name!r} gives {found}, and not {expected}."
+
+
+def _ends(pipeline: Pipeline, data: bytes, document: Document) -> Any:
+    try:
+        return pipeline(data, document)
+    except DocumentError as error:
+        return type(error).__name__, str(error)
 
 
 def _check_message(document: Document, kind: str, message: str) -> None:

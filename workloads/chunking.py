@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dataflow import stage
 
 from .values import Chunked, Extracted
 
-__all__ = ["MAXIMUM_CHARACTERS", "OVERLAP_CHARACTERS", "TARGET_CHARACTERS", "chunk", "split"]
+__all__ = [
+    "MAXIMUM_CHARACTERS",
+    "OVERLAP_CHARACTERS",
+    "TARGET_CHARACTERS",
+    "chunk",
+    "chunk_pages",
+    "split",
+    "split_pieces",
+]
 
 TARGET_CHARACTERS = 1_000
 """A chunk ends at the last good place before this length."""
@@ -45,6 +53,23 @@ def chunk(extracted: Extracted) -> Chunked:
     return {"characters": len(text), "chunks": split(text), "warnings": extracted["warnings"]}
 
 
+@stage
+def chunk_pages(pages: Iterable[Extracted]) -> Chunked:
+    """Cut a text that comes in pieces in chunks, the same as ``chunk`` cuts the whole in; the warnings go along."""
+    warnings: list[str] = []
+    characters = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal characters
+        for piece in pages:
+            warnings.extend(piece["warnings"])
+            characters += len(piece["text"])
+            yield piece["text"]
+
+    chunks = list(split_pieces(texts()))
+    return {"characters": characters, "chunks": chunks, "warnings": warnings}
+
+
 def split(
     text: str,
     target: int = TARGET_CHARACTERS,
@@ -66,21 +91,88 @@ def split(
     Raises:
         ValueError: not ``0 <= overlap <= target / 2`` and ``2 <= target <= maximum``.
     """
-    if not 2 <= target <= maximum or not 0 <= overlap <= target // 2:
-        raise ValueError(f"no chunks of {target} to {maximum} characters with an overlap of {overlap}.")
-    return [text[start:end] for start, end in spans(text, target, maximum, overlap)]
+    return list(split_pieces([text], target, maximum, overlap))
+
+
+def split_pieces(
+    pieces: Iterable[str],
+    target: int = TARGET_CHARACTERS,
+    maximum: int = MAXIMUM_CHARACTERS,
+    overlap: int = OVERLAP_CHARACTERS,
+) -> Iterator[str]:
+    """The chunks of a text that comes in pieces: those of :func:`split`, wherever it is cut.
+
+    A chunk depends on the ``maximum`` after its start and on what isn't blank next, so no more is held of the text
+    than that, and the piece that it ends in.
+
+    Raises:
+        ValueError: as :func:`split`.
+    """
+    return (chunk for _, chunk in _placed(pieces, target, maximum, overlap))
 
 
 def spans(text: str, target: int, maximum: int, overlap: int) -> Iterator[tuple[int, int]]:
     """Where the chunks of :func:`split` start and end."""
-    start = _next_not_blank(text, 0)
-    while start < len(text):
+    return ((start, start + len(chunk)) for start, chunk in _placed([text], target, maximum, overlap))
+
+
+def _placed(pieces: Iterable[str], target: int, maximum: int, overlap: int) -> Iterator[tuple[int, str]]:
+    """Each chunk, and where it starts in the text."""
+    if not 2 <= target <= maximum or not 0 <= overlap <= target // 2:
+        raise ValueError(f"no chunks of {target} to {maximum} characters with an overlap of {overlap}.")
+    window = _Window(pieces)
+    start = window.next_not_blank(0)
+    while start is not None:
+        start = window.need(start, maximum)
+        text = window.text
         end = len(text) if len(text) - start <= target else _end(text, start, target, maximum)
-        yield start, _without_blanks(text, start, end)
-        following = _next_not_blank(text, end)
-        if following == len(text):
+        yield window.before + start, text[start:end].rstrip()
+        following = window.next_not_blank(end)
+        if following is None:
             return
-        start = _start(text, start, end, overlap) if overlap else following
+        start = _start(window.text, start, end, overlap) if overlap else following
+
+
+class _Window:
+    """The part of a text that is looked at; it grows at its end, and is cut off at its start when it grows.
+
+    Attributes:
+        text: the part.
+        before: characters that were cut off.
+    """
+
+    def __init__(self, pieces: Iterable[str]) -> None:
+        self._pieces = iter(pieces)
+        self.text = ""
+        self.before = 0
+
+    def need(self, start: int, length: int) -> int:
+        """Grow until more than ``length`` follow ``start``, or the text ends; returns where ``start`` is then."""
+        missing = start + length + 1 - len(self.text)
+        more: list[str] = []
+        while missing > 0 and (piece := next(self._pieces, None)) is not None:
+            more.append(piece)
+            missing -= len(piece)
+        if not more:
+            return start
+        cut = max(0, start - _LONGEST_CLUSTER - 1)  # a visible character may begin before the place
+        self.text = self.text[cut:] + "".join(more)
+        self.before += cut
+        return start - cut
+
+    def next_not_blank(self, place: int) -> int | None:
+        """The next place that isn't blank, ``None`` if there is none; grows as far as it has to."""
+        found = _next_not_blank(self.text, place)
+        if found < len(self.text):
+            return found
+        more: list[str] = []
+        for piece in self._pieces:
+            more.append(piece)
+            if _NOT_BLANK.search(piece):
+                break
+        self.text += "".join(more)
+        found = _next_not_blank(self.text, found)
+        return found if found < len(self.text) else None
 
 
 def _end(text: str, start: int, target: int, maximum: int) -> int:
@@ -147,7 +239,3 @@ def _flag_letters_before(text: str, place: int) -> int:
 def _next_not_blank(text: str, place: int) -> int:
     match = _NOT_BLANK.search(text, place)
     return match.start() if match else len(text)
-
-
-def _without_blanks(text: str, start: int, end: int) -> int:
-    return start + len(text[start:end].rstrip())

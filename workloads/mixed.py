@@ -6,12 +6,13 @@ from pathlib import Path
 
 from dataflow import Pipeline
 
-from .chunking import chunk
-from .extraction import extract
+from .chunking import chunk, chunk_pages
+from .extraction import extract, pages
 
 DOCUMENTS = 300
 
 pipeline = Pipeline(extract, chunk)
+variants = {"pages": Pipeline(pages, chunk_pages)}
 
 
 def corpus(folder: Path, *, documents: int | None = None, seed: int = 0) -> None:

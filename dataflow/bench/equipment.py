@@ -14,6 +14,7 @@ from dataflow.bench.baselines import Processes
 from dataflow.bench.suites import ENGINE, GIVEN, SERVED, Arm
 from dataflow.engine.clusters import ClusterSpec, OpenCluster, load_cluster, open_cluster, usable_cores
 from dataflow.errors import CacheError, counted, one_line
+from dataflow.strategy import Strategy
 from dataflow.workload import Workload
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def open_equipment(
         stack.callback(pool.close)
         equipment.redis = server
         if wants_redis and server is None:
-            equipment.redis = _embedded(stack, equipment)
+            equipment.redis = _embedded(stack, equipment, arms[0].strategy)
         for note in equipment.notes:
             say(note)
         yield equipment
@@ -126,7 +127,7 @@ def _named_server(stack: contextlib.ExitStack, url: str | None) -> ServerHandle 
     return stack.enter_context(find_server(url)) if url else None
 
 
-def _embedded(stack: contextlib.ExitStack, equipment: Equipment) -> ServerHandle | None:
+def _embedded(stack: contextlib.ExitStack, equipment: Equipment, base: Strategy) -> ServerHandle | None:
     """A server of our own; where there can't be one, a note says why."""
     from dataflow.memo.server import find_server
 
@@ -134,7 +135,7 @@ def _embedded(stack: contextlib.ExitStack, equipment: Equipment) -> ServerHandle
         equipment.notes.append("no Redis arm: workers on other machines need a server of yours (REDIS_URL)")
         return None
     try:
-        return stack.enter_context(find_server())
+        return stack.enter_context(find_server(**base.server))
     except CacheError as error:
         equipment.notes.append(f"no Redis arm: {one_line(error)}")
         return None

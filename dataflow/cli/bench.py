@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import click
@@ -14,7 +15,7 @@ from dataflow.cli.options import corpus_options, place_options
     "--workload", default="mixed", show_default=True, help="A name, or the path of your own .py file."
 )
 @corpus_options
-@place_options
+@functools.partial(place_options, cluster="local")
 @click.option(
     "--suite", default="quick", show_default=True, help="Which experiments: quick, caching or invalidation."
 )

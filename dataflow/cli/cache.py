@@ -130,17 +130,26 @@ def invalidate(tag: str | None, stage: str | None, redis_url: str | None, namesp
 
 @cache.command(short_help="Remove all that the namespace holds.")
 @_server_options
-def clear(redis_url: str | None, namespace: str) -> None:
+@click.option(
+    "--spilled", is_flag=True, help="Remove the files under DATAFLOW_SPILL_URL too, of any namespace."
+)
+def clear(redis_url: str | None, namespace: str, spilled: bool) -> None:
     """Remove all that the namespace holds on the server, and nothing else that is there."""
     from dataflow.memo.admin import clear as remove
 
-    click.echo(f"{counted(remove(_named(redis_url), namespace), 'key')} removed from {namespace}")
     spill_url = os.environ.get("DATAFLOW_SPILL_URL")
-    if spill_url:
+    if spilled and not spill_url:
+        raise click.UsageError("--spilled needs the folder of the spilled files: set DATAFLOW_SPILL_URL.")
+    removed = remove(_named(redis_url), namespace, spill_url=spill_url if spilled else None)
+    click.echo(f"{counted(removed, 'key')} removed from {namespace}")
+    if spill_url and not spilled:
         from dataflow.memo.connect import redacted
 
         # The files are named by their content: other namespaces may point to the same ones.
-        click.echo(f"spilled files under {redacted(spill_url)} are left: others may use them.", err=True)
+        click.echo(
+            f"spilled files under {redacted(spill_url)} are left, as others may use them: --spilled removes them.",
+            err=True,
+        )
 
 
 def _named(redis_url: str | None) -> str:

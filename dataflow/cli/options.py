@@ -19,8 +19,10 @@ def redis_url_option(function: F, instead: str = "") -> F:
     )(function)
 
 
-def place_options(function: F) -> F:
+def place_options(function: F, cluster: str = "auto") -> F:
     """``--cluster``, ``--workers`` and ``--redis-url``: where it runs."""
+    kinds = "threads, processes, local, distributed, a YAML file, or tcp://HOST:PORT."
+    auto = " auto: local, or one process for what is sooner done than workers are started."
     function = redis_url_option(function, instead="; else an embedded one")
     for option in (
         click.option(
@@ -28,10 +30,10 @@ def place_options(function: F) -> F:
         ),
         click.option(
             "--cluster",
-            default="local",
+            default=cluster,
             show_default=True,
             metavar="WHERE",
-            help="threads, processes, local, distributed, a YAML file, or tcp://HOST:PORT.",
+            help=kinds + (auto if cluster == "auto" else ""),
         ),
     ):
         function = option(function)

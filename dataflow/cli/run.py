@@ -15,7 +15,23 @@ from dataflow.errors import counted
 
 if TYPE_CHECKING:
     from dataflow.engine.running import Run, Summary
+    from dataflow.profile import Profile
     from dataflow.workload import Workload
+
+# Options that are choices of the strategy, by the choice's name.
+_CHOICES = {
+    "cache": "cache",
+    "freshness": "freshness",
+    "batching": "batch",
+    "collect": "collect",
+    "errors": "errors",
+    "payload": "payload",
+    "near_memory": "near_memory",
+    "server_memory": "server_memory",
+    "eviction": "eviction",
+    "fuse": "fuse",
+    "timeout_seconds": "timeout",
+}
 
 
 @click.command(short_help="Process documents and write their results to Parquet.")
@@ -53,6 +69,27 @@ if TYPE_CHECKING:
     "--payload", default="raw", show_default=True, help="raw, lz4 or zstd: values on their way to Redis."
 )
 @click.option(
+    "--near-memory",
+    default="128MiB",
+    show_default=True,
+    metavar="SIZE",
+    help="What lru, and the front of tiered, may take in each worker.",
+)
+@click.option(
+    "--server-memory",
+    default="512MiB",
+    show_default=True,
+    metavar="SIZE",
+    help="Limit of a server that is started for the run.",
+)
+@click.option(
+    "--eviction",
+    default="allkeys-lfu",
+    show_default=True,
+    metavar="POLICY",
+    help="What goes first on it when it is full: a maxmemory-policy of Redis.",
+)
+@click.option(
     "--fuse/--no-fuse", default=True, help="One Dask task a batch, or every node on its own, to look at."
 )
 @click.option(
@@ -68,9 +105,22 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Go on with what an earlier run left in FOLDER; begin where there is nothing.",
 )
+@click.option(
+    "--profile",
+    metavar="FILE",
+    help="What a benchmark saved: results/RUN/profile.yaml, or `last`. Options that are given go before it.",
+)
 @click.option("--strict", is_flag=True, help="Exit with status 1 if any document isn't ok.")
+@click.pass_context
 def run(
-    workload: str, corpus: str | None, documents: int | None, seed: int, output: str, **options: Any
+    context: click.Context,
+    /,
+    workload: str,
+    corpus: str | None,
+    documents: int | None,
+    seed: int,
+    output: str,
+    **options: Any,
 ) -> int:
     """Process every document of a corpus and write one row a document.
 
@@ -84,16 +134,15 @@ def run(
     """
     from dataflow.engine.clusters import check_cluster
     from dataflow.engine.run import run as start
-    from dataflow.strategy import Strategy
     from dataflow.workload import load_workload
 
     loaded = load_workload(workload)
+    profile = _profile(options["profile"]) if options["profile"] else None
+    given = {name for name in options if _was_given(context, name)}
+    if profile and profile.cluster and not {"cluster", "workers"} & given:
+        options["cluster"] = profile.cluster
     check_cluster(options["cluster"], options["workers"])
-    strategy = Strategy(
-        batching=options["batch"],
-        timeout_seconds=options["timeout"],
-        **{k: options[k] for k in ("cache", "freshness", "collect", "errors", "payload", "fuse")},
-    )
+    choices = {choice: options[name] for choice, name in _CHOICES.items() if name in given or not profile}
     place = {k: options[k] for k in ("cluster", "workers", "redis_url", "resume")}
     generated = not corpus and not isinstance(loaded.corpus, str)
     if generated and options["resume"]:
@@ -107,18 +156,39 @@ def run(
         start(
             loaded.pipeline,
             source,
-            strategy=strategy,
+            profile=profile,
             output=output,
             search_path=loaded.search_path,
             recorded=recorded,
             on_stall=lambda stall: click.echo(str(stall), err=True),
             **place,
+            **choices,
         ) as running,
     ):
         begun()
         if running.committed:
             click.echo(f"resuming: {_committed(running, output)}", err=True)
         return follow(running, output, options["strict"])
+
+
+def _was_given(context: click.Context, name: str) -> bool:
+    from click.core import ParameterSource
+
+    return context.get_parameter_source(name) in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+
+
+def _profile(name: str) -> Profile:
+    """A profile by its path, or that of the newest run that has one."""
+    from dataflow.profile import Profile
+
+    if name != "last":
+        return Profile.load(name)
+    found = sorted(Path("results").glob("*/profile.yaml"))
+    if not found:
+        raise click.UsageError(
+            "there is no results/*/profile.yaml: make one with `dataflow bench`, or name a file."
+        )
+    return Profile.load(found[-1])
 
 
 def _lasting(workload: str) -> str:

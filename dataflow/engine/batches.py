@@ -39,6 +39,7 @@ def batcher_for(
     read: Callable[[str], bytes] | None = None,
     *,
     numbered: Iterator[_Numbered] | None = None,
+    model: CostModel | None = None,
 ) -> Batcher:
     """The batcher that a strategy asks for.
 
@@ -48,6 +49,7 @@ def batcher_for(
         slots: batches that run at the same time.
         read: reads a document on the driver, where only the driver can.
         numbered: documents with their positions, instead of ``documents``, where some are left out.
+        model: a cost model that has learned before.
     """
     kind, size = strategy.batch_rule
     numbered = numbered or enumerate(documents)
@@ -57,7 +59,7 @@ def batcher_for(
         return BytesBatcher(numbered, size, read)
     collect = strategy.collect
     return AdaptiveBatcher(
-        numbered, slots, in_order=collect == "ordered", learns=collect != "gather", read=read
+        numbered, slots, in_order=collect == "ordered", learns=collect != "gather", read=read, model=model
     )
 
 

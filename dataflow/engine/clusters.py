@@ -27,10 +27,11 @@ __all__ = ["ClusterSpec", "OpenCluster", "check_cluster", "cluster_names", "load
 
 _ADDRESSES = ("tcp://", "tls://", "ws://", "wss://", "ucx://", "inproc://")
 _PATIENCE_SECONDS = 30.0
-_NO_NANNY = (
-    "workers without a nanny aren't started again when a document ends them, and no time limit holds there: "
-    "start them with `dask worker --nanny`"
+_IN_THIS_PROCESS = (
+    "workers in this very process can't be ended, so no limit on time or memory holds: "
+    "take a cluster of processes"
 )
+_NO_NANNY = "workers without a nanny run documents in processes of their own, which may be ended"
 _ONE_MACHINE = ("distributed.LocalCluster", "distributed.deploy.subprocess.SubprocessCluster")
 _INTERRUPTS = "dataflow.engine.interrupts"
 
@@ -71,6 +72,8 @@ class OpenCluster:
         dashboard_link: where to watch, or ``None``.
         local: all its processes are on this machine.
         notes: what the user should know of it, a line each.
+        nannies: whoever starts a worker again when it dies: all workers have one.
+        in_process: the workers are threads of this process.
     """
 
     client: Client
@@ -78,6 +81,8 @@ class OpenCluster:
     dashboard_link: str | None
     local: bool
     notes: tuple[str, ...] = ()
+    nannies: bool = True
+    in_process: bool = False
 
     @property
     def slots(self) -> int:
@@ -165,8 +170,10 @@ def _describe(client: Client, name: str) -> OpenCluster:
     except Exception as error:
         raise ClusterError(f"cluster {name} doesn't answer: {one_line(error)}") from error
     local = {w["host"] for w in workers} <= _own_addresses()
-    notes = () if all(w.get("nanny") for w in workers) else (_NO_NANNY,)
-    return OpenCluster(client, name, link, local, notes)
+    nannies = all(w.get("nanny") for w in workers)
+    in_process = client.scheduler_info()["address"].startswith("inproc:")
+    notes = () if nannies else (_IN_THIS_PROCESS if in_process else _NO_NANNY,)
+    return OpenCluster(client, name, link, local, notes, nannies, in_process)
 
 
 def _own_addresses() -> set[str]:
@@ -254,7 +261,7 @@ def check_cluster(name: Any, workers: int | None = None) -> None:
     """
     if workers is not None and workers < 1:
         raise ClusterError(f"WORKERS must be a whole number above 0, not {workers}.")
-    if not isinstance(name, str | os.PathLike) or name == "inline":
+    if not isinstance(name, str | os.PathLike) or name in ("auto", "inline"):
         return
     name = os.fspath(name)
     if not _is_address(name):

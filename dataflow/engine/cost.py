@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dataflow.document import Document
 from dataflow.outcome import Outcome
+from dataflow.profile import Cost
 
 __all__ = ["CostModel"]
 
@@ -14,6 +16,7 @@ _PRIOR_SECONDS = 0.5e-3
 _PRIOR_SECONDS_A_BYTE = 50e-9
 _DECAY = 0.999  # an observation's weight halves after some 700 more
 _ENOUGH = 8.0  # weight of observations from which a media type's own line is believed
+_SEEDS = 16  # documents that an earlier run's line counts as much as
 _CLIP = 8.0  # one document counts at most as this many times its prediction
 
 
@@ -26,8 +29,10 @@ class _Line:
     y: float = 0.0
     xx: float = 0.0
     xy: float = 0.0
+    seen: int = 0
 
     def add(self, x: float, y: float) -> None:
+        self.seen += 1
         self.n = self.n * _DECAY + 1
         self.x = self.x * _DECAY + x
         self.y = self.y * _DECAY + y
@@ -35,13 +40,17 @@ class _Line:
         self.xy = self.xy * _DECAY + x * y
 
     def at(self, x: float) -> float:
+        level, slope = self.fit()
+        return max(1e-6, level + slope * x)
+
+    def fit(self) -> tuple[float, float]:
         spread = self.xx - self.x * self.x / self.n
         slope = (self.xy - self.x * self.y / self.n) / spread if spread > 1e-9 * self.xx else 0.0
         slope = max(0.0, slope)
         level = (self.y - slope * self.x) / self.n
         if level < 0:  # the best line through the origin
             level, slope = 0.0, self.xy / self.xx if self.xx else 0.0
-        return max(1e-6, level + slope * x)
+        return level, slope
 
 
 class CostModel:
@@ -49,11 +58,19 @@ class CostModel:
 
     Robust in two ways: an outlier counts at most as eight times what was predicted, and old observations
     fade, so that the line follows a drift. A type that has been seen too little takes the line of all.
+
+    Args:
+        costs: what an earlier run learned, by media type; it counts as much as a few documents do.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, costs: Mapping[str, Cost] | None = None) -> None:
         self._lines: dict[str, _Line] = {}
         self._all = _Line()
+        for kind, cost in (costs or {}).items():
+            # Two sizes make a line.
+            for size in (0.5 * cost.mean_bytes, 1.5 * cost.mean_bytes):
+                for _ in range(_SEEDS // 2):
+                    self._add(kind, size, cost.seconds + cost.seconds_a_byte * size)
 
     def predict(self, document: Document) -> float:
         """Seconds of one core."""
@@ -61,13 +78,26 @@ class CostModel:
 
     def learn(self, outcome: Outcome) -> None:
         """See what a document took."""
-        size = outcome.size_bytes or 0
-        line = self._lines.setdefault(outcome.media_type, _Line())
-        seconds = outcome.seconds
-        if line.n >= _ENOUGH:
-            seconds = min(seconds, _CLIP * self._at(outcome.media_type, size))
-        line.add(size, seconds)
-        self._all.add(size, seconds)
+        self.see(outcome.media_type, outcome.size_bytes or 0, outcome.seconds)
+
+    def see(self, media_type: str, size_bytes: float, seconds: float) -> None:
+        """See what a document of a type and size took."""
+        line = self._lines.get(media_type)
+        if line is not None and line.n >= _ENOUGH:
+            seconds = min(seconds, _CLIP * line.at(size_bytes))
+        self._add(media_type, size_bytes, seconds)
+
+    def costs(self) -> dict[str, Cost]:
+        """What is known by media type, for a model to come."""
+        return {
+            kind: Cost(*line.fit(), mean_bytes=line.x / line.n, documents=line.seen)
+            for kind, line in self._lines.items()
+            if line.n >= _ENOUGH
+        }
+
+    def _add(self, media_type: str, size_bytes: float, seconds: float) -> None:
+        self._lines.setdefault(media_type, _Line()).add(size_bytes, seconds)
+        self._all.add(size_bytes, seconds)
 
     def _at(self, media_type: str, size: float) -> float:
         line = self._lines.get(media_type)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dataflow.errors import ClusterError, WorkloadError, one_line
 from dataflow.graph.build import GraphKey
+from dataflow.graph.child import ChildDied, close_children
 from dataflow.graph.plan import Plan, forget_plan, register_plan
 
 if TYPE_CHECKING:
@@ -91,12 +92,13 @@ class InlineExecutor:
         try:
             return [Done(key, get(dict(graph), key))]
         except Exception as error:
-            return [Done(key, error=error)]
+            return [Done(key, error=error, lost=isinstance(error, ChildDied))]
 
     def close(self) -> None:
         """Drop the queue and the plan."""
         self._graphs.clear()
         if self._plan:
+            close_children(self._plan.run)
             forget_plan(self._plan.run)
 
 
@@ -259,7 +261,7 @@ class DaskExecutor:
             return Done(key, results[key])
         if future.status == "error":
             error = future.exception()
-            return Done(key, error=error, lost=isinstance(error, KilledWorker))
+            return Done(key, error=error, lost=isinstance(error, KilledWorker | ChildDied))
         if future.status == "cancelled":
             raise ClusterError("the scheduler was lost, and the work on it: start the cluster again.")
         self._expect(key, future)

@@ -11,6 +11,7 @@ from dataflow.engine.clusters import OpenCluster
 from dataflow.errors import CacheError
 from dataflow.graph.plan import Plan
 from dataflow.graph.table import Sink
+from dataflow.limits import parse_size
 from dataflow.pipeline import Pipeline
 from dataflow.strategy import Strategy
 
@@ -27,6 +28,7 @@ def plan_for(
     search_path: tuple[str, ...],
     namespace: str,
     opened: OpenCluster | None,
+    in_child: bool = False,
 ) -> tuple[Plan, str | None]:
     """The plan of a run, and why nothing of it is memoized although the strategy asks for it.
 
@@ -46,6 +48,7 @@ def plan_for(
         sink=sink,
         ledger=ledger,
         search_path=search_path,
+        in_child=in_child,
     )
     return plan, why_not
 
@@ -79,17 +82,37 @@ def _memo(
             raise CacheError(
                 "workers on other machines can't reach an embedded server: set REDIS_URL to one of yours."
             )
-        url = stack.enter_context(find_server(url)).url
+        url = stack.enter_context(find_server(url, **strategy.server)).url
         current = generation(url, namespace)
+    spill_url = os.environ.get("DATAFLOW_SPILL_URL") or None
+    if spill_url and url:
+        stack.callback(_trim, spill_url, _spill_limit())
     return MemoSpec(
         kind=strategy.cache,
         url=url,
         secret=cache_secret(),
         payload=strategy.payload,
+        max_bytes=strategy.near_bytes,
         namespace=namespace,
         ttl_seconds=strategy.fresh.ttl_seconds,
         tag=strategy.fresh.tag,
-        spill_url=os.environ.get("DATAFLOW_SPILL_URL") or None,
+        spill_url=spill_url,
         admission=strategy.admission,
         generation=current,
     )
+
+
+def _spill_limit() -> int:
+    text = os.environ.get("DATAFLOW_SPILL_LIMIT") or "10GiB"
+    size = parse_size(text)
+    if not size:
+        raise CacheError(f"DATAFLOW_SPILL_LIMIT must be a size such as 10GiB, not {text!r}.")
+    return size
+
+
+def _trim(spill_url: str, max_bytes: int) -> None:
+    """At a run's end, so that the folder doesn't outgrow what it is worth; it is no run's duty to succeed in it."""
+    from dataflow.memo.spill import SpillFolder
+
+    with contextlib.suppress(Exception):
+        SpillFolder(spill_url).trim(max_bytes)

@@ -102,7 +102,7 @@ def replay(
     failed: bool = False,
     strategy: Strategy | None = None,
     timeout_seconds: float | None = None,
-    cluster: Any = "local",
+    cluster: Any = "auto",
     **place: Any,
 ) -> Run | None:
     """Do the quarantined documents of an output folder again, and put the new rows in the old ones' place.

@@ -13,6 +13,7 @@ from dataflow.corpus import Corpus, open_corpus, read_document
 from dataflow.document import Document
 from dataflow.engine.batches import batcher_for
 from dataflow.engine.clusters import OpenCluster, open_cluster
+from dataflow.engine.cost import CostModel
 from dataflow.engine.executors import DaskExecutor, Executor, InlineExecutor
 from dataflow.engine.identity import header
 from dataflow.engine.manifest import refuse_used
@@ -20,6 +21,7 @@ from dataflow.engine.output import Keeper, NewOutput, Output
 from dataflow.engine.planning import plan_for
 from dataflow.engine.resume import forget_runs, resume_output
 from dataflow.engine.running import Run, Summary
+from dataflow.engine.smalljob import SmallJob, SmallJobExecutor, look_at
 from dataflow.engine.stall import Stall
 from dataflow.engine.stream import Stream
 from dataflow.errors import OutputError
@@ -28,6 +30,7 @@ from dataflow.graph.scratch import scratch_folder
 from dataflow.graph.table import sink_for
 from dataflow.graph.work import BatchResult
 from dataflow.pipeline import Pipeline
+from dataflow.profile import Cost, Profile
 from dataflow.strategy import Strategy
 
 __all__ = ["run", "start"]
@@ -38,7 +41,7 @@ def run(
     corpus: str | os.PathLike[str] | Iterable[str | Document],
     *,
     strategy: Strategy | None = None,
-    cluster: Any = "local",
+    cluster: Any = "auto",
     workers: int | None = None,
     output: str | os.PathLike[str] | None = None,
     redis_url: str | None = None,
@@ -48,6 +51,7 @@ def run(
     on_stall: Callable[[Stall], None] | None = None,
     resume: bool = False,
     recorded: Mapping[str, Any] | None = None,
+    profile: Profile | str | os.PathLike[str] | None = None,
     **overrides: Any,
 ) -> Run:
     """Run a pipeline over a corpus.
@@ -58,9 +62,10 @@ def run(
     Args:
         pipeline: the stages.
         corpus: a URL pattern, or any iterable of URLs and documents.
-        strategy: how to run; the default strategy if left out.
+        strategy: how to run; the profile's, or the default strategy, if left out.
         cluster: where: a name, a YAML file, an address, an open ``distributed.Client``, or ``inline`` for
-            this very process. ``memory://`` works on any: the bytes travel with the batches.
+            this very process. ``memory://`` works on any: the bytes travel with the batches. ``auto`` is ``local``,
+            or one process where the whole job is predicted to be smaller than starting workers; a note says so.
         workers: how many.
         output: folder or URL for Parquet parts; values then stay out of the outcomes.
         redis_url: a server for ``cache="redis"``; ``REDIS_URL`` if left out, else an embedded one.
@@ -73,6 +78,7 @@ def run(
             grown. A new or empty folder is simply begun.
         recorded: facts for the manifest's header, such as ``{"workload": "batch"}``, which is what
             ``dataflow replay`` loads.
+        profile: what a benchmark saved, or the path of it: its strategy, and what documents were seen to cost.
         **overrides: choices of the strategy, such as ``cache="redis"``.
 
     Returns:
@@ -81,7 +87,10 @@ def run(
     Raises:
         DataflowError: any of its kinds; the message names the mend.
     """
-    chosen = (strategy or Strategy()).replace(**overrides)
+    profiled = (
+        Profile.load(profile) if isinstance(profile, str | os.PathLike) else profile or Profile(Strategy())
+    )
+    chosen = (strategy or profiled.strategy).replace(**overrides)
     documents = open_corpus(corpus)
     target = _output(pipeline, output, documents, resume)
     return start(
@@ -97,6 +106,7 @@ def run(
         on_batch=on_batch,
         on_stall=on_stall,
         recorded=recorded,
+        costs=profiled.costs,
     )
 
 
@@ -114,6 +124,7 @@ def start(
     on_batch: Callable[[BatchResult], None] | None = None,
     on_stall: Callable[[Stall], None] | None = None,
     recorded: Mapping[str, Any] | None = None,
+    costs: Mapping[str, Cost] | None = None,
 ) -> Run:
     """Start a run whose arguments have been looked at; see :func:`run`.
 
@@ -128,10 +139,24 @@ def start(
             keeper = output.open({}, documents)
             undo.pop_all()
             return Run(stack, (), documents, output, keeper, Summary(notes=output.notes))
-        opened, executor = _executor(stack, cluster, workers)
-        ledger = stack.enter_context(scratch_folder("ledger")) if opened and opened.local else None
+        numbered = chain([first], numbered)
+        if cluster == "auto":
+            small, numbered = look_at(numbered, CostModel(costs)) if workers is None else (None, numbered)
+            cluster = small or "local"
+        opened, executor, in_child = _executor(stack, cluster, workers)
+        noted = in_child or (opened and opened.local)
+        ledger = stack.enter_context(scratch_folder("ledger")) if noted else None
         plan, why_not = plan_for(
-            stack, pipeline, strategy, output.sink, ledger, redis_url, tuple(search_path), namespace, opened
+            stack,
+            pipeline,
+            strategy,
+            output.sink,
+            ledger,
+            redis_url,
+            tuple(search_path),
+            namespace,
+            opened,
+            in_child,
         )
         stack.callback(executor.close)
         if opened:
@@ -140,15 +165,17 @@ def start(
         keeper = output.open(header(plan, documents.name, recorded), documents)
         undo.pop_all()
         output.notes += opened.notes if opened else ()
+        output.notes += [str(cluster)] if isinstance(cluster, SmallJob) else []
         summary = Summary(uncacheable=why_not, notes=output.notes)
         stream = _stream(
             plan,
             documents,
-            chain([first], numbered),
+            numbered,
             executor,
             keeper,
             _counting(summary, on_batch),
             on_stall,
+            CostModel(costs),
         )
         started = Run(stack.pop_all(), stream, documents, output, keeper, summary)
         started.dashboard_link = opened.dashboard_link if opened else None
@@ -176,9 +203,10 @@ def _stream(
     keeper: Keeper | None,
     on_batch: Callable[[BatchResult], None] | None,
     on_stall: Callable[[Stall], None] | None,
+    model: CostModel,
 ) -> Stream:
     read = read_document if documents.process_local and not isinstance(executor, InlineExecutor) else None
-    batcher = batcher_for(plan.strategy, iter(()), executor.slots, read, numbered=numbered)
+    batcher = batcher_for(plan.strategy, iter(()), executor.slots, read, numbered=numbered, model=model)
     return Stream(
         plan,
         batcher,
@@ -204,11 +232,18 @@ def _counting(
 
 def _executor(
     stack: contextlib.ExitStack, cluster: Any, workers: int | None
-) -> tuple[OpenCluster | None, Executor]:
+) -> tuple[OpenCluster | None, Executor, bool]:
+    """The cluster, what runs graphs on it, and whether documents have to run in processes of their own there."""
     if cluster == "inline":
-        return None, InlineExecutor()
+        return None, InlineExecutor(), False
+    if isinstance(cluster, SmallJob):
+        return (
+            None,
+            SmallJobExecutor(lambda own: DaskExecutor(own.enter_context(open_cluster("local")).client)),
+            True,
+        )
     opened = stack.enter_context(open_cluster(cluster, workers))
-    return opened, DaskExecutor(opened.client)
+    return opened, DaskExecutor(opened.client), not opened.nannies and not opened.in_process
 
 
 def _local_folder(output: str | os.PathLike[str] | None) -> str | None:

@@ -8,8 +8,10 @@ from typing import Any
 
 from distributed import WorkerPlugin
 
+from dataflow.graph.child import close_children, limit_children
 from dataflow.graph.guard import drop_guard, guard_of
 from dataflow.graph.plan import Plan, forget_plan, register_plan
+from dataflow.graph.samecode import held_against_code
 
 __all__ = ["PlanPlugin"]
 
@@ -39,11 +41,16 @@ class PlanPlugin(WorkerPlugin):
             if folder not in sys.path:
                 sys.path.append(folder)
         plan: Plan = pickle.loads(self._plan)
-        register_plan(plan)
+        register_plan(plan if plan.in_child else held_against_code(plan))
+        if plan.in_child:
+            limit = worker.memory_manager.memory_limit
+            limit_children(plan.run, limit / worker.state.nthreads if limit else None)
+            return
         # Only a worker in a process of its own, with a nanny that starts another, may be ended.
         guard_of(self._ledger, limit_seconds=plan.longest_seconds if worker.nanny else None)
 
     def teardown(self, worker: Any) -> None:
         """Forget the run."""
+        close_children(self._run)
         forget_plan(self._run)
         drop_guard(self._ledger)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dataflow.graph import nodes, sandbox
+from dataflow.graph import child, nodes, sandbox
 from dataflow.graph.plan import Batch, Plan
 from dataflow.graph.taskspec import Task, TaskRef, with_token
 
@@ -18,11 +18,15 @@ def build(plan: Plan, batch: Batch) -> tuple[GraphKey, dict[GraphKey, Any]]:
     """The graph of one batch, and the key of its result.
 
     Keys are ``(node-<run>, batch)``, so that the dashboard groups a run's nodes by name. With
-    ``strategy.fuse`` the nodes become one task that keeps them inside; an isolated batch is always one.
+    ``strategy.fuse`` the nodes become one task that keeps them inside; a batch that runs in a sandbox or in a child
+    process is always one.
     """
     if batch.isolated:
         key = (f"isolate-{plan.run}", batch.number)
         return key, _graph(Task(key, sandbox.isolate, plan.run, batch.pack()))
+    if plan.in_child:
+        key = (f"child-{plan.run}", batch.number)
+        return key, _graph(Task(key, child.run_in_child, plan.run, batch.pack()))
     tasks = _chain(plan, batch)
     if not plan.strategy.fuse:
         return tasks[-1].key, _graph(*tasks)

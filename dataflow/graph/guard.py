@@ -105,15 +105,26 @@ class Guard:
     @contextlib.contextmanager
     def at(self, batch: int, position: int, stage: int, limit_seconds: float) -> Iterator[None]:
         """Note that this thread is at a document, for as long as the block runs."""
-        slot = self._slot()
-        now = time.monotonic()
-        _RECORD.pack_into(self._map, slot * _SLOT_BYTES, batch, position, now, limit_seconds, stage)
-        self._active[slot] = (now, limit_seconds)
+        self.note(batch, position, stage, limit_seconds)
         try:
             yield
         finally:
-            self._active.pop(slot, None)
-            _RECORD.pack_into(self._map, slot * _SLOT_BYTES, 0, 0, 0.0, 0.0, 0)
+            self.clear()
+
+    def note(
+        self, batch: int, position: int, stage: int, limit_seconds: float, spent_seconds: float = 0.0
+    ) -> None:
+        """Note that this thread is at a document's stage from now on, of whose time so much is spent already."""
+        slot = self._slot()
+        began = time.monotonic() - spent_seconds
+        _RECORD.pack_into(self._map, slot * _SLOT_BYTES, batch, position, began, limit_seconds, stage)
+        self._active[slot] = (began, limit_seconds)
+
+    def clear(self) -> None:
+        """Note that this thread is at no document."""
+        slot = self._slot()
+        self._active.pop(slot, None)
+        _RECORD.pack_into(self._map, slot * _SLOT_BYTES, 0, 0, 0.0, 0.0, 0)
 
     def close(self) -> None:
         """Stop the watchdog."""

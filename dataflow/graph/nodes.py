@@ -15,8 +15,9 @@ from typing import Any
 
 from dataflow.errors import one_line
 from dataflow.graph import recall, table
-from dataflow.graph.plan import Batch, admission_of, plan_of
-from dataflow.graph.steps import count, read, run_stage, timed
+from dataflow.graph.admit import admit
+from dataflow.graph.plan import Batch, Plan, plan_of
+from dataflow.graph.steps import count, move_seconds, read, run_stage, run_stages, timed
 from dataflow.graph.work import BatchResult, Item, Part, Work
 from dataflow.memo.codecs import own_copy
 from dataflow.outcome import OK, Outcome
@@ -31,10 +32,11 @@ def probe(run: str, packed: bytes) -> Work:
     plan = plan_of(run)
     batch = Batch.unpack(packed)
     work = Work(batch, [], time.perf_counter(), time.thread_time())
-    work.memoized = bool(plan.memo_stages) and admission_of(plan).batch()
     with timed(work, "probe"):
         numbers = zip(batch.documents, batch.positions, batch.attempts, strict=True)
         work.items += [Item(document, position, begun + 1) for document, position, begun in numbers]
+        admit(plan, work)
+        count(work, "other_code", len(work.items) * plan.other_code)
         unread = recall.prepare(plan, work)
         payloads = batch.payloads or (None,) * len(unread)  # with payloads, all are read
         for item, payload in zip(unread, payloads, strict=True):
@@ -50,7 +52,6 @@ def lookup(run: str, work: Work) -> Work:
     """Ask the memo for the batch's last memoized value: one round trip, equal keys once."""
     plan = plan_of(run)
     if not work.memoized:
-        count(work, "bypassed", len(work.items))
         return work
     with timed(work, "lookup"):
         recall.recall(plan, work)
@@ -70,9 +71,11 @@ def compute(run: str, index: int, work: Work) -> Work:
         for item in work.items:
             if item.status != OK or item.stage > index or (memoized and (item.twin is not None or item.lost)):
                 continue
-            run_stage(plan, work, item, index)
+            others = run_stage(plan, work, item, index)
+            for other, seconds in others.items():
+                move_seconds(work, plan.pipeline.stages[index].name, other, seconds)
             if memoized:
-                recall.keep(plan, work, item, index)
+                recall.keep(plan, work, item, item.stage - 1)
     return work
 
 
@@ -82,7 +85,7 @@ def store(run: str, work: Work) -> Work:
     with timed(work, "store"):
         recall.settle(plan, work)
         if not work.recalled:
-            _copy_to_twins(work)
+            _copy_to_twins(plan, work)
     return work
 
 
@@ -158,10 +161,13 @@ def _write_part(sink: table.Sink, batch: int, items: Sequence[Item]) -> tuple[Pa
     return Part(name, len(outcomes), size), outcomes
 
 
-def _copy_to_twins(work: Work) -> None:
+def _copy_to_twins(plan: Plan, work: Work) -> None:
     for item in work.items:
         if item.twin is not None and item.status == OK:
             first = work.items[item.twin]
+            if first.changed:  # the value is of what the other document has become
+                run_stages(plan, work, item, plan.memo_stages)
+                continue
             item.value, item.stage = own_copy(first.value), first.stage
             item.digest, item.size_bytes = first.digest, first.size_bytes
             item.status, item.error_type, item.error = first.status, first.error_type, first.error

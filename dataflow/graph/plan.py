@@ -78,6 +78,8 @@ class Plan:
         ledger: a folder on the driver's machine in which workers note the document they are at.
         search_path: folders that the workers add to ``sys.path``, for a workload's own helper modules.
         sandbox_memory_bytes: address space that a sandbox process may use.
+        in_child: batches run in child processes of those that run the tasks, which must not be ended.
+        other_code: this process holds other code than the plan was made of, so nothing is memoized here.
     """
 
     run: str
@@ -90,6 +92,8 @@ class Plan:
     ledger: str | None = None
     search_path: tuple[str, ...] = ()
     sandbox_memory_bytes: int = 4 * 1024**3
+    in_child: bool = False
+    other_code: bool = False
 
     @functools.cached_property
     def chain(self) -> Chain:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from dataflow.graph import steps
+from dataflow.graph.admit import observe
 from dataflow.graph.plan import Plan, admission_of
 from dataflow.graph.retain import entry_of, input_digest, keep_link, store
 from dataflow.graph.work import Item, Work
@@ -39,6 +40,9 @@ def prepare(plan: Plan, work: Work) -> list[Item]:
     now, key_of = time.time(), plan.chain.state_keys()
     unread: list[Item] = []
     for item in work.items:
+        if item.bypassed:
+            unread.append(item)
+            continue
         state, why_not = state_of(item.document, bounded, now)
         if state:
             item.state_key = key_of(item.document, state)
@@ -50,7 +54,8 @@ def prepare(plan: Plan, work: Work) -> list[Item]:
 
 def note_content(plan: Plan, work: Work, item: Item) -> None:
     """Digest a document that was just read."""
-    if work.memoized and item.status == OK and item.size_bytes is not None:
+    known = item.bypassed or item.digest is not None
+    if work.memoized and not known and item.status == OK and item.size_bytes is not None:
         item.digest = digest(item.value)
 
 
@@ -81,6 +86,8 @@ def resume(plan: Plan, work: Work, index: int) -> None:
     """Before a stage runs: ask for its value by the digest of what goes into it."""
     if not _has_steps(plan, work) or not admission_of(plan).step(plan.chain.names[index]):
         return
+    if plan.pipeline.stages[index].streams and index + 1 < plan.memo_stages:
+        return  # an iterator is never kept
     waiting = [item for item in work.items if _waits_for(item, index)]
     if not waiting:
         return
@@ -98,7 +105,7 @@ def resume(plan: Plan, work: Work, index: int) -> None:
 
 def keep(plan: Plan, work: Work, item: Item, index: int) -> None:
     """After a stage ran: note its result's digest, which keys the next stage, and the result itself."""
-    if not _has_steps(plan, work) or item.stage != index + 1 or item.status != OK:
+    if not _has_steps(plan, work) or item.bypassed or item.stage != index + 1 or item.status != OK:
         return
     if index + 1 == plan.memo_stages:
         keep_link(plan, item, index)
@@ -122,18 +129,22 @@ def keep(plan: Plan, work: Work, item: Item, index: int) -> None:
 
 def settle(plan: Plan, work: Work) -> None:
     """Store what was computed; then take what other workers computed meanwhile, or compute it after all."""
-    if not work.looked_up:
+    if not plan.memo_stages:
         return
-    if work.recalled:
-        _observe(plan, work, 0, 0.0)
-        return
+    stored, store_seconds = _settled(plan, work) if work.looked_up and not work.recalled else (0, 0.0)
+    observe(plan, work, stored, store_seconds)
+
+
+def _settled(plan: Plan, work: Work) -> tuple[int, float]:
     with _memo(plan, work) as memo:
-        stored, store_seconds = store(plan, work, memo, [i for i in work.items if not i.lost])
-        memo.release([i.key for i in work.items if i.claimed and i.key])
+        try:
+            stored, seconds = store(plan, work, memo, [i for i in work.items if not i.lost])
+        finally:  # whoever waits for them has to know, whatever happened
+            memo.release([i.key for i in work.items if i.claimed and i.key])
         lost = [item for item in work.items if item.lost]
         if lost:
             _share(plan, work, memo, lost)
-    _observe(plan, work, stored, store_seconds)
+    return stored, seconds
 
 
 def _share(plan: Plan, work: Work, memo: Memo, lost: Sequence[Item]) -> None:
@@ -143,9 +154,7 @@ def _share(plan: Plan, work: Work, memo: Memo, lost: Sequence[Item]) -> None:
         item.lost = False
         if isinstance(answer, Found) and _take(plan, work, item, answer):
             continue
-        for index in range(item.stage, plan.memo_stages):
-            if item.status == OK:
-                steps.run_stage(plan, work, item, index)
+        steps.run_stages(plan, work, item, plan.memo_stages)
     store(plan, work, memo, lost)
 
 
@@ -217,13 +226,16 @@ def _read(plan: Plan, work: Work, items: Sequence[Item]) -> None:
         if item.status == OK and not unchanged(item.document):
             item.state_key = None
             steps.count(work, "stat_changed", 1)
-    seconds = time.perf_counter() - started
-    work.node_seconds["probe"] = work.node_seconds.get("probe", 0.0) + seconds
-    work.node_seconds["lookup"] = work.node_seconds.get("lookup", 0.0) - seconds
+    steps.move_seconds(work, "lookup", "probe", time.perf_counter() - started)
 
 
 def _claim(plan: Plan, work: Work, memo: Memo, items: Sequence[Item]) -> None:
-    if not items or not plan.memo.leases or not admission_of(plan).claims():
+    if not plan.memo.leases:
+        return
+    admission = admission_of(plan)
+    pays = {kind: admission.claims(kind) for kind in {item.document.media_type for item in items}}
+    items = [item for item in items if pays[item.document.media_type]]
+    if not items:
         return
     keys = [item.key or b"" for item in items]
     for item, answer in zip(items, memo.claim(keys), strict=True):
@@ -265,30 +277,6 @@ def _waits_for(item: Item, index: int) -> bool:
 
 def _step_key(plan: Plan, item: Item, index: int) -> Key:
     return plan.chain.step(index, item.document, input_digest(item, index) or b"")
-
-
-def _observe(plan: Plan, work: Work, stored: int, store_seconds: float) -> None:
-    asked = [item for item in work.items if item.key or item.state_key]
-    names = plan.chain.names
-    own = {
-        name: [i.stage_seconds[name] for i in asked if name in i.stage_seconds and i.status == OK]
-        for name in names
-    }
-    whole = [i.recalled_seconds if i.cache else _computed(i, names) for i in asked if i.twin is None]
-    admission_of(plan).observe(
-        looked_up=len(asked),
-        lookup_seconds=work.node_seconds.get("lookup", 0.0) + work.counters.get("digest_seconds", 0.0),
-        stored=stored,
-        store_seconds=store_seconds,
-        compute_seconds=sum(whole) / len(whole) if whole else None,
-        stage_seconds={name: sum(found) / len(found) for name, found in own.items() if found},
-    )
-
-
-def _computed(item: Item, names: Sequence[str]) -> float:
-    # Reading is saved only where the state answers.
-    read = item.stage_seconds.get("read", 0.0) if item.state_key else 0.0
-    return read + sum(item.stage_seconds.get(name, 0.0) for name in names)
 
 
 @contextlib.contextmanager

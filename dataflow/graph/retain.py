@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dataflow.graph import steps
-from dataflow.graph.plan import Plan
+from dataflow.graph.admit import computed
+from dataflow.graph.files import is_as_digested
+from dataflow.graph.plan import Plan, admission_of
 from dataflow.graph.work import Item, Work
 from dataflow.memo.base import Entry, Memo
 from dataflow.memo.chain import marks
@@ -23,17 +25,27 @@ def store(plan: Plan, work: Work, memo: Memo, items: Sequence[Item]) -> tuple[in
     started = time.perf_counter()
     values: list[Entry] = []
     extras: list[Entry] = []
-    for item in items:
-        made = _values(plan, item)
-        if made:
-            values.append(made[0])
-            extras += [*made[1:], *item.steps, _record(plan, item)]
+    made = [(item, entries) for item in items if (entries := _values(plan, item))]
+    current = [(item, entries) for item, entries in made if _is_current(plan, work, item)]
+    for item, entries in _kept(plan, current):
+        values.append(entries[0])
+        extras += [*entries[1:], *item.steps, _record(plan, item)]
     if not values:
         return 0, 0.0
     kept = min(len(values), max(0, memo.store([*values, *extras]) - len(extras)))
     steps.count(work, "stored", kept)
     steps.count(work, "not_stored", len(values) - kept)
     return len(values), time.perf_counter() - started
+
+
+def _kept(plan: Plan, candidates: Sequence[tuple[Item, list[Entry]]]) -> Iterator[tuple[Item, list[Entry]]]:
+    """Those that are worth it."""
+    admission, saves_reading = admission_of(plan), plan.fresh.by_stat
+    seconds = [
+        max(computed(item, plan.chain.names, saves_reading), item.recalled_seconds) for item, _ in candidates
+    ]
+    keeps = admission.keeps(seconds)
+    return (one for one, kept in zip(candidates, keeps, strict=True) if kept)
 
 
 def _values(plan: Plan, item: Item) -> list[Entry]:
@@ -68,6 +80,13 @@ def entry_of(
     """What is kept under a key, with what is known of the document that it was made of."""
     source = item.digest or bytes(20)
     return Entry(key, value, seconds, item.epoch, source, marks(names), ttl_seconds, near)
+
+
+def _is_current(plan: Plan, work: Work, item: Item) -> bool:
+    """Whether a value is of what was digested: a document that is taken open was read twice, one after the other."""
+    if plan.pipeline.takes_file and item.cache is None and not work.batch.payloads:
+        item.changed = not is_as_digested(item)
+    return not item.changed
 
 
 def _record(plan: Plan, item: Item) -> Entry:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from dataflow.graph.guard import innermost_line
+from dataflow.graph.guard import innermost_line, read_running
 from dataflow.graph.plan import Batch, Plan, plan_of, register_plan
 from dataflow.graph.scratch import scratch_folder
 from dataflow.graph.work import BatchResult, Item
@@ -81,7 +81,7 @@ def _run_child(folder: str, limit_seconds: float, plan: Plan) -> tuple[str | Non
             _end(child)
             raise
     said = errors.read_text(errors="replace")
-    return (None, "") if status == 0 else _verdict(status, said, _where(folder), plan)
+    return (None, "") if status == 0 else _verdict(status, said, _where(folder, plan, child.pid), plan)
 
 
 def _verdict(status: int, said: str, where: str, plan: Plan) -> tuple[str, str]:
@@ -108,7 +108,16 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def _where(folder: str) -> str:
+def _where(folder: str, plan: Plan, process_id: int) -> str:
+    """The stage that a child was in when it ended: as its ledger says, or else the node that it had come to.
+
+    Stages that pull at each other run in one node.
+    """
+    name = f"{socket.gethostname()}-{process_id}"
+    notes = read_running(plan.ledger) if plan.ledger else []
+    for note in notes:
+        if note.worker == name and note.stage >= 0:
+            return f" in stage {plan.pipeline.stages[note.stage].name}"
     try:
         return f" in stage {Path(folder, 'at').read_text()}"
     except OSError:
@@ -154,9 +163,16 @@ def _run_nodes(plan: Plan, batch: Batch, at: Path) -> BatchResult:
     with _limited(at, "read", limit * len(batch)):
         work = nodes.probe(plan.run, batch.pack())
     for index, stage in enumerate(plan.pipeline.stages):
-        with _limited(at, stage.name, (stage.timeout_seconds or limit) * len(batch)):
+        with _limited(at, stage.name, _limit_seconds(plan, index) * len(batch)):
             work = nodes.compute(plan.run, index, work)
     return nodes.write(plan.run, work)
+
+
+def _limit_seconds(plan: Plan, index: int) -> float:
+    """How long a document may take in one compute node: with a stage that streams, the stages after it run too."""
+    stages = plan.pipeline.stages[index:]
+    last = next((i for i, s in enumerate(stages) if not s.streams), len(stages) - 1)
+    return sum(s.timeout_seconds or plan.strategy.timeout_seconds for s in stages[: last + 1])
 
 
 @contextlib.contextmanager

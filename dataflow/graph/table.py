@@ -2,7 +2,8 @@
 
 The value's columns follow from the last stage's return annotation: a ``TypedDict`` or dataclass becomes a
 column a field, ``str`` becomes ``text`` and ``list[str]`` ``chunks`` (both with ``characters``), and any
-other type a column ``value``. A type with no Arrow counterpart is written as JSON.
+other type a column ``value``; an ``Iterator`` counts as the list of its pieces. A type with no Arrow
+counterpart is written as JSON.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import types
 import typing
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -196,7 +197,11 @@ def _type_name(annotation: Any) -> str:
         return _type_name(some[0]) if len(some) == 1 else "json"
     if origin in (typing.NotRequired, typing.Required, typing.Annotated):
         return _type_name(args[0])
-    if origin in (list, Sequence, tuple) and args and (origin is not tuple or args[1:] == (...,)):
+    if (
+        origin in (list, Sequence, tuple, Iterator, Generator)
+        and args
+        and (origin is not tuple or args[1:] == (...,))
+    ):
         inner = _type_name(args[0])
         return "json" if inner == "json" else f"list<{inner}>"
     return _SCALARS.get(annotation, "json")

@@ -25,8 +25,10 @@ class Item:
     ``key`` is made of the content, ``state_key`` of what the file system says where that may stand for the
     content; ``epoch`` is that of the memo's tag before anything was computed. ``result_digest`` is that of
     ``value`` while it is a stage's result that keys the next, ``steps`` holds what is to be stored of them.
-    ``claimed``: it is up to this batch to compute it; ``lost``: another worker is at it. ``lasting``: the
-    document fails for good, as its stage says.
+    ``digested`` is when its file was, in seconds since 1970.
+    ``changed``: the document is another than the one that was digested, so its value belongs to no key.
+    ``claimed``: it is up to this batch to compute it; ``lost``: another worker is at it. ``bypassed``: the memo is
+    neither asked for it nor given it. ``lasting``: the document fails for good, as its stage says.
     """
 
     document: Document
@@ -42,6 +44,9 @@ class Item:
     result_digest: bytes | None = None
     steps: list[Entry] = field(default_factory=list)
     recalled_seconds: float = 0.0
+    bypassed: bool = False
+    digested: float = 0.0
+    changed: bool = False
     claimed: bool = False
     lost: bool = False
     lasting: bool = False
@@ -80,7 +85,7 @@ class Item:
 class Work:
     """A batch on its way: its items and what has been counted so far.
 
-    ``memoized``: the memo is used for this batch. ``looked_up``: the memo has been asked. ``recalled``: it had the
+    ``memoized``: the memo is used for some of it. ``looked_up``: the memo has been asked. ``recalled``: it had the
     last memoized stage's value of every document, so there is nothing to compute there, nor to store.
     """
 

@@ -164,9 +164,7 @@ def _rounds(client: Any, namespace: str) -> Iterator[list[bytes]]:
 def _has(header: object, wanted: int) -> bool:
     if not isinstance(header, bytes):
         return False
-    # Pointers to spilled values don't say what made them, and go with any stage.
-    marked = claimed_marks(header)
-    return header[:4] == b"DFs1" or int.from_bytes(marked, "big") & wanted == wanted
+    return int.from_bytes(claimed_marks(header), "big") & wanted == wanted
 
 
 def _is_administrative(name: bytes) -> bool:

@@ -1,26 +1,54 @@
 """Whether the memo pays, by what was measured while running.
 
-A value is worth keeping where ``P(reuse) x (compute - fetch) > store``. The three are means over the
-last batches of this process. ``P(reuse)`` is the number of times that a value is expected to be asked for, and
-fixed: whoever turns a cache on means to run again, and the hits of a first run say nothing of that.
+A document is worth keeping where ``P(reuse) x compute > store``, and documents of a kind are worth asking for where
+``P(reuse) x (what is kept saves - fetch) > store``. Fetching and storing are means over the last batches of this
+process; computing is seen of every document, whether it was asked for or not, so that a few dear documents among many
+cheap ones are noticed, and kept alone. ``P(reuse)`` is the number of times that a value is expected to be asked for,
+and fixed: whoever turns a cache on means to run again, and the hits of a first run say nothing of that.
 
-The decision is for a whole batch, since its cost is mostly one a batch. A run that doesn't pay may lose
-``budget_seconds`` a process before it stops asking; so a small corpus is always cached, and a large one of cheap
-documents is as fast as with no cache, but for that. Now and then a batch goes the long way, to see whether times
-have changed. Nothing here touches what is right: an unused memo is a miss.
+The first documents are asked for and kept in any case: so a small corpus is always cached, and a large one of cheap
+documents is as fast as with no cache, but for that. A small share of the time that is spent on computing may be lost
+besides, so that from time to time it is seen whether times have changed. Nothing here touches what
+is right: an unused memo is a miss.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 __all__ = ["Admission"]
 
-_MEMORY = 8  # batches
-_LOOK_AGAIN = 64  # batches
+_BATCHES = 8  # what looking up and storing take is a mean over so many
+_FADING = 0.9995  # a document's weight halves after some 1,400 more of its kind
+_FEWEST = 64  # a round trip for fewer would cost each of them much more
+_GUESS_SECONDS = 1e-4  # what asking for and keeping a document takes, before it was measured
 _LEASE_FROM_SECONDS = 0.005  # a claim costs a round trip a batch, and waiting some milliseconds
+
+
+class _Kind:
+    """What computing documents of a kind takes; old observations fade."""
+
+    def __init__(self) -> None:
+        self._documents = self._seconds = self._dear = self._dear_seconds = 0.0
+
+    def add(self, seconds: Sequence[float], dear_from: float) -> None:
+        """Seconds of some documents; those that take longer than ``dear_from`` are worth keeping."""
+        dear = [s for s in seconds if s > dear_from]
+        fading = _FADING ** len(seconds)
+        self._documents = self._documents * fading + len(seconds)
+        self._seconds = self._seconds * fading + sum(seconds)
+        self._dear = self._dear * fading + len(dear)
+        self._dear_seconds = self._dear_seconds * fading + sum(dear)
+
+    @property
+    def mean_seconds(self) -> float:
+        return self._seconds / self._documents
+
+    def pays(self, reuse: float, lookup: float, store: float) -> bool:
+        """Whether the dear ones among them save more than asking for all and storing the dear ones takes."""
+        return reuse * (self._dear_seconds - lookup * self._documents) > store * self._dear
 
 
 class Admission:
@@ -30,18 +58,26 @@ class Admission:
         enabled: when false, everything is always kept.
         reuse: how often a value will be asked for again.
         edits: the share of a stage's values that will be asked for after an edit of another stage.
-        budget_seconds: what may be lost before the memo is left alone.
+        free: how many documents are asked for, and kept, whether that pays or not.
+        allowance: the share of the time spent on computing that may be lost on what doesn't pay.
     """
 
     def __init__(
-        self, *, enabled: bool = True, reuse: float = 2.0, edits: float = 0.2, budget_seconds: float = 0.05
+        self,
+        *,
+        enabled: bool = True,
+        reuse: float = 2.0,
+        edits: float = 0.2,
+        free: int = 256,
+        allowance: float = 0.01,
     ) -> None:
         self._enabled = enabled
-        self._reuse, self._edits, self._budget = reuse, edits, budget_seconds
+        self._reuse, self._edits = reuse, edits
+        self._free_asks = self._free_keeps = free
+        self._share, self._allowance_seconds = allowance, 0.0
         self._lock = threading.Lock()
         self._figures: dict[str, deque[tuple[float, float]]] = {}
-        self._lost = 0.0
-        self._passed = 0
+        self._kinds: dict[str, _Kind] = {}
         self._warm = False
 
     def observe(
@@ -51,19 +87,23 @@ class Admission:
         lookup_seconds: float,
         stored: int,
         store_seconds: float,
-        compute_seconds: float | None,
+        compute_seconds: Mapping[str, Sequence[float]],
         stage_seconds: Mapping[str, float],
     ) -> None:
         """One batch: how many documents were asked for and stored, and what that took in all.
 
-        ``compute_seconds`` and ``stage_seconds`` are means a document, measured or as kept with the hits. The
-        first batch counts for its computing alone: connections are opened in it.
+        ``compute_seconds`` has the seconds of each document by its kind, as measured or as kept with the hits, and
+        ``stage_seconds`` means a document. The first batch that was asked for counts for its computing alone:
+        connections are opened in it.
         """
         with self._lock:
-            if compute_seconds is not None:
-                self._add("compute", compute_seconds * looked_up, looked_up)
-            for name, seconds in stage_seconds.items():
-                self._add(f"stage {name}", seconds, 1)
+            dear_from = self._of("store", 0.0) / self._reuse
+            for kind, seconds in compute_seconds.items():
+                if seconds:
+                    self._kinds.setdefault(kind, _Kind()).add(seconds, dear_from)
+                    self._allowance_seconds += self._share * sum(seconds)
+            for name, mean in stage_seconds.items():
+                self._add(f"stage {name}", mean, 1)
             if not self._warm:
                 self._warm = looked_up > 0
                 return
@@ -71,18 +111,25 @@ class Admission:
                 self._add("lookup", lookup_seconds, looked_up)
             if stored:
                 self._add("store", store_seconds, stored)
-            if not self._pays():
-                self._lost += looked_up * self._of("lookup", 0.0) + stored * self._of("store", 0.0)
 
-    def batch(self) -> bool:
-        """Whether the next batch should use the memo."""
+    def asks(self, kinds: Mapping[str, int]) -> dict[str, int]:
+        """How many documents of each kind should be asked for, of so many in a batch."""
         if not self._enabled:
-            return True
+            return dict(kinds)
         with self._lock:
-            if self._pays() or self._lost < self._budget:
-                return True
-            self._passed += 1
-            return self._passed % _LOOK_AGAIN == 0
+            return {kind: self._asks(kind, number) for kind, number in kinds.items()}
+
+    def keeps(self, compute_seconds: Sequence[float]) -> list[bool]:
+        """Whether to keep documents that were asked for and took so long."""
+        if not self._enabled:
+            return [True] * len(compute_seconds)
+        with self._lock:
+            store, free = self._of("store", 0.0), self._free_keeps
+            self._free_keeps = max(0, free - len(compute_seconds))
+            return [
+                number < free or self._reuse * s >= store or self._spend(store)
+                for number, s in enumerate(compute_seconds)
+            ]
 
     def step(self, name: str) -> bool:
         """Whether a stage's own value should be kept and asked for, beside that of the whole chain."""
@@ -95,21 +142,33 @@ class Admission:
             cost = self._of("store", 0.0)
             return self._edits * (seconds - self._of("lookup", 0.0)) > cost
 
-    def claims(self) -> bool:
-        """Whether it pays to agree with other workers on who computes what."""
+    def claims(self, kind: str) -> bool:
+        """Whether it pays to agree with other workers on who computes a document of this kind."""
         if not self._enabled:
             return True
         with self._lock:
-            return self._of("compute", _LEASE_FROM_SECONDS) >= _LEASE_FROM_SECONDS
+            known = self._kinds.get(kind)
+            return known is None or known.mean_seconds >= _LEASE_FROM_SECONDS
 
-    def _pays(self) -> bool:
-        compute = self._of("compute", None)
-        if compute is None:
-            return True
-        return self._reuse * (compute - self._of("lookup", 0.0)) > self._of("store", 0.0)
+    def _asks(self, kind: str, number: int) -> int:
+        free = min(number, self._free_asks)
+        self._free_asks -= free
+        known, lookup = self._kinds.get(kind), self._of("lookup", 0.0)
+        if known is None or known.pays(self._reuse, lookup, self._of("store", 0.0)):
+            return number
+        each = lookup or _GUESS_SECONDS
+        more = min(number - free, max(_FEWEST, int(self._allowance_seconds / each)))
+        return free + (more if self._spend(more * each) else 0)
+
+    def _spend(self, seconds: float) -> bool:
+        """Take from the allowance, where there is as much."""
+        enough = seconds <= self._allowance_seconds
+        if enough:
+            self._allowance_seconds -= seconds
+        return enough
 
     def _add(self, name: str, seconds: float, documents: float) -> None:
-        self._figures.setdefault(name, deque(maxlen=_MEMORY)).append((seconds, documents))
+        self._figures.setdefault(name, deque(maxlen=_BATCHES)).append((seconds, documents))
 
     def _of(self, name: str, unknown: float | None) -> float:
         figures = self._figures.get(name)

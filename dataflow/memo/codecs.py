@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import struct
 from collections.abc import Callable, Collection
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgpack
 
+from dataflow.errors import one_line
 from dataflow.memo.arrays import array_parts, array_value
 from dataflow.memo.frames import frame_parts, frame_value, is_frame
 from dataflow.memo.keys import KEY_BYTES, Uncacheable
@@ -68,6 +70,8 @@ class Failure(NamedTuple):
 
 _TUPLE, _BIG_INT, _ARRAY, _FRAME, _ARROW = 1, 2, 3, 4, 5
 _NESTED = frozenset({list, tuple, dict})
+# Each extension in an extension takes some 40 kB of the stack when it is unpacked: a few hundred end the process.
+_DEEPEST = 32
 
 
 def encode_value(value: object) -> tuple[int, bytes]:
@@ -91,13 +95,16 @@ def encode_value(value: object) -> tuple[int, bytes]:
         return _LINK, value.key  # type: ignore[attr-defined]
     if kind is Failure:
         return _FAILURE, _pack(list(value))  # type: ignore[call-overload]
-    if kind.__module__.startswith("pyarrow"):
-        return _encode_arrow(value)
     try:
+        if kind.__module__.startswith("pyarrow"):
+            return _encode_arrow(value)
         _check(value)
         return _MSGPACK, _pack(value)
-    except (RecursionError, ValueError) as error:
-        raise Uncacheable(f"a value can't be kept: {error or 'it is nested too deep'}.") from None
+    except Uncacheable:
+        raise
+    except Exception as error:  # a library's own types may raise what they like
+        why = f"{type(error).__name__}: {one_line(error)}".rstrip(".")
+        raise Uncacheable(f"a value can't be kept: {why}.") from None
 
 
 def own_copy(value: Any) -> Any:
@@ -147,30 +154,35 @@ def _check(value: object) -> None:
         )
 
 
-def _pack(value: object) -> bytes:
-    packed = msgpack.packb(value, strict_types=True, default=_extend, unicode_errors="surrogatepass")
+def _pack(value: object, depth: int = _DEEPEST) -> bytes:
+    extend = functools.partial(_extend, depth=depth - 1)
+    packed = msgpack.packb(value, strict_types=True, default=extend, unicode_errors="surrogatepass")
     return bytes(packed)
 
 
-def _extend(value: Any) -> msgpack.ExtType:
+def _extend(value: Any, depth: int) -> msgpack.ExtType:
     # msgpack has no tuples, and no integers beyond 64 bits.
+    if depth < 0:
+        raise Uncacheable(
+            "a value can't be kept: tuples, arrays or frames are nested too deep in each other."
+        )
     if type(value) is tuple:
-        return msgpack.ExtType(_TUPLE, _pack(list(value)))
+        return msgpack.ExtType(_TUPLE, _pack(list(value), depth))
     if type(value) is int:
         return msgpack.ExtType(_BIG_INT, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
     if type(value).__module__ == "numpy":
-        return msgpack.ExtType(_ARRAY, _checked(array_parts(value)))
+        return msgpack.ExtType(_ARRAY, _checked(array_parts(value), depth))
     if is_frame(value):
-        return msgpack.ExtType(_FRAME, _checked(frame_parts(value)))
+        return msgpack.ExtType(_FRAME, _checked(frame_parts(value), depth))
     if _is_table(value):
         return msgpack.ExtType(_ARROW, _encode_arrow(value)[1])
     raise Uncacheable(f"a value of type {type(value).__qualname__} can't be kept.")
 
 
-def _checked(parts: list[Any]) -> bytes:
+def _checked(parts: list[Any], depth: int) -> bytes:
     # An array of objects, a name or an attribute may hold anything.
     _check(parts)
-    return _pack(parts)
+    return _pack(parts, depth)
 
 
 def _extended(value: object) -> bool:
@@ -181,8 +193,9 @@ def _is_table(value: object) -> bool:
     return f"{type(value).__module__}.{type(value).__name__}" == "pyarrow.lib.Table"
 
 
-def _unpack(data: bytes | memoryview) -> Any:
-    options = {"raw": False, "strict_map_key": False, "ext_hook": _unextend}
+def _unpack(data: bytes | memoryview, depth: int = _DEEPEST) -> Any:
+    hook = functools.partial(_unextend, depth=depth - 1)
+    options = {"raw": False, "strict_map_key": False, "ext_hook": hook}
     try:
         try:
             return msgpack.unpackb(data, **options)
@@ -193,15 +206,17 @@ def _unpack(data: bytes | memoryview) -> Any:
         raise ValueError(str(error)) from error
 
 
-def _unextend(code: int, data: bytes) -> object:
+def _unextend(code: int, data: bytes, depth: int) -> object:
+    if depth < 0:
+        raise ValueError("extensions are nested too deep in each other")
     if code == _TUPLE:
-        return tuple(_unpack(data))
+        return tuple(_unpack(data, depth))
     if code == _BIG_INT:
         return int.from_bytes(data, "big", signed=True)
     decode = _EXTENSIONS.get(code)
     if decode is None:
         raise ValueError(f"msgpack extension {code} is unknown")
-    return decode(data)
+    return decode(data, depth)
 
 
 def _encode_arrow(value: Any) -> tuple[int, bytes]:
@@ -246,10 +261,10 @@ def _decode_failure(data: bytes | memoryview) -> Failure:
     return Failure(*parts)
 
 
-_EXTENSIONS: dict[int, Callable[[bytes], Any]] = {
-    _ARRAY: lambda data: array_value(_unpack(data)),
-    _FRAME: lambda data: frame_value(_unpack(data)),
-    _ARROW: _decode_arrow,
+_EXTENSIONS: dict[int, Callable[[bytes, int], Any]] = {
+    _ARRAY: lambda data, depth: array_value(_unpack(data, depth)),
+    _FRAME: lambda data, depth: frame_value(_unpack(data, depth)),
+    _ARROW: lambda data, depth: _decode_arrow(data),
 }
 _DECODERS: dict[int, Callable[[bytes | memoryview], Any]] = {
     _RAW: bytes,

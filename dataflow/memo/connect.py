@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from typing import Any
 from urllib.parse import urlsplit
 
 from dataflow.errors import CacheError, one_line
+from dataflow.memo.connections import ANSWER_SECONDS, connection_class
 
 __all__ = ["CONNECT_SECONDS", "SOCKET_SECONDS", "check_server", "client_of", "redacted"]
 
@@ -29,7 +29,11 @@ def redacted(url: str) -> str:
 
 
 def client_of(
-    url: str, *, connect_seconds: float = CONNECT_SECONDS, socket_seconds: float = SOCKET_SECONDS
+    url: str,
+    *,
+    connect_seconds: float = CONNECT_SECONDS,
+    socket_seconds: float = SOCKET_SECONDS,
+    answer_seconds: float = ANSWER_SECONDS,
 ) -> Any:
     """A redis-py client for ``redis://``, ``rediss://`` or ``unix://``; it connects at its first command.
 
@@ -54,7 +58,7 @@ def client_of(
             # Two answers fewer on each new connection, and every server of either kind understands it.
             protocol=2,
             driver_info=None,
-            **({"connection_class": _tls_connection()} if url.startswith("rediss://") else {}),
+            connection_class=connection_class(url.partition("://")[0], answer_seconds),
         )
     except (ValueError, TypeError) as error:
         # The library's message may hold a piece of a password that wasn't percent-encoded.
@@ -62,28 +66,6 @@ def client_of(
             "percent-encode what is special in its password" if "@" in url else _without(url, one_line(error))
         )
         raise CacheError(f"{redacted(url)} is no Redis URL: {why}.") from None
-
-
-@functools.cache
-def _tls_connection() -> Any:
-    """A TLS connection that isn't taken for a dirty one.
-
-    Before each use redis-py looks whether something lies unread on the socket. After a handshake of TLS 1.3
-    there do lie session tickets, which are no answer to anybody: with hiredis, every other connection is then
-    refused as "not ready". Reading is what tells the two apart.
-    """
-    import redis
-
-    class TlsConnection(redis.SSLConnection):
-        def can_read(self, timeout: float = 0) -> bool:
-            if not super().can_read(timeout):
-                return False
-            take = getattr(
-                self._parser, "read_from_socket", None
-            )  # hiredis's; the other parser reads already
-            return True if take is None else bool(take(timeout=timeout, raise_on_timeout=False))
-
-    return TlsConnection
 
 
 def check_server(url: str) -> dict[str, Any]:

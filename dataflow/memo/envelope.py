@@ -30,6 +30,7 @@ __all__ = [
     "EnvelopeError",
     "Opened",
     "claimed_marks",
+    "claimed_payload_bytes",
     "seal",
     "unseal",
 ]
@@ -163,6 +164,13 @@ def unseal(
     if len(view) < HEADER_BYTES or not hmac.compare_digest(_mac(mac_key, key, header, payload), mac):
         raise _refusal(view)
     return _open(header, payload, time.time() if now is None else now, max_raw_bytes)
+
+
+def claimed_payload_bytes(header: bytes) -> int:
+    """The length of the payload that a blob says it has, unchecked; -1 where it is no header."""
+    if len(header) < HEADER_BYTES or header[:4] != _MAGIC:
+        return -1
+    return int(_HEADER.unpack(header[: _HEADER.size])[10])
 
 
 def claimed_marks(header: bytes) -> bytes:

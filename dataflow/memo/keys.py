@@ -15,6 +15,7 @@ import enum
 import fractions
 import functools
 import hashlib
+import io
 import pathlib
 import struct
 import sys
@@ -30,6 +31,7 @@ __all__ = [
     "Key",
     "Uncacheable",
     "digest",
+    "digest_file",
     "encode",
     "memo_head",
     "memo_key",
@@ -56,6 +58,11 @@ class Uncacheable(Exception):
 def digest(data: bytes | bytearray | memoryview) -> bytes:
     """BLAKE2b-160 of raw content, such as a document's bytes: 20 bytes."""
     return hashlib.blake2b(data, digest_size=KEY_BYTES).digest()
+
+
+def digest_file(file: io.BufferedIOBase) -> bytes:
+    """:func:`digest` of what a file holds, which was just opened and is never all in memory."""
+    return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=KEY_BYTES)).digest()
 
 
 def tagged(tag: bytes, content: bytes) -> bytes:

@@ -1,8 +1,8 @@
-"""Large values go to files, and the store holds a pointer: a server's eviction doesn't see size.
+"""Large values go to files, and the store holds their header: a server's eviction doesn't see size.
 
-A file is named by the digest of its bytes, so two writers never write different things to one name, and a file
-that was cut short or altered is known by its name already. What is in it is the sealed value itself, MAC and
-all: a pointer needs no MAC of its own, since a pointer to another's file gives a value that doesn't open.
+A file holds the payload alone and is named by its digest: equal values are one file, whenever and by whomever they
+were stored, and a file that was cut short or altered is known by its name already. The header with its MAC stays in
+the store, and the MAC covers the payload too; so a pointer to another's file gives a value that doesn't open.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ from __future__ import annotations
 import os
 import struct
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataflow.memo.base import Counters, Missed
 from dataflow.memo.blobs import Blob, BlobStore, Sealed
+from dataflow.memo.envelope import HEADER_BYTES, claimed_payload_bytes
 from dataflow.memo.keys import Key, digest
 
-__all__ = ["SpillFolder", "SpillingBlobs"]
+__all__ = ["SpillFolder", "SpillingBlobs", "is_pointer"]
 
-_POINTER = struct.Struct("<4s20sQ")
-_MAGIC = b"DFs1"
+_POINTER = struct.Struct("<4s20sQ")  # after the header, where a payload would be
+_MAGIC = b"DFs2"
+_SUFFIX = ".spill"
 
 
 class SpillFolder:
@@ -53,13 +55,27 @@ class SpillFolder:
 
     def clear(self) -> int:
         """Remove all files; how many. Raises OSError."""
+        return self.trim(0)
+
+    def trim(self, max_bytes: int) -> int:
+        """Remove the oldest files until all together are no larger; how many. Raises OSError.
+
+        Nothing else tells when a file is of no use any more: a server that evicts or expires says it to nobody. Whoever
+        still asks for a value whose file is gone has a miss.
+        """
         filesystem, root = self._open()
-        names = filesystem.find(root) if filesystem.exists(root) else []
         # Only what has a name of ours: the folder may hold something else by mistake.
-        ours = [name for name in names if name.endswith(".spill")]
-        for name in ours:
+        found = filesystem.find(root, detail=True) if filesystem.exists(root) else {}
+        ours = {name: info for name, info in found.items() if name.endswith(_SUFFIX)}
+        excess = sum(int(info.get("size") or 0) for info in ours.values()) - max_bytes
+        removed = 0
+        for name in sorted(ours, key=lambda name: _written(ours[name])):
+            if excess <= 0:
+                break
             filesystem.rm_file(name)
-        return len(ours)
+            excess -= int(ours[name].get("size") or 0)
+            removed += 1
+        return removed
 
     def _open(self) -> tuple[Any, str]:
         if self._opened is None:
@@ -70,7 +86,7 @@ class SpillFolder:
 
     def _place(self, name: bytes) -> tuple[Any, str]:
         filesystem, root = self._open()
-        return filesystem, f"{root.rstrip('/')}/{name.hex()[:2]}/{name.hex()}.spill"
+        return filesystem, f"{root.rstrip('/')}/{name.hex()[:2]}/{name.hex()}{_SUFFIX}"
 
     @staticmethod
     def _put(filesystem: Any, path: str, data: bytes) -> None:
@@ -137,22 +153,35 @@ class SpillingBlobs:
         if len(item.data) <= self._cap:
             return item
         try:
-            pointer = self._folder.write(item.data)
+            pointer = self._folder.write(item.data[HEADER_BYTES:])
         except Exception as error:  # a file system raises what it likes
             self.counters.add({"spill_errors": 1, f"spill_errors_{type(error).__name__}": 1})
             return None
         self.counters.add({"spilled": 1, "spilled_bytes": len(item.data)})
-        return item._replace(data=pointer)
+        return item._replace(data=item.data[:HEADER_BYTES] + pointer)
 
     def _followed(self, answer: Blob | Missed) -> Blob | Missed:
-        if isinstance(answer, Missed) or len(answer.data) != _POINTER.size or answer.data[:4] != _MAGIC:
+        if isinstance(answer, Missed) or not is_pointer(answer.data):
             return answer
+        header, pointer = answer.data[:HEADER_BYTES], answer.data[HEADER_BYTES:]
         try:
-            data = self._folder.read(answer.data)
+            payload = self._folder.read(pointer)
         except Exception as error:
             self.counters.add({f"spill_errors_{type(error).__name__}": 1})
             return Missed("spill")
-        return Missed("corrupt") if data is None else Blob(data, "spill")
+        return Missed("corrupt") if payload is None else Blob(header + payload, "spill")
+
+
+def is_pointer(data: bytes) -> bool:
+    """Whether a blob points to a file, and isn't one whose payload happens to look like that."""
+    looks = len(data) == HEADER_BYTES + _POINTER.size and data[HEADER_BYTES:].startswith(_MAGIC)
+    return looks and claimed_payload_bytes(data) != _POINTER.size
+
+
+def _written(info: Mapping[str, Any]) -> float:
+    """When a file was written, as its file system says; seconds since 1970."""
+    moment = info.get("mtime") or info.get("LastModified") or info.get("created") or 0.0
+    return float(moment.timestamp() if hasattr(moment, "timestamp") else moment)
 
 
 def _protocols(filesystem: Any) -> tuple[str, ...]:

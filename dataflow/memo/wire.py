@@ -10,6 +10,7 @@ from typing import Any
 from dataflow.memo.base import Counters
 from dataflow.memo.breaker import Breaker
 from dataflow.memo.connect import CONNECT_SECONDS, SOCKET_SECONDS, client_of
+from dataflow.memo.connections import ANSWER_SECONDS
 
 __all__ = ["Command", "Wire"]
 
@@ -23,7 +24,8 @@ class Wire:
         url: ``redis://``, ``rediss://`` or ``unix://``.
         counters: where what befalls it is counted.
         connect_seconds: the time-out for connecting.
-        socket_seconds: the time-out for any one answer.
+        socket_seconds: the time-out for any piece of an answer.
+        answer_seconds: the time-out for all answers of a round trip together.
         clock: a monotonic clock for the breakers.
     """
 
@@ -34,10 +36,15 @@ class Wire:
         *,
         connect_seconds: float = CONNECT_SECONDS,
         socket_seconds: float = SOCKET_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = url
-        self._timeouts = {"connect_seconds": connect_seconds, "socket_seconds": socket_seconds}
+        self._timeouts = {
+            "connect_seconds": connect_seconds,
+            "socket_seconds": socket_seconds,
+            "answer_seconds": answer_seconds,
+        }
         self._client: Any = None
         self._lock = threading.Lock()
         self._counters = counters

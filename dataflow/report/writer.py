@@ -1,4 +1,4 @@
-"""A run's folder to its report: reads the tables, writes ``report.html`` and ``csv/``."""
+"""A run's folder to its report: reads the tables, writes ``report.html``, ``profile.yaml`` and ``csv/``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataflow.errors import counted
 from dataflow.measure.tables import write_text
 from dataflow.report.export import write_csv
 from dataflow.report.page import page
+from dataflow.report.recommend import profile_of
 from dataflow.report.results import Results, load
 from dataflow.report.sections import sections
 
@@ -17,7 +18,7 @@ __all__ = ["build"]
 
 
 def build(folder: str | os.PathLike[str]) -> Path:
-    """Write the report of a run and its CSV files; whatever the run left is enough.
+    """Write the report of a run, its profile and its CSV files; whatever the run left is enough.
 
     Args:
         folder: ``results/<run>``.
@@ -31,6 +32,9 @@ def build(folder: str | os.PathLike[str]) -> Path:
     path = Path(folder)
     results = load(path)
     write_csv(path, results.tables, results.arms)
+    profile = profile_of(results)
+    if profile is not None:
+        write_text(path / "profile.yaml", profile.dump())
     name = path.resolve().name
     text = page(name, _subtitle(results), results.advice, _notes(results), sections(results))
     return write_text(path / "report.html", text)

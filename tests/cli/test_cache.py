@@ -177,9 +177,15 @@ def test_clear_empties_its_own_namespace_and_no_other(place, url):
     assert why() == ["miss", "new"]
 
 
-def test_clear_says_that_spilled_files_stay(place, monkeypatch):
+def test_clear_leaves_spilled_files_and_says_how_to_remove_them(place, monkeypatch):
     monkeypatch.setenv("DATAFLOW_SPILL_URL", str(place / "spill"))
-    assert "are left: others may use them" in cache("clear")
+    (place / "spill" / "ab").mkdir(parents=True)
+    spilled = place / "spill" / "ab" / "abc.spill"
+    spilled.write_bytes(b"value")
+    assert "--spilled removes them" in cache("clear")
+    assert spilled.exists()
+    assert "left" not in cache("clear", "--spilled")
+    assert not spilled.exists()
 
 
 @pytest.mark.parametrize(

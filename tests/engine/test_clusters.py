@@ -1,5 +1,6 @@
 """Every cluster passes one check; every mistake with one is one clear line."""
 
+import os
 import subprocess
 import sys
 
@@ -47,6 +48,16 @@ def test_every_cluster_stays_on_loopback():
 @pytest.fixture
 def scheduler(tmp_path):
     """A scheduler and two workers, started by hand with Dask's own command line."""
+    yield from by_hand(tmp_path)
+
+
+@pytest.fixture
+def bare_scheduler(tmp_path):
+    """The same, and nobody starts a worker again."""
+    yield from by_hand(tmp_path, "--no-nanny")
+
+
+def by_hand(tmp_path, *options):
     dask = [sys.executable, "-m", "dask"]
     file = str(tmp_path / "scheduler.json")
     started = [
@@ -75,6 +86,7 @@ def scheduler(tmp_path):
         "--nthreads",
         "1",
         "--no-dashboard",
+        *options,
     ]
     started += [subprocess.Popen(worker, cwd=tmp_path, stderr=subprocess.DEVNULL) for _ in range(2)]
     yield file
@@ -89,11 +101,7 @@ def test_a_cluster_that_was_started_by_hand_is_used_and_left_running(scheduler, 
     import pathlib
 
     folder = write_corpus("a 0", "b 1", "c 2")
-    # The workers wait for the file that the scheduler writes, and so do we: by asking for two workers.
-    for _ in range(600):
-        if pathlib.Path(scheduler).exists():
-            break
-        subprocess.run([sys.executable, "-c", "pass"], check=True)
+    wait_for_file(scheduler)
     assert check_cluster_runs(scheduler, words, folder, workers=2) == 2
     address = json.loads(pathlib.Path(scheduler).read_text())["address"]
     assert address.startswith("tcp://127.0.0.1:")
@@ -103,6 +111,28 @@ def test_a_cluster_that_was_started_by_hand_is_used_and_left_running(scheduler, 
         open_cluster(address, workers=3),
     ):
         pass
+
+
+def test_workers_without_a_nanny_are_not_ended_and_limits_hold_all_the_same(
+    bare_scheduler, words, write_corpus
+):
+    folder = write_corpus("one", "SEGFAULT x", "two", "HANG_WITH_THE_LOCK x", "three")
+    wait_for_file(bare_scheduler)
+    with open_cluster(bare_scheduler, workers=2) as cluster:
+        before = set(cluster.client.run(os.getpid).values())
+        with run(words.pipeline, folder, cluster=cluster.client, timeout_seconds=2.0) as running:
+            statuses = {o.document[-8:]: o.status for o in running}
+        assert sorted(statuses.values()) == ["ok", "ok", "ok", "quarantined", "quarantined"]
+        assert set(cluster.client.run(os.getpid).values()) == before
+        assert any("without a nanny" in note for note in running.summary.notes)
+
+
+def wait_for_file(path):
+    # The workers wait for the file that the scheduler writes, and so do we.
+    for _ in range(600):
+        if os.path.exists(path):
+            break
+        subprocess.run([sys.executable, "-c", "pass"], check=True)
 
 
 @pytest.mark.parametrize(

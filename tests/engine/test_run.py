@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import fsspec
@@ -9,7 +11,9 @@ import pandas as pd
 import pytest
 
 from dataflow import Pipeline, run, stage
+from dataflow.engine.clusters import open_cluster
 from dataflow.errors import CacheError, CorpusError, OutputError, StrategyError, WorkloadError
+from dataflow.memo.server import EmbeddedServer
 
 TEXTS = [f"document {i} " + "word " * (i % 50) for i in range(200)]
 
@@ -250,3 +254,38 @@ def test_a_stage_that_is_not_thread_safe_runs_in_one_thread_at_a_time(write_corp
         found = list(run(Pipeline(most_at_once), folder, cluster=threads.client, batching="fixed:5"))
     most = max(o.value for o in found)
     assert most == 1 if not thread_safe else most > 1
+
+
+def test_workers_that_hold_other_code_compute_as_they_can_and_keep_nothing(tmp_path):
+    """A cluster that lives on has modules as they were; what it makes of them must not be kept as the new code's."""
+    module = tmp_path / "helpers_of_a_test.py"
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "a.txt").write_text("abc")
+    driver = (
+        "import sys; sys.path.insert(0, {folder!r}); import helpers_of_a_test as helpers\n"
+        "from dataflow import Pipeline, run\n"
+        "if __name__ == '__main__':\n"
+        "    options = dict(cluster={cluster!r}, cache='redis', redis_url={url!r}, search_path=[{folder!r}])\n"
+        "    with run(Pipeline(helpers.size), {folder!r} + '/documents', **options) as outcomes:\n"
+        "        (outcome,) = outcomes\n"
+        "    print(outcome.value, outcome.cache, int(outcomes.summary.counters.get('other_code', 0)))\n"
+    )
+
+    def drive(cluster: str, url: str) -> str:
+        code = driver.format(folder=str(tmp_path), cluster=cluster, url=url)
+        done = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def write(factor: int) -> None:
+        module.write_text(
+            f"from dataflow import stage\n\n@stage\ndef size(data: bytes) -> int:\n    return len(data) * {factor}\n"
+        )
+
+    with open_cluster("processes", 1) as cluster, EmbeddedServer() as server:
+        address = cluster.client.scheduler_info()["address"]
+        write(2)
+        assert drive(address, server.url) == "6 None 0"
+        assert drive(address, server.url) == "6 redis 0"
+        write(5)
+        assert drive(address, server.url) == "6 None 1"
+        assert drive("inline", server.url) == "15 None 0"

@@ -5,11 +5,12 @@ import time
 
 import pytest
 
-from dataflow import DocumentError, Pipeline, Strategy, stage
+from dataflow import DocumentError, Pipeline, Strategy, run, stage
 from dataflow.corpus import list_corpus
 from dataflow.graph import nodes, recall, steps
 from dataflow.graph.plan import Batch, Plan, forget_plan, register_plan
 from dataflow.memo.chain import chain_of
+from dataflow.memo.server import EmbeddedServer
 from dataflow.memo.spec import MemoSpec, close_memos, open_memo
 
 CALLS = []
@@ -256,7 +257,7 @@ def test_a_document_that_another_worker_is_at_is_taken_from_it(folder):
     def meanwhile(plan, work, item, index):
         memo.store([Entry(key, "from the other worker", 1.0)])
         memo.release([key])
-        real(plan, work, item, index)
+        return real(plan, work, item, index)
 
     recall.steps.run_stage, nodes.run_stage = meanwhile, meanwhile
     try:
@@ -281,7 +282,7 @@ def test_a_document_whose_other_worker_gives_up_is_computed_after_all(folder):
 
     def meanwhile(plan, work, item, index):
         memo.release([key])
-        real(plan, work, item, index)
+        return real(plan, work, item, index)
 
     nodes.run_stage = meanwhile
     try:
@@ -294,8 +295,25 @@ def test_a_document_whose_other_worker_gives_up_is_computed_after_all(folder):
 
 
 def test_what_does_not_pay_goes_by_the_memo_and_gives_the_same(folder, monkeypatch):
-    monkeypatch.setattr("dataflow.memo.admission.Admission.batch", lambda self: False)
+    monkeypatch.setattr("dataflow.memo.admission.Admission.asks", lambda self, kinds: dict.fromkeys(kinds, 0))
     values, _called, result = go(folder, admission=True)
     assert values == [1, 2, 3]
     assert result.counters["bypassed"] == 3
     assert not any(name.startswith(("hits", "misses", "stored")) for name in result.counters)
+
+
+def sometimes_long(data: bytes) -> int:
+    if data.startswith(b"long"):
+        time.sleep(0.1)
+    return len(data)
+
+
+def test_a_few_dear_documents_among_many_cheap_ones_come_from_the_cache(tmp_path):
+    for number in range(1200):
+        (tmp_path / f"{number:04}.txt").write_text(f"{'long' if number % 100 == 99 else 'short'} {number}")
+    with EmbeddedServer() as server:
+        options = {"cache": "redis", "redis_url": server.url, "cluster": "inline", "batching": "fixed:50"}
+        list(run(Pipeline(sometimes_long), str(tmp_path), **options))
+        outcomes = list(run(Pipeline(sometimes_long), str(tmp_path), **options))
+    dear = [outcome for outcome in outcomes if outcome.document.endswith("99.txt")]
+    assert sum(outcome.cache is not None for outcome in dear) > len(dear) / 2

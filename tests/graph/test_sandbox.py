@@ -1,9 +1,13 @@
 """Real poison in a real sandbox process."""
 
+import os
+from collections.abc import Iterator
+from typing import BinaryIO
+
 import pandas as pd
 import pytest
 
-from dataflow import Document, Strategy
+from dataflow import Document, Pipeline, Strategy, stage
 from dataflow.graph.plan import Batch, Plan, forget_plan, register_plan
 from dataflow.graph.sandbox import isolate
 from dataflow.graph.table import sink_for
@@ -12,9 +16,9 @@ from dataflow.memo.spec import MemoSpec
 
 @pytest.fixture
 def sandboxed(words):
-    def run(text: str, *, sink=None, **limits):
+    def run(text: str, *, sink=None, pipeline=words.pipeline, **limits):
         strategy = Strategy(timeout_seconds=limits.pop("timeout", 30.0))
-        plan = Plan("f00d", words.pipeline, strategy, MemoSpec("none"), sink=sink, **limits)
+        plan = Plan("f00d", pipeline, strategy, MemoSpec("none"), sink=sink, **limits)
         register_plan(plan)
         batch = Batch(
             1, (Document("x.txt", None, "text/plain"),), (9,), (1,), (text.encode(),), isolated=True
@@ -74,3 +78,38 @@ def test_the_sandbox_writes_its_own_part(sandboxed, tmp_path, words):
     result = sandboxed("a b", sink=sink_for(words.pipeline, str(tmp_path)))
     assert result.part is not None
     assert [list(c) for c in pd.read_parquet(tmp_path).chunks] == [["a", "b"]]
+
+
+@stage
+def numbers(file: BinaryIO) -> Iterator[int]:
+    yield from range(3)
+
+
+@stage(timeout=1)
+def die_at_the_second(found: Iterator[int]) -> int:
+    next(found)
+    next(found)
+    os._exit(3)
+
+
+@stage(timeout=1)
+def die_when_pulled(file: BinaryIO) -> Iterator[int]:
+    yield 1
+    os._exit(3)
+
+
+@pytest.mark.parametrize("stages", [(numbers, die_at_the_second), (die_when_pulled, stage(list))])
+def test_of_stages_that_pull_at_each_other_the_one_whose_turn_it_was_is_named(sandboxed, tmp_path, stages):
+    (outcome,) = sandboxed("x", pipeline=Pipeline(*stages), ledger=str(tmp_path)).take()
+    assert (outcome.status, outcome.error_type) == ("quarantined", "WorkerDied")
+    assert f"in stage {'die_at_the_second' if stages[0] is numbers else 'die_when_pulled'}:" in outcome.error
+
+
+def test_stages_that_pull_at_each_other_have_their_limits_together(sandboxed, words):
+    pieces = words.variants["pieces"]
+    (outcome,) = sandboxed("hello\nthere", pipeline=pieces).take()
+    assert (outcome.status, outcome.value) == ("ok", ["hello", "there"])
+    (outcome,) = sandboxed("hello\nHANG_WITH_THE_LOCK", pipeline=pieces, timeout=0.5).take()
+    assert (outcome.status, outcome.error_type) == ("quarantined", "TimeLimit")
+    (outcome,) = sandboxed("hello\nEAT", pipeline=pieces, sandbox_memory_bytes=2 * 1024**3).take()
+    assert (outcome.status, outcome.error_type) == ("quarantined", "MemoryLimit")

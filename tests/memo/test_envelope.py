@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import datetime
 import os
 import time
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -129,6 +131,28 @@ class Text(str):
 def test_what_would_not_come_back_the_same_is_uncacheable(value: Any) -> None:
     with pytest.raises(Uncacheable, match="can't be kept"):
         sealed(value)
+
+
+@pytest.mark.parametrize("depth", [40, 220, 330, 1000])
+def test_tuples_nested_so_deep_that_reading_them_would_end_the_process_are_uncacheable(depth: int) -> None:
+    value: Any = 1
+    for _ in range(depth):
+        value = (value,)
+    with pytest.raises(Uncacheable, match="nested too deep|recursion"):
+        sealed([value])
+
+
+def test_a_few_hundred_lists_in_lists_come_back() -> None:
+    value: Any = (1,)
+    for _ in range(200):
+        value = [value]
+    assert unseal(sealed(value), key=KEY, secret=SECRET).value == value
+
+
+def test_whatever_a_librarys_type_raises_is_uncacheable() -> None:
+    zone = datetime.timezone(datetime.timedelta(hours=1), "X")
+    with pytest.raises(Uncacheable, match="can't be kept"):
+        sealed(pd.Series(pd.to_datetime(["2020-01-01"])).dt.tz_localize(zone))
 
 
 def test_a_value_nested_too_deep_or_in_itself_is_uncacheable() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -42,7 +42,7 @@ def calls(client: redis.Redis, command: str) -> int:
     return int(stats.get(f"cmdstat_{command}", {}).get("calls", 0))
 
 
-@contextmanager
+@contextlib.contextmanager
 def garbage_server(answer: bytes) -> Iterator[str]:
     """A server that says the same to everything, then hangs up."""
     listener = socket.create_server(("127.0.0.1", 0))
@@ -214,6 +214,31 @@ def test_a_server_that_talks_nonsense_is_misses(answer: bytes) -> None:
         assert isinstance(found, Missed)
         assert memo.store(entries(1)) in (0, 1)  # "+OK" is what a server that kept it says
         memo.close()
+
+
+def test_a_server_that_answers_byte_by_byte_is_waited_for_no_longer_than_the_bound() -> None:
+    hung_up = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(b"*1\r\n$2000\r\n")
+            for _ in range(2000):
+                connection.sendall(b"x")
+                hung_up.wait(0.01)
+            connection.sendall(b"\r\n")
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    memo = RedisMemo(f"redis://127.0.0.1:{listener.getsockname()[1]}", answer_seconds=0.1)
+    assert memo.lookup([bytes(20)]) == [Missed("down")]
+    assert memo.counters()["errors_TimeoutError"] == 1
+    memo.close()
+    hung_up.set()
+    thread.join()
+    listener.close()
 
 
 def test_a_stopped_server_is_misses_in_bounded_time_and_is_used_again() -> None:

@@ -35,7 +35,7 @@ def test_a_large_value_is_a_file_and_a_small_one_is_not(tmp_path: Path) -> None:
     blobs = DictBlobs()
     memo, small, large = memo_in(tmp_path, blobs), entry(100), entry(5000)
     assert memo.store([small, large]) == 2
-    assert len(blobs.mapping[large.key]) < 100
+    assert len(blobs.mapping[large.key]) < 200
     (file,) = files(tmp_path)
     assert file.suffix == ".spill"
     assert [f.value for f in memo.lookup([small.key, large.key])] == [small.value, large.value]  # type: ignore[union-attr]
@@ -57,7 +57,7 @@ def test_the_server_holds_a_pointer_and_other_workers_follow_it(
         )
         large = entry(100_000)
         open_memo(spec).store([large])
-        assert redis.Redis.from_url(valkey.url).strlen(f"spill-{kind}:".encode() + large.key) < 100
+        assert redis.Redis.from_url(valkey.url).strlen(f"spill-{kind}:".encode() + large.key) < 200
         close_memos()
         assert open_memo(spec).lookup([large.key])[0].value == large.value  # type: ignore[union-attr]
         close_memos()
@@ -105,6 +105,37 @@ def test_a_folder_that_can_not_be_written_keeps_nothing_and_hurts_nobody(tmp_pat
     assert isinstance(memo.lookup([small.key])[0], Found)
     assert memo.lookup([large.key]) == [Missed("new")]
     assert memo.counters()["spill_errors"] == 1
+
+
+def test_equal_values_are_one_file_whenever_and_under_whatever_key_they_are_stored(tmp_path: Path) -> None:
+    value = os.urandom(5000)
+    for _ in range(3):
+        memo_in(tmp_path).store([Entry(os.urandom(20), value, 0.5, ttl_seconds=9.0)])
+    assert len(files(tmp_path)) == 1
+
+
+def test_the_oldest_files_go_first_until_the_rest_fits(tmp_path: Path) -> None:
+    memo, entries = memo_in(tmp_path), [entry(5000) for _ in range(4)]
+    for age, one in enumerate(entries):
+        before = set(files(tmp_path))
+        memo.store([one])
+        (new,) = set(files(tmp_path)) - before
+        os.utime(new, (1e9 + age, 1e9 + age))
+    assert SpillFolder(str(tmp_path)).trim(11_000) == 2
+    assert [type(answer) for answer in memo.lookup([e.key for e in entries])] == [
+        Missed,
+        Missed,
+        Found,
+        Found,
+    ]
+
+
+def test_a_value_that_looks_like_a_pointer_is_a_value(tmp_path: Path) -> None:
+    memo = memo_in(tmp_path)
+    memo.store([Entry(bytes(20), b"DFs2" + bytes(28), 0.5)])
+    (found,) = memo.lookup([bytes(20)])
+    assert isinstance(found, Found)
+    assert found.value == b"DFs2" + bytes(28)
 
 
 def test_clearing_removes_spilled_files_and_no_others(tmp_path: Path) -> None:

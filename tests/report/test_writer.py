@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import json
 import re
 
 import pytest
 
+from dataflow import Strategy
 from dataflow.errors import ResultsError
 from dataflow.measure.tables import ResultsFolder
+from dataflow.profile import Profile
 from dataflow.report import build
 
 
@@ -128,3 +132,24 @@ def test_a_folder_without_a_run_gets_no_report(tmp_path):
 def test_a_report_can_be_built_again(run):
     first = build(run).read_text("utf-8")
     assert len(build(run).read_text("utf-8")) == pytest.approx(len(first), rel=0.01)
+
+
+def test_the_profile_is_the_engines_fastest_strategy_and_what_documents_cost(run):
+    described = json.loads((run / "run.json").read_text())
+    strategies = {"base": Strategy(), "cluster=processes": Strategy(batching="fixed:9")}
+    described["arms"] = [{"name": "pool", "kind": "pool", "strategy": {}}] + [
+        {"name": name, "kind": "engine", "strategy": dataclasses.asdict(strategy)}
+        for name, strategy in strategies.items()
+    ]
+    (run / "run.json").write_text(json.dumps(described))
+    build(run)
+    profile = Profile.load(run)
+    assert profile.strategy == strategies[profile.evidence["arm"]]
+    assert profile.evidence["documents_per_second"] > 0
+    assert profile.costs
+    assert all(cost.documents > 0 for cost in profile.costs.values())
+
+
+def test_a_run_without_a_trial_of_the_engine_recommends_nothing(run):
+    build(run)
+    assert not (run / "profile.yaml").exists()

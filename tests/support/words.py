@@ -1,8 +1,13 @@
-"""A small workload for tests: words of a text. A document's first word may ask for a misfortune."""
+"""A small workload for tests: words of a text. A document's first word may ask for a misfortune.
+
+In pieces, the first word of any line may.
+"""
 
 import ctypes
 import os
 import time
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from dataflow import DocumentError, Pipeline, stage
 
@@ -44,4 +49,19 @@ def words(text: str) -> list[str]:
     return text.split()
 
 
+@stage
+def lines(file: BinaryIO) -> Iterator[str]:
+    """Read it line by line."""
+    for line in file:
+        misfortune(line.split(b" ", 1)[0].strip())
+        yield line.decode()
+
+
+@stage
+def words_of_lines(lines: Iterator[str]) -> list[str]:
+    """Split them."""
+    return [word for line in lines for word in line.split()]
+
+
 pipeline = Pipeline(extract, words)
+variants = {"pieces": Pipeline(lines, words_of_lines)}

@@ -113,3 +113,13 @@ def test_the_check_finds_a_value_that_no_codec_keeps(tmp_path):
     module.corpus = lambda folder, *, documents, seed: (folder / "a").write_text(str(seed))
     with pytest.raises(AssertionError, match="survive msgpack"):
         check_workload(module, tmp_path)
+
+
+def test_the_check_finds_a_variant_with_other_results(tmp_path):
+    module = types.ModuleType("two_faced")
+    module.__doc__ = "Its variant counts otherwise."
+    module.pipeline = Pipeline(lambda data: len(data))
+    module.variants = {"pages": Pipeline(lambda data: len(data) + 1)}
+    module.corpus = lambda folder, *, documents, seed: (folder / "a").write_text(str(seed))
+    with pytest.raises(AssertionError, match="variant 'pages' gives"):
+        check_workload(module, tmp_path)

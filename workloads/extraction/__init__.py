@@ -1,12 +1,13 @@
 """Text out of documents: PDF, HTML, DOCX, mail, Markdown and plain text.
 
-``extract`` is the stage; ``text_of(data, media_type)`` does the same for anyone who has bytes at hand. Each
-format is one module with one function from bytes to :class:`~..values.Extracted`.
+``extract`` is the stage; ``text_of(data, media_type)`` does the same for anyone who has bytes at hand. ``pages`` and
+``pages_of`` find the same piece by piece, in an open file. Each format is one module with two functions, from bytes to
+:class:`~..values.Extracted` and from an open file to an iterator of them.
 """
 
 from __future__ import annotations
 
-from .dispatch import extract, sniff, text_of
+from .dispatch import extract, pages, pages_of, sniff, text_of
 from .errors import (
     DamagedDocument,
     EmptyDocument,
@@ -22,6 +23,8 @@ __all__ = [
     "OversizedDocument",
     "UnsupportedDocument",
     "extract",
+    "pages",
+    "pages_of",
     "sniff",
     "text_of",
 ]

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 from dataflow import Document, stage
 from dataflow.document import UNKNOWN_MEDIA_TYPE
 
 from ..values import Extracted
-from .docx import extract_docx
+from .docx import docx_pages, extract_docx
 from .errors import EmptyDocument, EncryptedDocument, UnsupportedDocument
-from .html import extract_html
-from .mail import extract_mail
-from .pdf import extract_pdf
-from .plain import extract_plain
-from .text import looks_binary
+from .html import extract_html, html_pages
+from .mail import extract_mail, mail_pages
+from .pdf import extract_pdf, pdf_pages
+from .plain import extract_plain, plain_pages
+from .text import BINARY_SAMPLE_BYTES, looks_binary
 
-__all__ = ["DOCX", "HTML", "MAIL", "MARKDOWN", "PDF", "PLAIN", "extract", "sniff", "text_of"]
+__all__ = [
+    "DOCX",
+    "HTML",
+    "MAIL",
+    "MARKDOWN",
+    "PDF",
+    "PLAIN",
+    "extract",
+    "pages",
+    "pages_of",
+    "sniff",
+    "text_of",
+]
 
 PDF = "application/pdf"
 HTML = "text/html"
@@ -25,14 +39,15 @@ MAIL = "message/rfc822"
 MARKDOWN = "text/markdown"
 PLAIN = "text/plain"
 
-_READERS = {
-    PDF: extract_pdf,
-    HTML: extract_html,
-    "application/xhtml+xml": extract_html,
-    DOCX: extract_docx,
-    MAIL: extract_mail,
-    MARKDOWN: extract_plain,
-    PLAIN: extract_plain,
+# From bytes to all of the text, and from an open file to its pieces.
+_READERS: dict[str, tuple[Callable[[bytes], Extracted], Callable[[BinaryIO], Iterator[Extracted]]]] = {
+    PDF: (extract_pdf, pdf_pages),
+    HTML: (extract_html, html_pages),
+    "application/xhtml+xml": (extract_html, html_pages),
+    DOCX: (extract_docx, docx_pages),
+    MAIL: (extract_mail, mail_pages),
+    MARKDOWN: (extract_plain, plain_pages),
+    PLAIN: (extract_plain, plain_pages),
 }
 
 # Formats that are recognised only to say what the file is.
@@ -86,10 +101,39 @@ def text_of(data: bytes, media_type: str = UNKNOWN_MEDIA_TYPE) -> Extracted:
     if not data:
         raise EmptyDocument("the file is empty (0 bytes)")
     found = sniff(data, media_type)
-    extracted = _READERS[found](data)
-    if found != media_type and media_type in _READERS and _READERS[media_type] is not _READERS[found]:
+    extracted = _READERS[found][0](data)
+    if _is_misnamed(media_type, found):
         extracted["warnings"].insert(0, f"it is named as {media_type} and is {found}")
     return extracted
+
+
+@stage(thread_safe=False, document_fields=("media_type",))
+def pages(file: BinaryIO, document: Document) -> Iterator[Extracted]:
+    """What ``extract`` finds, piece by piece, as far as the format allows: page by page, or block by block.
+
+    Raises:
+        DocumentError: the same as ``extract``; some only after pieces that could be read.
+    """
+    return pages_of(file, document.media_type)
+
+
+def pages_of(file: BinaryIO, media_type: str = UNKNOWN_MEDIA_TYPE) -> Iterator[Extracted]:
+    """The same for a file whose name and origin don't matter."""
+    head = file.read(BINARY_SAMPLE_BYTES)
+    if not head:
+        raise EmptyDocument("the file is empty (0 bytes)")
+    if head.startswith(_OLE):
+        raise _ole(_holds(file, _ENCRYPTED_STREAM))
+    found = sniff(head, media_type)
+    del head
+    if _is_misnamed(media_type, found):
+        yield {"text": "", "warnings": [f"it is named as {media_type} and is {found}"]}
+    file.seek(0)
+    yield from _READERS[found][1](file)
+
+
+def _is_misnamed(media_type: str, found: str) -> bool:
+    return media_type in _READERS and _READERS[media_type] != _READERS[found]
 
 
 def sniff(data: bytes, media_type: str = UNKNOWN_MEDIA_TYPE) -> str:
@@ -103,7 +147,7 @@ def sniff(data: bytes, media_type: str = UNKNOWN_MEDIA_TYPE) -> str:
     if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
         return DOCX  # any other zip archive is told by its members, and refused, there
     if head.startswith(_OLE):
-        raise _ole(data)
+        raise _ole(_ENCRYPTED_STREAM in data)
     for magic, name in _FOREIGN:
         if head.startswith(magic):
             raise UnsupportedDocument(f"the file is {name}, which isn't read here")
@@ -122,7 +166,18 @@ def sniff(data: bytes, media_type: str = UNKNOWN_MEDIA_TYPE) -> str:
     return PLAIN
 
 
-def _ole(data: bytes) -> Exception:
-    if _ENCRYPTED_STREAM in data:
+def _ole(encrypted: bool) -> Exception:
+    if encrypted:
         return EncryptedDocument("the Office document is encrypted with a password")
     return UnsupportedDocument("the file is a legacy Office document (.doc, .xls, .ppt); save it as .docx")
+
+
+def _holds(file: BinaryIO, wanted: bytes) -> bool:
+    """Whether the bytes stand anywhere in a file."""
+    file.seek(0)
+    tail = b""
+    while block := file.read(BINARY_SAMPLE_BYTES):
+        if wanted in tail + block:
+            return True
+        tail = block[-len(wanted) :]
+    return False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Iterator
+from typing import BinaryIO
 
 import docx
 from lxml import etree
@@ -12,7 +14,7 @@ from ..values import Extracted
 from .errors import DamagedDocument, EncryptedDocument, OversizedDocument, UnsupportedDocument
 from .text import clean
 
-__all__ = ["extract_docx", "office_kind"]
+__all__ = ["docx_pages", "extract_docx", "office_kind"]
 
 MAX_UNPACKED_BYTES = 256 * 2**20
 """For the whole package, as its directory declares; unpacking stops at the declared size of each part."""
@@ -52,14 +54,23 @@ def extract_docx(data: bytes) -> Extracted:
             ``MAX_XML_BYTES``.
         UnsupportedDocument: an Office file, yet no Word document.
     """
-    _check_archive(data)
+    return next(docx_pages(io.BytesIO(data)))
+
+
+def docx_pages(file: BinaryIO) -> Iterator[Extracted]:
+    """The same from an open file, in one piece: its archive isn't copied, its parts and their trees are whole."""
+    _check_archive(file)
+    yield _extracted(file)
+
+
+def _extracted(file: BinaryIO) -> Extracted:
     try:
-        return {"text": _body_text(docx.Document(io.BytesIO(data)).element.body), "warnings": []}
+        return {"text": _body_text(docx.Document(file).element.body), "warnings": []}
     except MemoryError:
         raise
     # The whole parser stands behind this call, and there's no telling what a damaged package makes it raise.
     except Exception as error:
-        return _rescued(data, error)
+        return _rescued(file, error)
 
 
 def office_kind(names: list[str]) -> str:
@@ -73,10 +84,10 @@ def office_kind(names: list[str]) -> str:
     return "docx" if "[Content_Types].xml" in names else "zip archive"
 
 
-def _check_archive(data: bytes) -> None:
+def _check_archive(file: BinaryIO) -> None:
     """Refuse, before anything is unpacked, what is no Word document or would unfold beyond measure."""
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with zipfile.ZipFile(file) as archive:
             parts = archive.infolist()
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, UnicodeDecodeError) as error:
         raise DamagedDocument(f"the DOCX is no readable zip archive: {_cause(error)}") from error
@@ -88,18 +99,19 @@ def _check_archive(data: bytes) -> None:
     unpacked = sum(part.file_size for part in parts)
     xml = sum(part.file_size for part in parts if part.filename.endswith((".xml", ".rels")))
     if unpacked > MAX_UNPACKED_BYTES or xml > MAX_XML_BYTES or len(parts) > MAX_PARTS:
+        size = file.seek(0, io.SEEK_END)
         raise OversizedDocument(
-            f"the DOCX of {len(data):,} bytes unpacks to {unpacked:,} in {len(parts):,} parts, its XML to "
+            f"the DOCX of {size:,} bytes unpacks to {unpacked:,} in {len(parts):,} parts, its XML to "
             f"{xml:,}: a zip bomb, perhaps (at most {MAX_UNPACKED_BYTES:,}, {MAX_PARTS:,} "
             f"and {MAX_XML_BYTES:,} are unpacked)"
         )
 
 
-def _rescued(data: bytes, error: Exception) -> Extracted:
+def _rescued(file: BinaryIO, error: Exception) -> Extracted:
     """The text part alone, mended where its XML is broken: perhaps only an image is damaged."""
     parser = etree.XMLParser(recover=True, resolve_entities=False, no_network=True, huge_tree=False)
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with zipfile.ZipFile(file) as archive:
             root = etree.fromstring(archive.read(_MAIN_PART), parser)
     except MemoryError:
         raise

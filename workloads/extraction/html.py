@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from io import SEEK_END
+from typing import BinaryIO
 
 from selectolax.lexbor import LexborHTMLParser
 
@@ -11,7 +14,7 @@ from .errors import OversizedDocument, UnsupportedDocument
 from .markup import DROPPED, parse_steps, text_without_parser
 from .text import clean, decode, looks_binary, unmarked_wide_encoding, without_bom, words
 
-__all__ = ["extract_html", "html_text"]
+__all__ = ["extract_html", "html_pages", "html_text"]
 
 MAX_BYTES = 64 * 2**20
 """The tree takes some twenty times the page's size."""
@@ -63,13 +66,24 @@ def extract_html(data: bytes, label: str | None = None) -> Extracted:
         OversizedDocument: more than ``MAX_BYTES``.
         UnsupportedDocument: the bytes are no text.
     """
-    if len(data) > MAX_BYTES:
-        raise OversizedDocument(f"the page has {len(data):,} bytes; at most {MAX_BYTES:,} are parsed")
+    _check_size(len(data))
     if looks_binary(data) and not (without_bom(data)[1] or unmarked_wide_encoding(data)):
         raise UnsupportedDocument("the file is named as a web page and holds binary data")
     markup, warnings = decode(data, label or _declared(data) or unmarked_wide_encoding(data))
     text, more = html_text(markup)
     return {"text": text, "warnings": warnings + more}
+
+
+def html_pages(file: BinaryIO) -> Iterator[Extracted]:
+    """The same in one piece: a tree is built of the whole page, and any end tag may change what came before it."""
+    _check_size(file.seek(0, SEEK_END))
+    file.seek(0)
+    yield extract_html(file.read())
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BYTES:
+        raise OversizedDocument(f"the page has {size:,} bytes; at most {MAX_BYTES:,} are parsed")
 
 
 def _declared(data: bytes) -> str | None:

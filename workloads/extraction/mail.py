@@ -6,25 +6,29 @@ takes a crafted address line minutes, and raise out of it on lines that real mai
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
-from email.parser import BytesParser
+from email.parser import BytesFeedParser
 from email.policy import compat32
+from typing import BinaryIO
 
 from ..values import Extracted
 from .errors import DamagedDocument, OversizedDocument
 from .html import extract_html
 from .text import clean, decode
 
-__all__ = ["extract_mail"]
+__all__ = ["extract_mail", "mail_pages"]
 
 MAX_BYTES = 128 * 2**20
 MAX_DEPTH = 30
 MAX_PARTS = 5_000
 MAX_HEADER_CHARACTERS = 10_000
+
+_BLOCK_BYTES = 8192
 
 _SHOWN = ("Subject", "From", "To", "Cc", "Date")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=\s]*")
@@ -66,9 +70,20 @@ def extract_mail(data: bytes) -> Extracted:
         DamagedDocument: no header and no body in it.
         OversizedDocument: more than ``MAX_BYTES``.
     """
-    if len(data) > MAX_BYTES:
-        raise OversizedDocument(f"the mail has {len(data):,} bytes; at most {MAX_BYTES:,} are parsed")
-    message, warnings = _parsed(data)
+    return next(mail_pages(io.BytesIO(data)))
+
+
+def mail_pages(file: BinaryIO) -> Iterator[Extracted]:
+    """The same from an open file, in one piece: its parts are whole in memory, the file as such is not."""
+    size = file.seek(0, io.SEEK_END)
+    if size > MAX_BYTES:
+        raise OversizedDocument(f"the mail has {size:,} bytes; at most {MAX_BYTES:,} are parsed")
+    file.seek(0)
+    yield _extracted(file)
+
+
+def _extracted(file: BinaryIO) -> Extracted:
+    message, warnings = _parsed(file)
     headers = [f"{name}: {value}" for name in _SHOWN if (value := _header(message, name))]
     bodies: list[str] = []
     attachments: list[str] = []
@@ -86,9 +101,12 @@ def extract_mail(data: bytes) -> Extracted:
     return {"text": text, "warnings": list(dict.fromkeys(warnings))}
 
 
-def _parsed(data: bytes) -> tuple[Message, list[str]]:
+def _parsed(file: BinaryIO) -> tuple[Message, list[str]]:
+    parser: BytesFeedParser[Message] = BytesFeedParser(_Part, policy=compat32)
     try:
-        message = BytesParser(_Part, policy=compat32).parsebytes(data)
+        while block := file.read(_BLOCK_BYTES):
+            parser.feed(block)
+        message = parser.close()
     except _TooDeep as found:
         return found.root, [f"parts over {MAX_DEPTH} deep, or over {MAX_PARTS:,} of them, were left out"]
     return message, [_defect(defect) for defect in message.defects]

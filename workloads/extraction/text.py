@@ -8,10 +8,17 @@ import re
 from charset_normalizer import from_bytes
 
 __all__ = [
+    "BINARY_SAMPLE_BYTES",
+    "SAMPLE_BYTES",
+    "bad_and_good",
     "clean",
     "decode",
+    "guess_encoding",
+    "is_utf8",
     "known_encoding",
     "looks_binary",
+    "no_utf8",
+    "replaced",
     "unmarked_wide_encoding",
     "without_bom",
     "words",
@@ -61,27 +68,30 @@ _SHIFT_JIS = ("cp932", "shift_jis", "shift_jis_2004", "shift_jisx0213")
 _HALFWIDTH_KATAKANA = re.compile("[\uff61-\uff9f]")
 
 # Enough bytes to tell an encoding by; guessing from more only takes longer.
-_SAMPLE_BYTES = 16_384
+SAMPLE_BYTES = 16_384
 
 # Replacement characters a good non-ASCII one that still let a text count as UTF-8 with damage.
 _DAMAGE_RATIO = 0.25
 
 
 _CONTROLS = bytes(c for c in range(32) if c not in b"\t\n\x0b\x0c\r\x1a\x1b") + b"\x7f"
-_BINARY_SAMPLE_BYTES = 1 << 16
+BINARY_SAMPLE_BYTES = 1 << 16
 # A tenth of all bytes in compressed or compiled data are control characters; text has next to none.
 _BINARY_SHARE = 0.03
 
 
-def clean(text: str) -> str:
-    """The text with ``\\n`` as line end, and without NUL, byte-order mark and lone surrogates."""
+def clean(text: str, *, begins: bool = True) -> str:
+    """The text with ``\\n`` as line end, and without NUL, byte-order mark and lone surrogates.
+
+    Of a text in pieces, only the first ``begins`` it, and may have a mark; and none but the last ends in ``\\r``.
+    """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text:
         text = text.replace("\0", "")
     if text.isascii():
         return text
-    if text.startswith("\ufeff"):
+    if begins and text.startswith("\ufeff"):
         text = text[1:]
     try:
         text.encode("utf-8")
@@ -139,24 +149,32 @@ def _probably_utf8(data: bytes, *, claimed: bool) -> tuple[str, list[str]]:
     except UnicodeDecodeError:
         pass
     text = data.decode("utf-8", "replace")
-    bad = text.count("\ufffd")
-    good = len(text) - len(text.encode("ascii", "ignore")) - bad
-    if bad <= max(good, 1) * _DAMAGE_RATIO:
-        return text, [_replaced(bad, "utf-8")]
-    encoding = _guess(data)
+    bad, good = bad_and_good(text)
+    if is_utf8(bad, good):
+        return text, [replaced(bad, "utf-8")]
+    encoding = guess_encoding(data)
     text, warnings = _as(data, encoding)
-    said = "says utf-8 and isn't" if claimed else "names no encoding and isn't utf-8"
-    warnings.insert(0, f"it {said}; read as {encoding}, by its looks")
-    return text, warnings
+    return text, [no_utf8(encoding, claimed=claimed), *warnings]
 
 
-def _guess(data: bytes) -> str:
-    """The likeliest 8-bit or Asian encoding.
+def bad_and_good(text: str) -> tuple[int, int]:
+    """How many replacement characters a text holds, and how many other non-ASCII ones."""
+    bad = text.count("\ufffd")
+    return bad, len(text) - len(text.encode("ascii", "ignore")) - bad
+
+
+def is_utf8(bad: int, good: int) -> bool:
+    """Whether bytes that decode as UTF-8 with so many replacement and good characters are UTF-8 with some damage."""
+    return bad <= max(good, 1) * _DAMAGE_RATIO
+
+
+def guess_encoding(data: bytes) -> str:
+    """The likeliest 8-bit or Asian encoding, by the first ``SAMPLE_BYTES``.
 
     In western text a byte above 127 stands alone among ASCII letters, and statistics on so few of them
     guess wildly: that is windows-1252. Where they come in runs there is enough to go by.
     """
-    sample = data[:_SAMPLE_BYTES]
+    sample = data[:SAMPLE_BYTES]
     if len(data) > len(sample) and b"\n" in sample:
         sample = sample[: sample.rindex(b"\n")]  # not in the middle of a character
     if sum(map(len, _NON_ASCII_RUN.findall(sample))) * 2 > len(_NON_ASCII.findall(sample)):
@@ -178,17 +196,24 @@ def _as(data: bytes, encoding: str) -> tuple[str, list[str]]:
         return data.decode(encoding), []
     except UnicodeDecodeError:
         text = data.decode(encoding, "replace")
-    return text, [_replaced(text.count("\ufffd"), encoding)]
+    return text, [replaced(text.count("\ufffd"), encoding)]
 
 
-def _replaced(count: int, encoding: str) -> str:
+def no_utf8(encoding: str, *, claimed: bool) -> str:
+    """The warning about text that should be UTF-8."""
+    said = "says utf-8 and isn't" if claimed else "names no encoding and isn't utf-8"
+    return f"it {said}; read as {encoding}, by its looks"
+
+
+def replaced(count: int, encoding: str) -> str:
+    """The warning about bytes that don't decode."""
     places = "1 place doesn't" if count == 1 else f"{count} places don't"
     return f"{places} decode as {encoding}; U+FFFD stands there"
 
 
 def looks_binary(data: bytes) -> bool:
     """Whether too many control characters stand in the first 64 KiB for it to be text of 8-bit units."""
-    sample = data[:_BINARY_SAMPLE_BYTES]
+    sample = data[:BINARY_SAMPLE_BYTES]
     controls = len(sample) - len(sample.translate(None, _CONTROLS))
     return controls > len(sample) * _BINARY_SHARE
 

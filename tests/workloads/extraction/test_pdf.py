@@ -13,6 +13,7 @@ from reportlab.lib import pdfencrypt
 from reportlab.pdfgen.canvas import Canvas
 
 from dataflow import DocumentError
+from tests.support.poison import CATALOG, EMPTY_PAGE, assembled
 from workloads.extraction import DamagedDocument, EncryptedDocument, OversizedDocument
 from workloads.extraction import pdf as module
 from workloads.extraction.pdf import extract_pdf
@@ -27,22 +28,6 @@ def written(pages: list[list[str]], **options: object) -> bytes:
         canvas.showPage()
     canvas.save()
     return packed.getvalue()
-
-
-def assembled(*objects: bytes) -> bytes:
-    """A PDF of raw objects, numbered from 1; the first is the catalog."""
-    packed, places = b"%PDF-1.4\n", []
-    for number, content in enumerate(objects, 1):
-        places.append(len(packed))
-        packed += b"%d 0 obj\n%s\nendobj\n" % (number, content)
-    table = b"".join(b"%010d 00000 n \n" % place for place in places)
-    size = len(objects) + 1
-    tail = b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % (size, len(packed))
-    return packed + b"xref\n0 %d\n0000000000 65535 f \n%s" % (size, table) + tail
-
-
-CATALOG = b"<</Type/Catalog/Pages 2 0 R>>"
-EMPTY_PAGE = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>"
 
 
 def test_pages_are_paragraphs_and_lines_end_with_a_newline():

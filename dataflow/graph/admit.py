@@ -1,0 +1,71 @@
+"""Which documents of a batch the memo is asked for, and what the batch teaches about whether that pays."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from dataflow.graph import steps
+from dataflow.graph.plan import Plan, admission_of
+from dataflow.graph.work import Item, Work
+from dataflow.outcome import OK
+
+__all__ = ["admit", "computed", "observe"]
+
+
+def admit(plan: Plan, work: Work) -> None:
+    """Say of which documents the memo is asked: not of kinds for which it doesn't pay."""
+    if not plan.memo_stages:
+        return
+    kinds = Counter([item.document.media_type for item in work.items])
+    asked = admission_of(plan).asks(kinds)
+    work.memoized = any(asked.values())
+    bypassed = len(work.items) - sum(asked.values())
+    if not bypassed:
+        return
+    steps.count(work, "bypassed", bypassed)
+    for item in work.items:
+        kind = item.document.media_type
+        item.bypassed = not asked[kind]
+        asked[kind] -= not item.bypassed
+
+
+def observe(plan: Plan, work: Work, stored: int, store_seconds: float) -> None:
+    """Learn from a batch that is done: how many documents were stored, and what that took."""
+    asked = len(work.items) - int(work.counters.get("bypassed", 0)) if work.looked_up else 0
+    admission_of(plan).observe(
+        looked_up=asked,
+        lookup_seconds=work.node_seconds.get("lookup", 0.0) + work.counters.get("digest_seconds", 0.0),
+        stored=stored,
+        store_seconds=store_seconds,
+        compute_seconds=_worth(plan, work.items),
+        stage_seconds={} if work.recalled else _stage_means(plan, work.items),
+    )
+
+
+def _worth(plan: Plan, items: Sequence[Item]) -> dict[str, list[float]]:
+    """By kind, the seconds that computing each document takes, or took when it was kept."""
+    names, saves_reading = plan.chain.names, plan.fresh.by_stat
+    found: dict[str, list[float]] = {item.document.media_type: [] for item in items}
+    for item in items:
+        if item.twin is None:
+            seconds = item.recalled_seconds if item.cache else computed(item, names, saves_reading)
+            found[item.document.media_type].append(seconds)
+    return found
+
+
+def computed(item: Item, names: Sequence[str], saves_reading: bool) -> float:
+    """Seconds that computing a document took, with reading it where that is saved too."""
+    own = item.stage_seconds
+    return sum([own[name] for name in names if name in own]) + (
+        own.get("read", 0.0) if saves_reading else 0.0
+    )
+
+
+def _stage_means(plan: Plan, items: Sequence[Item]) -> dict[str, float]:
+    means = {}
+    for name in plan.chain.names:
+        own = [i.stage_seconds[name] for i in items if name in i.stage_seconds and i.status == OK]
+        if own:
+            means[name] = sum(own) / len(own)
+    return means

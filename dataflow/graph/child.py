@@ -1,0 +1,262 @@
+"""A process that runs batches for this one, so that a document can end nothing but that.
+
+Where nobody starts a worker again, a worker must not be ended: one without a nanny, or the driver itself when the whole
+job is smaller than starting a cluster. There each thread that runs batches keeps a child process, which is started by
+command and told the plan once. Its own watchdog holds the documents' time limits, its parent the limit on memory. When
+it dies, the task raises :class:`ChildDied`, the batch counts as lost, and the next one gets a new child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pickle
+import select
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from typing import IO
+
+from dataflow.graph.guard import guard_of
+from dataflow.graph.plan import Batch, Plan, plan_of, register_plan
+from dataflow.graph.samecode import held_against_code
+from dataflow.graph.scratch import scratch_folder
+from dataflow.graph.work import BatchResult
+
+__all__ = ["ChildDied", "Children", "children_of", "close_children", "limit_children", "run_in_child"]
+
+_LENGTH = struct.Struct(">Q")
+_LOOK_SECONDS = 0.1
+_SHARE_OF_LIMIT = 0.95  # as a nanny has it
+
+
+class ChildDied(Exception):
+    """The process that ran a batch has ended before the batch did."""
+
+
+def run_in_child(run: str, packed: bytes) -> BatchResult:
+    """Run a packed batch's nodes in a child of this process.
+
+    Raises:
+        ChildDied: the child ended, or had to be ended.
+        OSError: the output can't be written.
+    """
+    with children_of(run).one() as child:
+        return child.run(packed)
+
+
+class Children:
+    """The child processes of one run in this process; each is used by one thread at a time.
+
+    Args:
+        plan: the run's.
+        memory_bytes: what each may hold resident; ``None`` for no limit.
+    """
+
+    def __init__(self, plan: Plan, memory_bytes: int | None = None) -> None:
+        import cloudpickle
+
+        self._plan = cloudpickle.dumps(plan)
+        self._memory_bytes = memory_bytes
+        self._idle: list[_Child] = []
+        self._all: set[_Child] = set()
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[_Child]:
+        """A child for the length of the block."""
+        with self._lock:
+            child = self._idle.pop() if self._idle else None
+            if child is None:
+                child = _Child(self._plan, self._memory_bytes)
+                self._all.add(child)
+        try:
+            yield child
+        except BaseException:
+            # Whatever state it is in, nobody else should meet it.
+            child.close()
+            with self._lock:
+                self._all.discard(child)
+            raise
+        with self._lock:
+            self._idle.append(child)
+
+    def close(self) -> None:
+        """End all of them."""
+        with self._lock:
+            children, self._all, self._idle = list(self._all), set(), []
+        for child in children:
+            child.close()
+
+
+class _Child:
+    """One process and the pipes to it."""
+
+    def __init__(self, plan: bytes, memory_bytes: int | None) -> None:
+        self._memory_bytes = memory_bytes
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "dataflow.graph.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is the parent's to answer
+        )
+        self._send(plan)
+
+    def run(self, packed: bytes) -> BatchResult:
+        self._send(packed)
+        self._wait()
+        kind, answer = pickle.loads(self._receive())
+        if kind == "raised":
+            raise answer
+        result: BatchResult = answer
+        return result
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            with contextlib.suppress(OSError):
+                stream.close()  # type: ignore[union-attr]
+
+    def _send(self, frame: bytes) -> None:
+        try:
+            _write(self._process.stdin, frame)
+        except (OSError, ValueError):
+            raise self._died() from None
+
+    def _receive(self) -> bytes:
+        try:
+            return _read(self._process.stdout)
+        except (EOFError, ValueError):
+            raise self._died() from None
+
+    def _wait(self) -> None:
+        """Until there is an answer, or the process holds more memory than it may."""
+        stdout = self._process.stdout
+        assert stdout is not None
+        while not select.select([stdout], [], [], _LOOK_SECONDS)[0]:
+            if self._memory_bytes and _resident_bytes(self._process.pid) > self._memory_bytes:
+                self._process.kill()
+                gib = self._memory_bytes / 2**30
+                raise ChildDied(f"its process held more than {gib:.1f} GiB")
+
+    def _died(self) -> ChildDied:
+        self._process.wait()
+        self._errors.seek(0)
+        lines = self._errors.read()[-4000:].decode(errors="replace").strip().splitlines()
+        return ChildDied(f"its process ended: status {self._process.returncode} {lines[-1] if lines else ''}")
+
+
+_children: dict[str, Children] = {}
+_limits: dict[str, int | None] = {}
+_lock = threading.Lock()
+
+
+def children_of(run: str) -> Children:
+    """The children of a run whose plan is known here."""
+    with _lock:
+        found = _children.get(run)
+        if found is None:
+            found = _children[run] = Children(plan_of(run), _limits.get(run))
+        return found
+
+
+def limit_children(run: str, memory_bytes: float | None) -> None:
+    """Say what a run's children in this process may hold, each; to be said before the first."""
+    _limits[run] = int(_SHARE_OF_LIMIT * memory_bytes) if memory_bytes else None
+
+
+def close_children(run: str) -> None:
+    """End a run's children in this process."""
+    with _lock:
+        found, _ = _children.pop(run, None), _limits.pop(run, None)
+    if found:
+        found.close()
+
+
+def _resident_bytes(pid: int) -> int:
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0  # it has ended: the pipe says so in a moment
+
+
+def _write(stream: IO[bytes] | None, frame: bytes) -> None:
+    assert stream is not None
+    stream.write(_LENGTH.pack(len(frame)))
+    stream.write(frame)
+    stream.flush()
+
+
+def _read(stream: IO[bytes] | None) -> bytes:
+    assert stream is not None
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        raise EOFError
+    (length,) = _LENGTH.unpack(head)
+    frame = stream.read(length)
+    if len(frame) < length:
+        raise EOFError
+    return frame
+
+
+def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
+    """What the child does: take the plan, then batches, until its parent closes the pipe or dies."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    plan = held_against_code(dataclasses.replace(pickle.loads(_read(requests)), in_child=False))
+    with contextlib.ExitStack() as stack:
+        if plan.ledger is None or not os.path.isdir(plan.ledger):  # the driver is on another machine
+            folder = stack.enter_context(scratch_folder("ledger"))
+            plan = dataclasses.replace(plan, ledger=folder)
+        register_plan(plan)
+        guard_of(plan.ledger, limit_seconds=plan.longest_seconds)
+        with contextlib.suppress(EOFError):
+            while True:
+                _write(answers, _answer(plan, Batch.unpack(_read(requests))))
+
+
+def _answer(plan: Plan, batch: Batch) -> bytes:
+    from dask import get
+
+    from dataflow.graph.build import build
+
+    try:
+        key, graph = build(plan, batch)
+        return pickle.dumps(("done", get(graph, key)), protocol=5)
+    except Exception as error:
+        try:
+            return pickle.dumps(("raised", error), protocol=5)
+        except Exception:
+            return pickle.dumps(("raised", RuntimeError(f"{type(error).__name__}: {error}")), protocol=5)
+
+
+def _end_with(parent: int) -> None:
+    """A parent that was killed closes the pipe, but a child that is busy doesn't look at it."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    os._exit(1)
+
+
+def _main() -> None:
+    # Whatever a stage prints must not get between the frames.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    requests = os.fdopen(os.dup(0), "rb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    _serve(requests, answers)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,141 @@
+"""Whose turn it is: the stages that one document goes through together, each on its own clock.
+
+A stage that returns an iterator has done nothing yet: its work is done whenever the stage after it pulls a piece.
+So the two run together, turn about. Each turn is timed, noted in the ledger under its stage with what is left of
+that stage's time limit, and holds the lock of a stage that is not thread-safe; and what a stage raises while
+another pulls at it is its own failure.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from dataflow.graph.guard import guard_of, unsafe_lock
+
+if TYPE_CHECKING:
+    from dataflow.graph.plan import Plan
+    from dataflow.graph.work import Item
+    from dataflow.pipeline import Stage
+
+__all__ = ["READ", "Pieces", "Turns"]
+
+READ = -1
+"""The number of the stage that reads a document, as the ledger has it."""
+
+
+class Turns:
+    """The turns of one document.
+
+    Args:
+        plan: its stages and limits.
+        batch: the batch's number, for the ledger.
+        item: the document.
+
+    Attributes:
+        seconds: what each stage took itself, by its number.
+    """
+
+    def __init__(self, plan: Plan, batch: int, item: Item) -> None:
+        self._plan = plan
+        self._guard = guard_of(plan.ledger)
+        self._batch, self._position = batch, item.position
+        self._stack: list[int] = []
+        self._since = 0.0
+        self.seconds: dict[int, float] = {}
+        self._raised: tuple[BaseException, int] | None = None
+
+    def take(self, number: int, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function in a stage's turn."""
+        self._enter(number)
+        try:
+            return function(*args)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            if self._raised is None or self._raised[0] is not error:
+                self.blame(error, number)
+            raise
+        finally:
+            self._leave()
+
+    def pieces(self, number: int, iterator: Iterator[Any]) -> Pieces:
+        """A stage's result, piece by piece, for the stage after it."""
+        return Pieces(self, number, iterator)
+
+    def blame(self, error: BaseException, number: int) -> None:
+        """Take an error for one that was raised in a stage's turn."""
+        self._raised = (error, number)
+
+    def culprit(self, error: BaseException, otherwise: int) -> int:
+        """The number of the stage in whose turn an error was raised."""
+        return self._raised[1] if self._raised and self._raised[0] is error else otherwise
+
+    def forget(self) -> None:
+        """Let go of what was raised, whose frames hold this object: a circle, and the pieces in it."""
+        self._raised = None
+
+    def _enter(self, number: int) -> None:
+        now = time.perf_counter()
+        if self._stack:
+            self._book(now)
+        if not (number == READ or self._stage(number).thread_safe):
+            self._wait_for_lock()
+        self._stack.append(number)
+        self._begin(number)
+
+    def _leave(self) -> None:
+        self._book(time.perf_counter())
+        number = self._stack.pop()
+        if not (number == READ or self._stage(number).thread_safe):
+            unsafe_lock.release()
+        if self._stack:
+            self._begin(self._stack[-1])
+        elif self._guard:
+            self._guard.clear()
+
+    def _begin(self, number: int) -> None:
+        if self._guard:
+            limit = self._plan.strategy.timeout_seconds
+            if number != READ:
+                limit = self._stage(number).timeout_seconds or limit
+            spent = self.seconds.get(number, 0.0)
+            self._guard.note(self._batch, self._position, number, limit, spent)
+        self._since = time.perf_counter()
+
+    def _book(self, now: float) -> None:
+        number = self._stack[-1]
+        self.seconds[number] = self.seconds.get(number, 0.0) + now - self._since
+
+    def _wait_for_lock(self) -> None:
+        if unsafe_lock.acquire(blocking=False):
+            return
+        if self._guard:
+            self._guard.clear()  # a document that waits for its turn is not a slow one
+        unsafe_lock.acquire()
+
+    def _stage(self, number: int) -> Stage[..., Any]:
+        return self._plan.pipeline.stages[number]
+
+
+class Pieces(Iterator[Any]):
+    """An iterator each of whose steps is a turn of the stage that it comes from.
+
+    Attributes:
+        iterator: the stage's own.
+    """
+
+    __slots__ = ("_number", "_turns", "iterator")
+
+    def __init__(self, turns: Turns, number: int, iterator: Iterator[Any]) -> None:
+        self._turns, self._number, self.iterator = turns, number, iterator
+
+    def __next__(self) -> Any:
+        return self._turns.take(self._number, next, self.iterator)
+
+    def close(self) -> None:
+        """End it early."""
+        close = getattr(self.iterator, "close", None)
+        if close is not None:
+            self._turns.take(self._number, close)

@@ -1,0 +1,72 @@
+"""Documents that are read piece by piece, on real worker processes and threads."""
+
+import fsspec
+import pandas as pd
+import pytest
+
+from dataflow import run
+
+
+@pytest.fixture
+def pieces(words):
+    return words.variants["pieces"]
+
+
+SOUND = [f"document {i}\n" + "some words\n" * (i % 9) for i in range(60)]
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_pieces_give_what_the_whole_gives(cluster, words, pieces, write_corpus, fuse):
+    corpus = write_corpus(*SOUND)
+    whole = {o.document: (o.value, o.size_bytes) for o in run(words.pipeline, corpus, cluster=cluster.client)}
+    found = run(pieces, corpus, cluster=cluster.client, fuse=fuse, batching="fixed:7")
+    assert {o.document: (o.value, o.size_bytes) for o in found} == whole
+
+
+@pytest.mark.parametrize("cache", ["redis", "tiered", "lru"])
+@pytest.mark.parametrize("freshness", ["content", "stat"])
+def test_a_cache_changes_no_outcome_and_answers_the_second_time(
+    processes, pieces, write_corpus, cache, freshness
+):
+    corpus = write_corpus(*SOUND, "document 1\nBAD\n", SOUND[3])
+    options = {"cluster": processes.client, "cache": cache, "freshness": freshness, "batching": "fixed:100"}
+    plain = {o.position: (o.status, o.value) for o in run(pieces, corpus, cluster=processes.client)}
+    for _ in range(2):
+        with run(pieces, corpus, **options) as running:
+            assert {o.position: (o.status, o.value) for o in running} == plain
+
+
+@pytest.mark.parametrize("url", ["memory://pieces", "zip://*.txt::{folder}/all.zip"])
+def test_documents_of_other_file_systems_are_read_piece_by_piece(processes, pieces, tmp_path, url):
+    target = url.format(folder=tmp_path)
+    filesystem = fsspec.filesystem("memory")
+    if url.startswith("zip"):
+        import zipfile
+
+        with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+            for i in range(20):
+                archive.writestr(f"{i}.txt", f"a\nb {i}\n")
+    else:
+        for i in range(20):
+            filesystem.pipe(f"/pieces/{i}.txt", f"a\nb {i}\n".encode())
+    outcomes = list(run(pieces, target, cluster=processes.client))
+    assert {tuple(o.value) for o in outcomes} == {("a", "b", str(i)) for i in range(20)}
+    assert all(o.size_bytes in (6, 7) for o in outcomes)
+
+
+@pytest.mark.parametrize("poison", ["SEGFAULT", "DIE", "HANG", "HANG_WITH_THE_LOCK"])
+def test_a_piece_that_kills_or_hangs_its_worker_is_one_row_and_its_stage_is_named(
+    processes, pieces, write_corpus, tmp_path, poison
+):
+    folder = write_corpus(*SOUND[:30], f"first line\n{poison}\nlast line\n", *SOUND[30:])
+    options = {"timeout_seconds": 2.0, "batching": "fixed:16", "output": tmp_path / "out"}
+    with run(pieces, folder, cluster=processes.client, **options) as running:
+        assert sum(1 for _ in running) == 61
+    table = pd.read_parquet(tmp_path / "out")
+    bad = table[table.status != "ok"]
+    assert len(table) == table.document.nunique() == 61
+    assert bad.document.str.endswith("0030.txt").all()
+    assert bad.status.tolist() == ["quarantined"]
+    assert bad.error_type.tolist() == ["TimeLimit" if "HANG" in poison else "WorkerDied"]
+    assert "in stage lines" in bad.error.iloc[0]
+    assert list(table[table.status == "ok"].chunks.iloc[0]) == ["document", "0"]

@@ -1,0 +1,123 @@
+"""A job that is smaller than starting a cluster runs in one process; whatever it does to that, nothing is lost."""
+
+import os
+import threading
+import time
+
+import pytest
+
+from dataflow import Pipeline, run
+from dataflow.document import Document
+from dataflow.engine.executors import Done
+from dataflow.engine.smalljob import SmallJobExecutor, look_at
+from dataflow.graph.plan import Plan
+from dataflow.memo.spec import MemoSpec
+from dataflow.strategy import Strategy
+
+
+def documents(count, size):
+    return iter(enumerate(Document(f"{i}.txt", size, "text/plain") for i in range(count)))
+
+
+def test_a_job_is_small_by_what_it_is_predicted_to_take():
+    small, numbered = look_at(documents(3, 1000))
+    assert small is not None
+    assert small.documents == len(list(numbered)) == 3
+    assert "3 documents" in str(small)
+
+
+@pytest.mark.parametrize(("count", "size"), [(100_000, 10), (3, 100_000_000)])
+def test_of_a_large_job_no_more_is_looked_at_than_says_so(count, size):
+    source = documents(count, size)
+    small, numbered = look_at(source)
+    assert small is None
+    seen = next(numbered)[0]
+    assert seen == 0
+    assert next(source)[0] <= 260
+    assert sum(1 for _ in numbered) == count - 2  # one was taken from each
+
+
+def test_no_cluster_is_started_for_it_and_a_note_says_so(words, write_corpus, monkeypatch):
+    monkeypatch.setattr("dataflow.engine.run.open_cluster", None)
+    with run(words.pipeline, write_corpus("one two", "three")) as running:
+        values = [outcome.value for outcome in running]
+    assert values == [["one", "two"], ["three"]]
+    (note,) = running.summary.notes
+    assert "no cluster was started" in note
+    assert running.dashboard_link is None
+
+
+def test_the_documents_run_in_a_process_that_is_not_this_one(write_corpus):
+    (outcome,) = run(Pipeline(whereabouts), write_corpus("one"))
+    assert outcome.value != os.getpid()
+
+
+def whereabouts(data: bytes) -> int:
+    return os.getpid()
+
+
+@pytest.mark.parametrize("poison", ["SEGFAULT", "DIE", "HANG_WITH_THE_LOCK"])
+def test_a_document_that_ends_or_hangs_its_process_is_quarantined_and_nothing_else_is(
+    words, write_corpus, poison
+):
+    folder = write_corpus("one", f"{poison} x", "two", "BAD x")
+    outcomes = list(run(words.pipeline, folder, timeout_seconds=1.0))
+    assert [o.status for o in sorted(outcomes, key=lambda o: o.position)] == [
+        "ok",
+        "quarantined",
+        "ok",
+        "failed",
+    ]
+
+
+def test_a_named_cluster_and_a_number_of_workers_are_what_the_user_wants(words, write_corpus):
+    folder = write_corpus("one")
+    for place in ({"cluster": "threads"}, {"workers": 1}):
+        with run(words.pipeline, folder, **place) as running:
+            assert running.dashboard_link
+            assert [o.status for o in running] == ["ok"]
+
+
+def test_leaving_early_ends_the_process(words, write_corpus):
+    folder = write_corpus(*["word"] * 40, "HANG x")
+    running = run(words.pipeline, folder, batching="fixed:1")
+    next(running)
+    running.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("dataflow-small-job")]
+
+
+class Elsewhere:
+    """The executor of a cluster, as far as it is asked here."""
+
+    slots = 2
+
+    def __init__(self):
+        self.graphs = []
+
+    def start(self, plan):
+        self.plan = plan
+
+    def submit(self, graphs):
+        self.graphs += graphs
+
+    def wait(self):
+        done, self.graphs = [Done(key) for key, _ in self.graphs], []
+        return done
+
+    def close(self):
+        self.closed = True
+
+
+def test_a_job_that_takes_longer_than_predicted_goes_on_on_a_cluster(monkeypatch):
+    cluster = Elsewhere()
+    executor = SmallJobExecutor(lambda stack: cluster)
+    executor.start(Plan("feed", Pipeline(whereabouts), Strategy(), MemoSpec("none"), in_child=True))
+    executor.submit([(("batch-feed", n), {("batch-feed", n): n}) for n in range(5)])
+    assert [done.key for done in executor.wait()] == [("batch-feed", 0)]
+    now = time.monotonic()
+    monkeypatch.setattr("dataflow.engine.smalljob.time.monotonic", lambda: now + 60)
+    assert [done.key[1] for done in executor.wait()] == [1, 2, 3, 4]
+    executor.submit([(("batch-feed", 9), {})])
+    assert [done.key[1] for done in executor.wait()] == [9]
+    executor.close()
+    assert cluster.closed

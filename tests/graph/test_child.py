@@ -1,0 +1,96 @@
+"""Child processes that run batches: what they do to themselves is their parent's exception."""
+
+import os
+import signal
+
+import psutil
+import pytest
+
+from dataflow import Pipeline, Strategy
+from dataflow.document import Document
+from dataflow.graph.child import ChildDied, children_of, close_children, limit_children, run_in_child
+from dataflow.graph.plan import Batch, Plan, forget_plan, register_plan
+from dataflow.memo.spec import MemoSpec
+
+RUN = "c41d0000"
+
+
+@pytest.fixture
+def planned(words, tmp_path):
+    def plan(*stages, **options):
+        pipeline = Pipeline(*stages) if stages else words.pipeline
+        register_plan(Plan(RUN, pipeline, Strategy(**options), MemoSpec("none"), in_child=True))
+
+    yield plan
+    close_children(RUN)
+    forget_plan(RUN)
+
+
+def batch(*texts):
+    documents = tuple(Document(f"{i}.txt", len(t), "text/plain") for i, t in enumerate(texts))
+    payloads = tuple(t.encode() for t in texts)
+    return Batch(1, documents, tuple(range(len(texts))), (0,) * len(texts), payloads).pack()
+
+
+def test_a_batch_comes_out_as_it_would_anywhere(planned):
+    planned()
+    outcomes = run_in_child(RUN, batch("one two", "BAD x")).take()
+    assert [o.value for o in outcomes] == [["one", "two"], None]
+    assert [o.status for o in outcomes] == ["ok", "failed"]
+
+
+def test_one_process_serves_many_batches(planned):
+    planned(pid_of)
+    pids = {run_in_child(RUN, batch("x")).take()[0].value for _ in range(3)}
+    assert len(pids) == 1
+    assert pids != {os.getpid()}
+
+
+def pid_of(data: bytes) -> int:
+    print("whatever a stage prints")
+    return os.getpid()
+
+
+@pytest.mark.parametrize("word", ["SEGFAULT", "DIE"])
+def test_its_death_is_an_exception_and_the_next_batch_gets_another(planned, word):
+    planned()
+    with pytest.raises(ChildDied, match="its process ended"):
+        run_in_child(RUN, batch("one", f"{word} x"))
+    assert [o.status for o in run_in_child(RUN, batch("one")).take()] == ["ok"]
+
+
+@pytest.mark.parametrize("word", ["HANG", "HANG_WITH_THE_LOCK"])
+def test_time_limits_hold_there_though_the_ledger_is_on_no_driver(planned, word):
+    planned(timeout_seconds=0.5)
+    with pytest.raises(ChildDied):
+        run_in_child(RUN, batch(f"{word} x"))
+
+
+def test_it_is_ended_when_it_holds_more_memory_than_it_may(planned):
+    planned(fill)
+    limit_children(RUN, 400 * 2**20)
+    with pytest.raises(ChildDied, match="held more than"):
+        run_in_child(RUN, batch("x"))
+
+
+def fill(data: bytes) -> int:
+    held = []
+    while True:
+        held.append(bytearray(os.urandom(2**20)) * 8)
+
+
+def test_closing_ends_the_processes(planned):
+    planned(pid_of)
+    (outcome,) = run_in_child(RUN, batch("x")).take()
+    close_children(RUN)
+    assert not psutil.pid_exists(outcome.value)
+
+
+def test_a_process_that_is_killed_between_batches_costs_one_attempt(planned):
+    planned(pid_of)
+    (outcome,) = run_in_child(RUN, batch("x")).take()
+    os.kill(outcome.value, signal.SIGKILL)
+    with pytest.raises(ChildDied):
+        run_in_child(RUN, batch("x"))
+    assert children_of(RUN)
+    assert run_in_child(RUN, batch("x")).take()[0].value != outcome.value
