@@ -150,7 +150,7 @@ class _Nodes:
         else:
             inputs = described.inputs
             derived = tuple(self._derived.get(one) for one in inputs)
-            run = MemoNode(node, inputs, described.template, derived, self._spec, _titles(key, node))
+            run = MemoNode(node, described, derived, self._spec, _titles(key, node))
         refs = [TaskRef(self.renamed(one)) for one in inputs]
         return Task(new, run, *refs, _data_producer=node.data_producer)
 

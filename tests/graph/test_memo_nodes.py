@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ import types
 import uuid
 
 import dask
+import numpy as np
 import pytest
 from dask.delayed import delayed
 
@@ -207,6 +209,66 @@ def test_values_are_removed_by_the_name_of_their_function(server, kind):
     assert invalidate_stage(server.url, "inc", spec.namespace) == 1
     assert counted(memoize(delayed(inc)(7), spec)) == (8, (0, 1, 0))
     assert counted(memoize(delayed(two)(7), spec)) == (14, (1, 0, 0))
+
+
+def test_a_literal_that_is_changed_after_memoize_is_computed_as_it_is_and_kept_under_no_key(server):
+    array, plain = np.ones(3), [1, 2]
+    spec = on(server)
+    memoized = memoize([delayed(np.sum)(array), delayed(sum)(plain)], spec)
+
+    array[:], plain[:] = 5, [5]
+    assert dask.compute(memoized) == ([15, 5],)
+
+    array[:], plain[:] = 1, [1, 2]
+    assert [counted(one) for one in memoized] == [(3, (0, 1, 0)), (3, (0, 1, 0))]
+    array[:] = 5
+    assert counted(memoized[0]) == (15, (0, 0, 0))
+
+
+LIMIT = 1
+
+
+def limited(x):
+    return min(x, LIMIT)
+
+
+def test_a_global_that_is_changed_after_memoize_poisons_nothing(server, monkeypatch):
+    spec = on(server)
+    memoized = memoize(delayed(limited)(10), spec)
+
+    monkeypatch.setitem(globals(), "LIMIT", 5)
+    assert counted(memoized) == (5, (0, 0, 0))
+    assert counted(memoize(delayed(limited)(10), spec)) == (5, (0, 1, 0))
+    monkeypatch.setitem(globals(), "LIMIT", 1)
+    assert counted(memoize(delayed(limited)(10), spec)) == (1, (0, 1, 0))
+
+
+EDITED = r"""
+import sys
+import dask, edited
+from dataflow.graph.memoize import memoize, node_counters
+from dataflow.memo.spec import MemoSpec
+
+def main():
+    spec = MemoSpec("redis", url=sys.argv[1], secret=b"a secret of the tests, 32 bytes.")
+    memoized = memoize(dask.delayed(edited.f)(1), spec)
+    with open(edited.__file__, "w") as file:
+        file.write("def f(x):\n    return x + 200\n")
+    print(memoized.compute(scheduler="processes", num_workers=1), memoized.compute(scheduler="sync"))
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_a_worker_that_holds_other_code_keeps_nothing_under_a_key_of_the_old(server, tmp_path):
+    (tmp_path / "edited.py").write_text("def f(x):\n    return x + 1\n")
+    (tmp_path / "program.py").write_text(EDITED)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, str(tmp_path / "program.py"), server.url]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+
+    assert done.stdout.split() == ["201", "2"]
 
 
 def test_a_function_that_is_fused_into_a_node_counts_among_its_names(server):
