@@ -22,7 +22,8 @@ from dataflow.memo.bindings import Finder, attribute_bindings, global_binding, l
 from dataflow.memo.classes import class_parts
 from dataflow.memo.code import Chain, Import, describe_function, reads
 from dataflow.memo.dynamic import dynamic_name, taken_of
-from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, of_leaves, tagged
+from dataflow.memo.hints import hints_of
+from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, of_leaves, slots_of, tagged
 from dataflow.memo.order import ORDERED, follows_a_set, made_again
 from dataflow.memo.origin import installed_as
 from dataflow.memo.special import contents, file_digest, importable, special
@@ -65,6 +66,11 @@ class Walk:
         if isinstance(value, types.ModuleType):
             return self._module(value)
         return self.value(value)
+
+    @property
+    def path(self) -> str:
+        """The way to what the walk stands at."""
+        return " -> ".join(self._path)
 
     def finish(self) -> bytes:
         """The descriptions of all functions and classes that were met, in the order in which they were."""
@@ -132,7 +138,7 @@ class Walk:
         if isinstance(value, types.ModuleType):
             return self._module(value)
         if isinstance(value, enum.Enum):
-            return tagged(b"enum", self.value(kind) + encode(value.name))
+            return tagged(b"enum", self.value(kind) + encode(value.name) + self.value(value.value))
         if kind.__module__ == "numpy":
             return self._array(value)
         known = special(self, value)
@@ -183,6 +189,8 @@ class Walk:
         cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
         parts.append(self.items({name: contents(cell) for name, cell in cells}, local_bindings(function)))
         parts.append(self.items({k: v for k, v in vars(function).items() if k not in _NAMES_ONLY}))
+        if owner is None:
+            parts.append(hints_of(self, function))
         return parts
 
     def _reads(self, function: types.FunctionType) -> bytes:
@@ -268,15 +276,23 @@ class Walk:
         try:
             full = importlib.util.resolve_name(name, package) if statement.level else statement.module
             module = importlib.import_module(full)
-        except ImportError:
+            taken = {n: _attribute(module, n) for n in statement.names}
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # the function may live with its absence, whatever it comes from
             return encode(("absent", name))
-        for taken in statement.names or ((),):
-            self._warn_of_installed(module, (taken,) if taken else (), code)
+        for one in statement.names or ((),):
+            self._warn_of_installed(module, (one,) if one else (), code)
         if installed_as(full) == "python":
             return encode(("import", full, statement.names))
-        if installed_as(full) is not None or not statement.names:
+        if installed_as(full) is not None:
             return self.named(full, module)
-        return b"".join(self.named(n, getattr(module, n, module)) for n in statement.names)
+        if taken:
+            return b"".join(self.named(n, one) for n, one in taken.items())
+        # ``import package.module`` binds the package, of which any name may be meant too.
+        top = full.partition(".")[0]
+        outer = b"" if statement.alias or top == full else self.named(top, sys.modules[top])
+        return self.named(full, module) + outer
 
     def _module(self, module: types.ModuleType) -> bytes:
         owner = installed_as(module.__name__)
@@ -302,14 +318,15 @@ class Walk:
         kind = type(value)
         module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
         if isinstance(module, str) and isinstance(name, str) and importable(module, name) is value:
-            return self._compiled(value, module, name)
+            return self._importable(value, module, name)
         try:
             state = value.__reduce_ex__(4)
         except Exception as error:
             why = f"a {kind.__module__}.{kind.__qualname__} shows no state ({type(error).__name__})"
             raise self.refuse(why) from None
         if isinstance(state, str):
-            return tagged(b"global", self.value(kind) + encode(state))
+            own = self._members(value) if installed_as(kind.__module__) is None else b""
+            return tagged(b"global", self.value(kind) + encode(state) + own)
         make, arguments, *rest = state
         content, members, pairs = ([*rest, None, None, None])[:3]
         find = attribute_bindings(kind)
@@ -320,14 +337,34 @@ class Walk:
 
     def _state(self, state: object, find: Finder | None) -> bytes:
         if isinstance(state, dict) and all(isinstance(name, str) for name in state):
-            return self.items({k: v for k, v in state.items() if k not in _NAMES_ONLY}, find)
+            members = {k: v for k, v in state.items() if k not in _NAMES_ONLY}
+            return tagged(b"state", self.items(members, find))
         if isinstance(state, tuple) and len(state) == 2:
             return tagged(b"slots", b"".join(self._state(part, find) for part in state))
         return self.value(state)
 
-    def _compiled(self, value: Any, module: str, name: str) -> bytes:
-        """Compiled code that can be imported by its name: known by its package, or by its file's content."""
-        owner = installed_as(module)
-        if owner is None:
-            owner = file_digest(getattr(sys.modules[module], "__file__", None)).hex()
-        return tagged(b"compiled", encode((owner, module, name)))
+    def _members(self, value: Any) -> bytes:
+        """Attributes, also those in slots."""
+        slots = {name for kind in type(value).__mro__ for name in slots_of(kind) if hasattr(value, name)}
+        members = {**getattr(value, "__dict__", {}), **{name: getattr(value, name) for name in slots}}
+        own = {name: one for name, one in members.items() if name not in _NAMES_ONLY}
+        return tagged(b"members", self.items(own, attribute_bindings(type(value))))
+
+    def _importable(self, value: Any, module: str, name: str) -> bytes:
+        """What can be imported by its name: installed or compiled, its package or its file says all; else it is an
+        object that goes by a function's name, such as a decorator's."""
+        owner, file = installed_as(module), getattr(sys.modules[module], "__file__", None)
+        if owner is None and (file is None or str(file).endswith(".py")):
+            return tagged(b"object", self.value(type(value)) + self._members(value))
+        return tagged(b"compiled", encode((owner or file_digest(file).hex(), module, name)))
+
+
+def _attribute(module: types.ModuleType, name: str) -> object:
+    """What ``from module import name`` binds: an attribute, or else a module inside of it."""
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        try:
+            return importlib.import_module(f"{module.__name__}.{name}")
+        except ImportError:
+            return module
