@@ -71,6 +71,8 @@ def prepare(
     uncacheable = _warm_up(workload, material, equipment, scratch)
     if uncacheable:
         say(f"no cache arm: {uncacheable}")
+    else:
+        _say_how_far(workload, say)
     failed = tuple((n, r) for n, r in ((SERIAL, serial), (POOL, pool)) if r is not None)
     return Prepared(material, reference, failed, chunksize, uncacheable)
 
@@ -127,6 +129,14 @@ def _chunksize(
     if records.output is None:
         return None, records
     return tuned_chunksize(equipment.pool, material.documents, scratch), None
+
+
+def _say_how_far(workload: Workload, say: Callable[[str], None]) -> None:
+    from dataflow.memo.chain import chain_of, memoized_up_to
+
+    chain, why_not = chain_of(workload.pipeline)
+    if chain and why_not:
+        say(memoized_up_to(chain, why_not))
 
 
 def _warm_up(workload: Workload, material: Material, equipment: Equipment, scratch: Path) -> str | None:

@@ -36,10 +36,9 @@ def _server_options(function: F) -> F:
 
 
 def _namespace(_context: click.Context, _option: click.Parameter, name: str) -> str:
-    # An empty one would be every key that begins with a colon.
-    if not name.strip():
-        raise click.BadParameter("a namespace has at least one character.")
-    return name
+    from dataflow.memo.namespace import checked_namespace
+
+    return checked_namespace(name)
 
 
 @click.group(short_help="Look at what a Redis server keeps of earlier runs, and end parts of it.")
@@ -89,6 +88,8 @@ def why(document: str, workload: str, freshness: str, redis_url: str | None, nam
       expired     its time to live is over
       evicted     nothing changed, and the server has lost it all the same
       python      Python is of another version
+      uncacheable a stage can't be memoized, or its value can't be kept
+      secret      it was sealed with another DATAFLOW_CACHE_KEY
       forged, corrupt, spill, down   the value itself can't be used
     """
     from dataflow.memo.connect import check_server
@@ -175,14 +176,15 @@ def _one_document(url: str) -> Document:
 def _reasons(
     url: str, namespace: str, pipeline: Pipeline, document: Document, fresh: Freshness
 ) -> list[Reason]:
-    from dataflow.memo.chain import chain_of
+    from dataflow.memo.chain import chain_of, memoized_up_to
     from dataflow.memo.explain import Reason, explain
     from dataflow.memo.secret import cache_secret
     from dataflow.memo.spec import MemoSpec, close_memos, open_memo
 
     chain, why_not = chain_of(pipeline, fresh.tag)
-    if why_not:
+    if not chain:
         return [Reason("uncacheable", f"nothing is memoized: {why_not}")]
+    after = [Reason("uncacheable", memoized_up_to(chain, why_not))] if why_not else []
     spec = MemoSpec(
         "redis",
         url=url,
@@ -193,7 +195,7 @@ def _reasons(
         spill_url=os.environ.get("DATAFLOW_SPILL_URL") or None,
     )
     try:
-        return explain(open_memo(spec), chain, document, fresh)
+        return [*explain(open_memo(spec), chain, document, fresh), *after]
     except OSError as error:
         raise CorpusError(f"{document.url} can't be read: {one_line(error)}.") from error
     finally:

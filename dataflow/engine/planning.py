@@ -30,7 +30,7 @@ def plan_for(
     opened: OpenCluster | None,
     in_child: bool = False,
 ) -> tuple[Plan, str | None]:
-    """The plan of a run, and why nothing of it is memoized although the strategy asks for it.
+    """The plan of a run, and why not all of it is memoized although the strategy asks for it.
 
     A server that has to be started for the cache is entered into ``stack``.
 
@@ -54,7 +54,7 @@ def plan_for(
 
 
 def _stage_ids(pipeline: Pipeline) -> tuple[tuple[bytes, ...], str | None]:
-    """Fingerprints of the pure stages from the first on, and why there are none."""
+    """Fingerprints of the pure stages from the first on, and why they end before the last."""
     from dataflow.memo.chain import chain_of
 
     chain, why_not = chain_of(pipeline)

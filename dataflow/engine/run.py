@@ -29,6 +29,7 @@ from dataflow.graph.plan import Plan
 from dataflow.graph.scratch import scratch_folder
 from dataflow.graph.table import sink_for
 from dataflow.graph.work import BatchResult
+from dataflow.memo.chain import memoized_up_to
 from dataflow.pipeline import Pipeline
 from dataflow.profile import Cost, Profile
 from dataflow.strategy import Strategy
@@ -166,7 +167,9 @@ def start(
         undo.pop_all()
         output.notes += opened.notes if opened else ()
         output.notes += [str(cluster)] if isinstance(cluster, SmallJob) else []
-        summary = Summary(uncacheable=why_not, notes=output.notes)
+        if why_not and plan.memo_stages:
+            output.notes.append(memoized_up_to(plan.chain, why_not))
+        summary = Summary(uncacheable=None if plan.memo_stages else why_not, notes=output.notes)
         stream = _stream(
             plan,
             documents,

@@ -99,6 +99,8 @@ def write(run: str, work: Work) -> BatchResult:
             outcomes = [i.outcome(work.batch.number) for i in work.items]
         else:
             part, outcomes = write_rows(plan.sink, work.batch.number, work.items)
+    if work.looked_up:
+        work.counters |= recall.costs(work)
     return BatchResult(
         number=work.batch.number,
         outcomes=outcomes,

@@ -11,7 +11,9 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from dataflow.errors import one_line
 from dataflow.graph import steps
 from dataflow.graph.admit import observe
 from dataflow.graph.plan import Plan, admission_of
@@ -24,7 +26,7 @@ from dataflow.memo.spec import open_memo
 from dataflow.memo.states import state_of, unchanged
 from dataflow.outcome import OK
 
-__all__ = ["keep", "note_content", "prepare", "recall", "resume", "settle"]
+__all__ = ["costs", "keep", "note_content", "prepare", "recall", "resume", "settle"]
 
 _NOBODY_SAID = bytes(20)
 # Counted a document here, and not a key as the memo has them.
@@ -97,18 +99,20 @@ def resume(plan: Plan, work: Work, index: int) -> None:
             if not isinstance(answer, Found) or isinstance(answer.value, Failure):
                 continue
             if index + 1 == plan.memo_stages:
-                keep_link(plan, item, index)
+                keep_link(plan, item, index, answer.compute_seconds)
             item.value, item.stage, item.result_digest = answer.value, index + 1, answer.digest
             item.recalled_seconds += answer.compute_seconds
             steps.count(work, f"recalled_{plan.chain.names[index]}", 1)
+            steps.count(work, "compute_seconds_saved", answer.compute_seconds)
 
 
 def keep(plan: Plan, work: Work, item: Item, index: int) -> None:
     """After a stage ran: note its result's digest, which keys the next stage, and the result itself."""
     if not _has_steps(plan, work) or item.bypassed or item.stage != index + 1 or item.status != OK:
         return
+    seconds = item.stage_seconds[plan.chain.names[index]]
     if index + 1 == plan.memo_stages:
-        keep_link(plan, item, index)
+        keep_link(plan, item, index, seconds)
         return
     before, item.result_digest = input_digest(item, index), None
     if not any(admission_of(plan).step(name) for name in plan.chain.names[index:]):
@@ -116,11 +120,12 @@ def keep(plan: Plan, work: Work, item: Item, index: int) -> None:
     try:
         # Encoded now: a later stage may change the value in place.
         encoded = Encoded(*encode_value(item.value))
-    except Uncacheable:
+    except Uncacheable as error:
+        steps.count(work, "uncacheable", 1)
+        steps.count(work, f"uncacheable_{one_line(error).rstrip('.')}", 1)
         return
     item.result_digest = encoded.digest
     if before and admission_of(plan).step(plan.chain.names[index]):
-        seconds = item.stage_seconds[plan.chain.names[index]]
         key = plan.chain.step(index, item.document, before)
         item.steps.append(
             entry_of(item, key, encoded, seconds, plan.chain.names[index : index + 1], near=False)
@@ -147,6 +152,15 @@ def _settled(plan: Plan, work: Work) -> tuple[int, float]:
     return stored, seconds
 
 
+def costs(work: Work) -> dict[str, float]:
+    """What the memo took of a batch, as counters that :func:`dataflow.memo.admin.net_seconds_saved` reads."""
+    nodes, waited = work.node_seconds, work.counters.get("lease_wait_seconds", 0.0)
+    return {
+        "lookup_seconds": nodes.get("lookup", 0.0),
+        "store_seconds": max(0.0, nodes.get("store", 0.0) - waited),
+    }
+
+
 def _share(plan: Plan, work: Work, memo: Memo, lost: Sequence[Item]) -> None:
     keys = [item.key or b"" for item in lost]
     answers = memo.wait(keys)
@@ -154,8 +168,18 @@ def _share(plan: Plan, work: Work, memo: Memo, lost: Sequence[Item]) -> None:
         item.lost = False
         if isinstance(answer, Found) and _take(plan, work, item, answer):
             continue
-        steps.run_stages(plan, work, item, plan.memo_stages)
+        while item.stage < plan.memo_stages and item.status == OK:
+            _compute(plan, work, item, item.stage)
     store(plan, work, memo, lost)
+
+
+def _compute(plan: Plan, work: Work, item: Item, index: int) -> None:
+    """Run a stage after all; the time is the stage's, and not the store node's."""
+    started, name = time.perf_counter(), plan.chain.names[index]
+    others = steps.run_stage(plan, work, item, index)
+    steps.move_seconds(work, "store", name, time.perf_counter() - started)
+    for other, seconds in others.items():
+        steps.move_seconds(work, name, other, seconds)
 
 
 def _ask(plan: Plan, work: Work, memo: Memo, items: Sequence[Item], *, by_content: bool) -> None:
@@ -222,7 +246,9 @@ def _read(plan: Plan, work: Work, items: Sequence[Item]) -> None:
     started = time.perf_counter()
     for item in items:
         steps.read(plan, work, item, None)
+        with_digest = time.perf_counter()
         note_content(plan, work, item)
+        steps.count(work, "digest_seconds", time.perf_counter() - with_digest)
         if item.status == OK and not unchanged(item.document):
             item.state_key = None
             steps.count(work, "stat_changed", 1)
@@ -254,15 +280,22 @@ def _followed(memo: Memo, keys: Sequence[Key]) -> list[Found | Missed]:
 def _links_followed(
     memo: Memo, keys: Sequence[Key], answers: Sequence[Found | Missed]
 ) -> list[Found | Missed]:
-    """The answers, with links replaced by what they point to: one round trip more, where there are any."""
+    """The answers, with links replaced by what they point to: one round trip more, where there are any.
+
+    A value may have been kept for those who don't even read the document, or for all its stages at once: what
+    is saved by coming through a link is what the link says.
+    """
     results = list(answers)
-    links = [
-        (i, a.value) for i, a in enumerate(answers) if isinstance(a, Found) and isinstance(a.value, Link)
-    ]
+    links = [(i, a) for i, a in enumerate(answers) if isinstance(a, Found) and isinstance(a.value, Link)]
     if links:
-        for (i, _), answer in zip(links, memo.lookup([link.key for _, link in links]), strict=True):
-            dead_end = isinstance(answer, Found) and isinstance(answer.value, Link)
-            results[i] = Missed("new") if dead_end else answer
+        for (i, link), answer in zip(links, memo.lookup([a.value.key for _, a in links]), strict=True):
+            if isinstance(answer, Found):
+                dead_end = isinstance(answer.value, Link)
+                results[i] = (
+                    Missed("new") if dead_end else replace(answer, compute_seconds=link.compute_seconds)
+                )
+            else:
+                results[i] = answer
     return results
 
 

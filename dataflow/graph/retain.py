@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from dataflow.graph import steps
 from dataflow.graph.admit import computed
@@ -29,7 +30,7 @@ def store(plan: Plan, work: Work, memo: Memo, items: Sequence[Item]) -> tuple[in
     current = [(item, entries) for item, entries in made if _is_current(plan, work, item)]
     for item, entries in _kept(plan, current):
         values.append(entries[0])
-        extras += [*entries[1:], *item.steps, _record(plan, item)]
+        extras += [*entries[1:], *item.steps, _record(plan, item, entries[0].key)]
     if not values:
         return 0, 0.0
     kept = min(len(values), max(0, memo.store([*values, *extras]) - len(extras)))
@@ -58,13 +59,14 @@ def _values(plan: Plan, item: Item) -> list[Entry]:
         life = plan.memo.failure_seconds
     elif item.status != OK or item.stage < plan.memo_stages:
         return []
+    computed = item.recalled_seconds + sum(item.stage_seconds.get(name, 0.0) for name in names)
     if item.state_key is None:
-        return (
-            [] if item.cache else [entry_of(item, item.key, value, _seconds(item), names, ttl_seconds=life)]
-        )
+        return [] if item.cache else [entry_of(item, item.key, value, computed, names, ttl_seconds=life)]
     # Found by content although the state was new: kept by the new state too, so that it needn't be read again.
-    kept = entry_of(item, item.state_key, value, _seconds(item), names, ttl_seconds=life)
-    return [kept, entry_of(item, item.key, Link(item.state_key), 0.0, names, near=False)]
+    # Only who finds it by state is spared reading it; the link says what the others are spared.
+    seconds = computed + item.stage_seconds.get("read", 0.0)
+    kept = entry_of(item, item.state_key, value, seconds, names, ttl_seconds=life)
+    return [kept, entry_of(item, item.key, Link(item.state_key), computed, names, near=False)]
 
 
 def entry_of(
@@ -89,28 +91,24 @@ def _is_current(plan: Plan, work: Work, item: Item) -> bool:
     return not item.changed
 
 
-def _record(plan: Plan, item: Item) -> Entry:
+def _record(plan: Plan, item: Item, holder: Key) -> Entry:
     key = plan.chain.record(item.document.url)
-    value = record_of(
-        plan.chain, item.document, item.digest or b"", item.epoch, item.state_key or item.key or b""
-    )
-    return entry_of(item, key, value, 0.0, plan.chain.names, near=False)
+    value = record_of(plan.chain, item.document, item.digest or b"", item.epoch, holder)
+    return replace(entry_of(item, key, value, 0.0, plan.chain.names, near=False), about=holder)
 
 
-def keep_link(plan: Plan, item: Item, index: int) -> None:
-    """The last stage's value is kept by the whole chain's key; by its own there is a link to it."""
+def keep_link(plan: Plan, item: Item, index: int, seconds: float) -> None:
+    """The last stage's value is kept by the whole chain's key; by its own there is a link to it.
+
+    ``seconds`` is what this stage alone took.
+    """
     before = input_digest(item, index)
     holder = item.state_key or item.key
     if before and holder:
         key = plan.chain.step(index, item.document, before)
-        item.steps.append(entry_of(item, key, Link(holder), 0.0, plan.chain.names[-1:], near=False))
+        item.steps.append(entry_of(item, key, Link(holder), seconds, plan.chain.names[-1:], near=False))
 
 
 def input_digest(item: Item, index: int) -> bytes | None:
     """What a stage's own key is made of: the digest of the document, or of the result before."""
     return item.digest if index == 0 else item.result_digest
-
-
-def _seconds(item: Item) -> float:
-    """What a hit would save: what was computed now, and what was found of it."""
-    return max(sum(item.stage_seconds.values()), item.recalled_seconds)

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dataflow.measure.resources import Look, Sample, Sampler, look_at
+from dataflow.errors import CacheError
+from dataflow.measure.resources import Look, Sample, Sampler, Seen, look_at
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -86,11 +87,13 @@ class RedisProbe:
 
         self._url, self._info = url, info or server_info
         self._sampler: Sampler | None = None
+        self._evicted_before = 0
 
     def start(self) -> None:
         """Begin. A server that doesn't answer has no samples."""
         try:
-            process_id = int(self._info(self._url)["process_id"])
+            info = self._info(self._url)
+            process_id, self._evicted_before = int(info["process_id"]), int(info.get("evicted_keys", 0))
         except Exception as error:
             _logger.warning("the Redis server can't be sampled: %s", error)
             return
@@ -102,9 +105,19 @@ class RedisProbe:
         sampler, self._sampler = self._sampler, None
         return sampler.stop() if sampler else []
 
-    def _look(self) -> tuple[float, int]:
-        info = self._info(self._url)
-        return float(info["cpu_seconds"]), int(info["rss_bytes"])
+    def _look(self) -> Seen | None:
+        """What it says; nothing where it is away, since it may come back."""
+        try:
+            info = self._info(self._url)
+        except CacheError:
+            return None
+        return Seen(
+            float(info["cpu_seconds"]),
+            int(info["rss_bytes"]),
+            int(info["used_memory_bytes"]),
+            max(0, int(info["evicted_keys"]) - self._evicted_before),
+            float(info["fragmentation_ratio"]),
+        )
 
 
 class ClusterProbe:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dataflow.graph.work import BatchResult
+from dataflow.measure.caching import cache_columns, cache_rows
 from dataflow.measure.digests import Output
-from dataflow.measure.resources import Sample, peak_bytes, used_cpu_seconds
+from dataflow.measure.resources import Sample, last_evicted, peak_bytes, peak_used_bytes, used_cpu_seconds
 from dataflow.measure.subject import Execution, Subject
 from dataflow.outcome import FAILED, OK, QUARANTINED
 
@@ -83,15 +84,18 @@ def records(
     seconds_by_node = _sum(b.node_seconds for b in execution.batches)
     row.update(_counts(execution))
     row.update(_times(subject, execution, samples, seconds_by_node))
-    row.update(_cache(row, execution, seconds_by_node))
+    counters = _sum(b.counters for b in execution.batches)
+    row.update(_cache(row, counters))
     row.update(_against(reference, row, subject, execution, output))
-    if before is not None and row.get("cache") not in (None, "none"):
+    cached = row.get("cache") not in (None, "none")
+    if before is not None and cached:
         row["recomputed"] = _recomputed(execution, output, before)
     tables = {
         "batches": [_batch_row(row, b, execution.started) for b in execution.batches],
         "documents": _document_rows(row, execution, output),
         "resources": resource_rows(row, samples),
         "stages": [{"trial": row["trial"], "node": n, "seconds": s} for n, s in seconds_by_node.items()],
+        "cache": cache_rows(row["trial"], counters, last_evicted(samples)) if cached else [],
     }
     return TrialRecords(row, tables, output)
 
@@ -130,17 +134,15 @@ def _times(
         "mean_cpu_percent": 100.0 * cpu / wall,
         "peak_rss_bytes": peak_bytes(samples, lambda process: process != "redis"),
         "redis_peak_bytes": peak_bytes(samples, lambda process: process == "redis"),
+        "redis_used_peak_bytes": peak_used_bytes(samples),
+        "redis_evicted": last_evicted(samples),
     }
 
 
-def _cache(
-    row: Mapping[str, Any], execution: Execution, seconds_by_node: Mapping[str, float]
-) -> dict[str, Any]:
-    counters = _sum(b.counters for b in execution.batches)
+def _cache(row: Mapping[str, Any], counters: Mapping[str, float]) -> dict[str, Any]:
     hits, misses = _hits(counters), _misses(counters)
     if row.get("cache") in (None, "none"):
         return {"hits": hits, "misses": misses}
-    spent = seconds_by_node.get("lookup", 0.0) + seconds_by_node.get("store", 0.0)
     return {
         "hits": hits,
         "misses": misses,
@@ -148,7 +150,8 @@ def _cache(
         "bypassed": int(counters.get("bypassed", 0)),
         "hits_lru": int(counters.get("hits_lru", 0)),
         "hits_redis": int(counters.get("hits_redis", 0)),
-        "seconds_saved": counters.get("compute_seconds_saved", 0.0) - spent,
+        "hits_spill": int(counters.get("hits_spill", 0)),
+        **cache_columns(counters),
     }
 
 

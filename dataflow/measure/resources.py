@@ -10,14 +10,18 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = [
     "INTERVAL_SECONDS",
     "Look",
     "Sample",
     "Sampler",
+    "Seen",
+    "last_evicted",
     "look_at",
     "peak_bytes",
+    "peak_used_bytes",
     "used_cpu_seconds",
 ]
 
@@ -36,6 +40,9 @@ class Sample:
         cpu_percent: since the sample before; 100 is one core. ``None`` in the first.
         cpu_seconds: user and system, since its first sample; children that have ended are counted in.
         rss_bytes: resident memory.
+        used_memory_bytes: of a Redis server, what its data takes; ``None`` for other processes, as those that follow.
+        evicted_keys: how many it has evicted since its probe was started.
+        fragmentation_ratio: its resident memory over what it asked for.
     """
 
     at_seconds: float
@@ -44,10 +51,23 @@ class Sample:
     cpu_percent: float | None
     cpu_seconds: float
     rss_bytes: int
+    used_memory_bytes: int | None = None
+    evicted_keys: int | None = None
+    fragmentation_ratio: float | None = None
 
 
-#: A look at a process: CPU seconds since whenever, and bytes.
-Look = Callable[[], tuple[float, int]]
+class Seen(NamedTuple):
+    """One look: CPU seconds since whenever, and what a :class:`Sample` says besides."""
+
+    cpu_seconds: float
+    rss_bytes: int
+    used_memory_bytes: int | None = None
+    evicted_keys: int | None = None
+    fragmentation_ratio: float | None = None
+
+
+#: A look at a process: a :class:`Seen`, or its first two alone; ``None`` where it doesn't answer for now.
+Look = Callable[[], Seen | tuple[float, int] | None]
 
 
 class Sampler:
@@ -91,22 +111,23 @@ class Sampler:
         """Sample every process that is still there."""
         for key, look in list(self._looks.items()):
             try:
-                cpu, rss = look()
+                answer = look()
             except Exception as error:  # it has ended: what was seen of it stays
                 _logger.debug("no further samples of %s: %r", key, error)
                 del self._looks[key]
                 continue
-            self._note(key, cpu, rss)
+            if answer is not None:
+                self._note(key, Seen(*answer))
 
-    def _note(self, key: tuple[str, int], cpu: float, rss: int) -> None:
-        now = self._clock()
+    def _note(self, key: tuple[str, int], seen: Seen) -> None:
+        now, cpu = self._clock(), seen.cpu_seconds
         percent = None
         if key in self._last:
             then, before = self._last[key]
             percent = 100.0 * (cpu - before) / (now - then) if now > then else None
         self._last[key] = (now, cpu)
         used = cpu - self._first.setdefault(key, cpu)
-        self._samples.append(Sample(now - self._started, key[0], key[1], percent, used, rss))
+        self._samples.append(Sample(now - self._started, key[0], key[1], percent, used, *seen[1:]))
 
     def _run(self) -> None:
         # Due times are fixed, so that a slow look doesn't shift those that follow.
@@ -150,3 +171,13 @@ def peak_bytes(samples: Iterable[Sample], wanted: Callable[[str], bool]) -> int 
         now[sample.process, sample.process_id] = sample.rss_bytes
         peak = max(peak, sum(now.values()))
     return peak if now else None
+
+
+def peak_used_bytes(samples: Iterable[Sample]) -> int | None:
+    """The most that a Redis server's data took; ``None`` where none was sampled."""
+    return max((s.used_memory_bytes for s in samples if s.used_memory_bytes is not None), default=None)
+
+
+def last_evicted(samples: Iterable[Sample]) -> int | None:
+    """How many keys a Redis server had evicted at its last sample; ``None`` where none was sampled."""
+    return next((s.evicted_keys for s in reversed(list(samples)) if s.evicted_keys is not None), None)

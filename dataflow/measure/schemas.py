@@ -78,7 +78,11 @@ hit_rate | float64 | fraction | hits / (hits + misses); null without a cache
 bypassed | int64 | documents | not looked up, since computing is cheaper as measured; null without a cache
 hits_lru | int64 | lookups | hits in the worker's memory
 hits_redis | int64 | lookups | hits in Redis
-seconds_saved | float64 | seconds | compute seconds that hits spared, less those spent in lookups and stores
+hits_spill | int64 | lookups | hits in files that Redis points to
+compute_seconds_saved | float64 | seconds | that computing took what was found; reading too, where it wasn't read
+lookup_seconds | float64 | seconds | looking up, and digesting contents to do so
+store_seconds | float64 | seconds | storing, and waiting for what other workers compute
+seconds_saved | float64 | seconds | net: compute_seconds_saved - lookup_seconds - store_seconds
 stale | int64 | documents | cached results that differ from an uncached run's; null where not checked
 recomputed | int64 | documents | computed in vain: to the result that the arm had in the phase before; null if not known
 batches | int64 | batches | batches run
@@ -86,6 +90,8 @@ batch_documents_mean | float64 | documents | documents / batches
 peak_rss_bytes | int64 | bytes | highest sum of resident memory over all processes but Redis
 mean_cpu_percent | float64 | percent | CPU time / wall time, over all processes; 100 is one core
 redis_peak_bytes | int64 | bytes | highest resident memory of the Redis server; null without one
+redis_used_peak_bytes | int64 | bytes | most that its data took, as it says itself; null without one
+redis_evicted | int64 | keys | that it evicted during the trial; null without one
 overhead_seconds | float64 | seconds | wall_seconds x threads, less the seconds of all nodes
 ideal_seconds | float64 | seconds | CPU seconds of a serial run / threads; null where not known
 efficiency | float64 | fraction | ideal_seconds / wall_seconds; null where not known
@@ -147,6 +153,20 @@ process_id | int64 | number | of the operating system
 cpu_percent | float64 | percent | since the sample before; 100 is one core
 cpu_seconds | float64 | seconds | CPU time of the process so far
 rss_bytes | int64 | bytes | its resident memory
+used_memory_bytes | int64 | bytes | of a Redis server: what its data takes, as it says itself; null for others
+evicted_keys | int64 | keys | of a Redis server: evicted since the trial's start; null for others
+fragmentation_ratio | float64 | ratio | of a Redis server: resident memory / what it asked for; null for others
+"""
+)
+
+_CACHE = (
+    _KEYS
+    + """
+metric | string | name | what was counted: see below
+tier | string | name | lru, redis or spill, where it was counted by tier
+reason | string | name | why, the error, the type or the stage, where it was counted by that
+value | float64 | as unit says | how much
+unit | string | name | of the value
 """
 )
 
@@ -165,6 +185,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "documents": _columns(_DOCUMENTS),
     "resources": _columns(_RESOURCES),
     "stages": _columns(_STAGES),
+    "cache": _columns(_CACHE),
 }
 
 _ABOUT = {
@@ -173,6 +194,7 @@ _ABOUT = {
     "documents": "One row a document of each trial.",
     "resources": "One row a sample of each process.",
     "stages": "One row a node of each trial: where the workers' time went.",
+    "cache": "One row a metric, tier and reason of each trial with a cache; what didn't happen has no row.",
 }
 
 
@@ -197,13 +219,21 @@ def schema(table: str) -> pa.Schema:
 
 def markdown() -> str:
     """The whole of ``results/README.md``."""
-    return _HEAD + "\n".join(_markdown_table(name) for name in TABLES)
+    return _HEAD + "\n".join(_markdown_table(name) for name in TABLES) + _markdown_metrics()
 
 
 def _markdown_table(name: str) -> str:
     rows = "".join(f"| `{c.name}` | {c.type} | {c.unit} | {c.description} |\n" for c in TABLES[name])
     head = "| column | type | unit | what it is |\n| --- | --- | --- | --- |\n"
     return f"### {name}.parquet\n\n{_ABOUT[name]}\n\n{head}{rows}"
+
+
+def _markdown_metrics() -> str:
+    from dataflow.measure.caching import METRICS
+
+    rows = "".join(f"| `{m.name}` | {m.by or '-'} | {m.unit} | {m.description} |\n" for m in METRICS)
+    head = "| metric | by | unit | what it is |\n| --- | --- | --- | --- |\n"
+    return f"\nIts metrics:\n\n{head}{rows}"
 
 
 _HEAD = """# Results
@@ -214,7 +244,7 @@ Each run of `make bench` leaves one folder here, `<UTC time>-<workload>-<cluster
 | --- | --- |
 | `report.html` | the report: one file that opens with no network |
 | `run.json` | command, seed, environment, versions, commit, machine |
-| `trials`, `batches`, `documents`, `resources` and `stages.parquet` | everything measured: see below |
+| `trials`, `batches`, `documents`, `resources`, `stages` and `cache.parquet` | everything measured: see below |
 | `csv/metrics.csv` | the trials |
 | `csv/timings.csv` | the raw timings: one row a trial and kind of time |
 | `csv/strategies.csv` | the comparison: one row a strategy |

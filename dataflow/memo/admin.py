@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from dataflow.memo.chain import marks
 from dataflow.memo.clear import clear_namespace
 from dataflow.memo.connect import client_of, redacted
 from dataflow.memo.envelope import EPOCH_BYTES, HEADER_BYTES, claimed_marks
+from dataflow.memo.namespace import checked_namespace, pattern_of
 from dataflow.memo.redis import epoch_name
 from dataflow.memo.server import server_info
 
@@ -52,7 +53,7 @@ def invalidate_tag(url: str, name: str, namespace: str = "dataflow") -> None:
         CacheError: the server doesn't answer, refuses, or is full.
     """
     with _client(url, f"told that tag {name!r} is invalid") as client:
-        client.set(epoch_name(namespace, name), new_epoch())
+        client.set(epoch_name(checked_namespace(namespace), name), new_epoch())
 
 
 def invalidate_stage(url: str, name: str, namespace: str = "dataflow") -> int:
@@ -132,25 +133,22 @@ def cache_stats(url: str, namespace: str = "dataflow") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def net_seconds_saved(counters: dict[str, float]) -> float:
+def net_seconds_saved(counters: Mapping[str, float]) -> float:
     """What a memo was worth: what its hits saved of computing, less looking up, storing and waiting.
+
+    Reading a document is saved only where it is found by its state; a digest of its content is taken for
+    the memo's sake alone.
 
     Args:
         counters: of a memo, or added up over a run's batches.
     """
-    spent = (
-        "lookup_seconds",
-        "store_seconds",
-        "memo_lookup_seconds",
-        "memo_store_seconds",
-        "lease_wait_seconds",
-    )
+    spent = ("lookup_seconds", "store_seconds", "lease_wait_seconds", "digest_seconds")
     return counters.get("compute_seconds_saved", 0.0) - sum(counters.get(name, 0.0) for name in spent)
 
 
 def _rounds(client: Any, namespace: str) -> Iterator[list[bytes]]:
     """The namespace's keys, some hundreds at a time, so that others who use the server aren't held up."""
-    pattern = "".join(f"\\{c}" if c in "*?[]^\\" else c for c in namespace) + ":*"
+    pattern = pattern_of(namespace)
     found: list[bytes] = []
     for key in client.scan_iter(match=pattern, count=_KEYS_A_ROUND):
         found.append(key)
@@ -176,7 +174,7 @@ def _is_epoch(found: object) -> bool:
 
 
 def _generation_name(namespace: str) -> bytes:
-    return f"{namespace}:generation".encode()
+    return f"{checked_namespace(namespace)}:generation".encode()
 
 
 @contextmanager

@@ -48,7 +48,8 @@ class Found:
 class Missed:
     """No value, and why.
 
-    Reasons: ``new`` (never kept, or evicted: a server doesn't say which), ``corrupt``, ``forged``, ``codec``,
+    Reasons: ``new`` (never kept, or evicted: a server doesn't say which), ``corrupt``, ``forged``,
+    ``secret`` (sealed with another one), ``codec``,
     ``too_large``, ``expired``, ``epoch`` (its tag was bumped), ``spill`` (its file is gone), ``down``, ``off``.
 
     ``epoch`` is that of the memo's tag when this was asked. Give it to the :class:`Entry` that is computed
@@ -72,6 +73,8 @@ class Entry:
         marks: which stages made it, for :func:`dataflow.memo.admin.invalidate_stage`.
         ttl_seconds: a life shorter than the memo's own.
         near: whether a near tier should hold it too; not, for what is asked for only after an edit.
+        about: the key of the entry that this is a record of (a dict); where that can't be kept, the record says
+            why, in its field ``refused``.
     """
 
     key: Key
@@ -82,6 +85,7 @@ class Entry:
     marks: bytes = bytes(8)
     ttl_seconds: float | None = None
     near: bool = True
+    about: Key | None = None
 
 
 class Claim(enum.Enum):

@@ -14,10 +14,11 @@ __all__ = ["Blob", "BlobStore", "LocalTags", "Nowhere", "Sealed", "new_epoch"]
 
 
 class Blob(NamedTuple):
-    """Sealed bytes and the tier that had them."""
+    """Sealed bytes and the tier that had them, with the seconds that this one took by itself."""
 
     data: bytes
     tier: str
+    seconds: float = 0.0
 
 
 class Sealed(NamedTuple):

@@ -18,7 +18,7 @@ from dataflow.errors import one_line
 from dataflow.memo.keys import Key, Uncacheable, digest, encode, memo_head, memo_key, tagged
 from dataflow.pipeline import Pipeline, Stage
 
-__all__ = ["Chain", "chain_of", "marks"]
+__all__ = ["Chain", "chain_of", "marks", "memoized_up_to"]
 
 # Fields of a document that are text, and of which a corpus has few values.
 _FEW_VALUES = frozenset({"media_type"})
@@ -98,7 +98,10 @@ def _scoped(tag: str | None, parameters: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def chain_of(pipeline: Pipeline, tag: str | None = None) -> tuple[Chain, str | None]:
-    """The chain of a pipeline's pure stages from the first on, and why it is empty."""
+    """The chain of a pipeline's pure stages from the first on, and why it ends before the last one.
+
+    ``None`` instead of a reason where it holds all stages.
+    """
     from dataflow.memo.fingerprint import stage_fingerprint
 
     ids: list[bytes] = []
@@ -112,7 +115,12 @@ def chain_of(pipeline: Pipeline, tag: str | None = None) -> tuple[Chain, str | N
         except Uncacheable as error:
             why_not = f"stage {stage.name} can't be fingerprinted: {one_line(error).rstrip('.')}"
             break
-    return Chain.of(pipeline.stages[: len(ids)], ids, tag), None if ids else why_not
+    return Chain.of(pipeline.stages[: len(ids)], ids, tag), why_not
+
+
+def memoized_up_to(chain: Chain, why_not: str) -> str:
+    """What a user should know of a chain that ends before the pipeline does; one line without a full stop."""
+    return f"memoized up to stage {chain.names[-1]}: {why_not}"
 
 
 @functools.lru_cache(maxsize=256)

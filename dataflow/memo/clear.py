@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataflow.errors import CacheError, one_line
 from dataflow.memo.connect import client_of
+from dataflow.memo.namespace import pattern_of
 
 __all__ = ["clear_namespace"]
 
@@ -21,11 +22,11 @@ def clear_namespace(url: str, namespace: str) -> int:
         How many were removed.
 
     Raises:
-        CacheError: the server doesn't answer or refuses.
+        CacheError: the server doesn't answer or refuses, or the name is none.
     """
     import redis
 
-    pattern = "".join(f"\\{c}" if c in "*?[]^\\" else c for c in namespace) + ":*"
+    pattern = pattern_of(namespace)
     removed = 0
     client = client_of(url)
     try:

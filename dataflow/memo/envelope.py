@@ -54,8 +54,8 @@ class EnvelopeError(Exception):
 
     Attributes:
         reason: ``corrupt`` (not an envelope, or cut short), ``forged`` (the MAC doesn't match: altered,
-            moved from another key, or another secret), ``codec`` (made by another version), ``too_large`` or
-            ``expired``.
+            moved from another key, or made by somebody without the secret), ``secret`` (sealed with another
+            secret, as it says itself), ``codec`` (made by another version), ``too_large`` or ``expired``.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -97,9 +97,8 @@ class Opened(NamedTuple):
         """
         encoded = Encoded(*encode_value(value))
         if len(encoded.raw) > max_raw_bytes:
-            raise Uncacheable(
-                f"a value of {len(encoded.raw):,} bytes is over the limit of {max_raw_bytes:,}."
-            )
+            # Without its own size: reasons are counted, and each value would be one of its own.
+            raise Uncacheable(f"a value of over {max_raw_bytes:,} bytes can't be kept: return less at once.")
         return cls(encoded.codec, encoded.raw, digest=encoded.digest, **known)
 
     @property
@@ -160,9 +159,9 @@ def unseal(
     """
     view = memoryview(blob)
     header, mac, payload = view[: _HEADER.size], view[_HEADER.size : HEADER_BYTES], view[HEADER_BYTES:]
-    mac_key, _ = _derived(secret)
+    mac_key, key_id = _derived(secret)
     if len(view) < HEADER_BYTES or not hmac.compare_digest(_mac(mac_key, key, header, payload), mac):
-        raise _refusal(view)
+        raise _refusal(view, key_id)
     return _open(header, payload, time.time() if now is None else now, max_raw_bytes)
 
 
@@ -195,14 +194,17 @@ def _open(header: memoryview, payload: memoryview, now: float, max_raw_bytes: in
     return Opened(codec, raw, compute / 1e6, check, created / 1e6, ttl / 1e3, epoch, source, made_by)
 
 
-def _refusal(view: memoryview) -> EnvelopeError:
-    """Why a blob with a wrong MAC was refused; nothing of what it says is used but its claimed length."""
+def _refusal(view: memoryview, key_id: bytes) -> EnvelopeError:
+    """Why a blob with a wrong MAC was refused; nothing of what it says is used but to word this."""
     if len(view) < HEADER_BYTES or view[:4] != _MAGIC:
         return EnvelopeError("corrupt", "this is no envelope, or only a part of one.")
-    claimed = _HEADER.unpack(view[: _HEADER.size])[10]
+    header = _HEADER.unpack(view[: _HEADER.size])
+    sealed_with, claimed = header[5], header[10]
     if claimed != len(view) - HEADER_BYTES:
         return EnvelopeError("corrupt", "it was cut short or added to.")
-    return EnvelopeError("forged", "it was altered, moved from another key, or sealed with another secret.")
+    if sealed_with != key_id:
+        return EnvelopeError("secret", "it was sealed with another secret.")
+    return EnvelopeError("forged", "it was altered, or moved from another key.")
 
 
 def _mac(mac_key: bytes, key: Key, header: bytes | memoryview, payload: bytes | memoryview) -> bytes:
@@ -214,7 +216,7 @@ def _mac(mac_key: bytes, key: Key, header: bytes | memoryview, payload: bytes | 
 
 @functools.lru_cache(maxsize=16)
 def _derived(secret: bytes) -> tuple[bytes, bytes]:
-    """The MAC's own key, and 4 bytes that tell secrets apart when they are rotated."""
+    """The MAC's own key, and 4 bytes that tell secrets apart: a worker with another one is told from a forger."""
     if not secret:
         raise ValueError("an empty secret protects nothing")
     derive = functools.partial(hashlib.blake2b, secret[:64], person=b"dataflow seal")

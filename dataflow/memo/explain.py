@@ -25,8 +25,9 @@ class Reason:
         part: ``hit``; ``new`` (nothing is known of the document); ``content``; ``state`` (size, time or entity
             tag); ``code`` (a stage's); ``stages`` (added, removed or in another order); ``parameters`` (what
             the first stage sees of the document); ``tag``; ``epoch`` (the tag was invalidated); ``python``;
-            ``expired``, ``corrupt``, ``forged``, ``spill``, ``down`` (of the value itself); ``evicted`` (nothing
-            changed, and yet the value is not there).
+            ``expired``, ``corrupt``, ``forged``, ``secret``, ``spill``, ``down`` (of the value itself);
+            ``uncacheable`` (nothing changed, but such a value can't be kept); ``evicted`` (nothing changed, and
+            yet the value is not there).
         text: one line for a person.
         before: what it was when the value was stored, short; ``None`` where that says nothing.
         now: what it is now.
@@ -68,7 +69,7 @@ def explain(
         return [Reason("hit", "the value is there, by the document's content"), *touched]
     if known is None:
         return [_unknown(value, record)]
-    return _changes(known, chain, document, data, value) or [_gone(value)]
+    return _changes(known, chain, document, data, value) or [_never_kept(known) or _gone(value)]
 
 
 def _state_key(chain: Chain, document: Document, fresh: Freshness) -> Key | None:
@@ -93,6 +94,11 @@ def _unknown(value: Missed, record: Found | Missed) -> Reason:
     return _gone(value)
 
 
+def _never_kept(known: dict[str, Any]) -> Reason | None:
+    why = known.get("refused")
+    return Reason("uncacheable", f"it is computed each time: {why}") if why else None
+
+
 def _gone(value: Missed) -> Reason:
     return _GONE.get(value.reason) or Reason(value.reason, f"the value can't be used: {value.reason}")
 
@@ -103,7 +109,10 @@ _GONE = {
     "epoch": Reason("epoch", "nothing changed, but the tag was invalidated"),
     "down": Reason("down", "the server doesn't answer"),
     "spill": Reason("spill", "nothing changed, but the file that holds the value is gone"),
-    "forged": Reason("forged", "the value doesn't fit its seal: altered, or another secret is in use"),
+    "forged": Reason("forged", "the value doesn't fit its seal: it was altered, or moved from another key"),
+    "secret": Reason(
+        "secret", "the value is sealed with another secret: set DATAFLOW_CACHE_KEY alike on every machine"
+    ),
     "corrupt": Reason("corrupt", "the value is damaged"),
 }
 

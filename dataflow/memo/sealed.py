@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from dataflow.errors import one_line
 from dataflow.memo.base import LOST, WON, Claim, Counters, Entry, Found, Missed
 from dataflow.memo.blobs import Blob, BlobStore, Nowhere
 from dataflow.memo.codecs import decode_value, own_copy
@@ -17,6 +18,7 @@ from dataflow.memo.leases import Leases
 from dataflow.memo.near import Held, Near
 from dataflow.memo.plain import ATOMS, copy_of
 from dataflow.memo.sealing import Sealing
+from dataflow.memo.tiers import Far, bytes_by_tier
 
 __all__ = ["SealedMemo"]
 
@@ -53,18 +55,18 @@ class SealedMemo:
 
     def lookup(self, keys: Sequence[Key]) -> list[Found | Missed]:
         """See :meth:`Memo.lookup`."""
-        start = time.perf_counter()
-        answers = self._fetch(list(dict.fromkeys(keys)))
+        start, far = time.perf_counter(), Far()
+        answers = self._fetch(list(dict.fromkeys(keys)), far)
         alone = len(answers) == len(keys)
         results = [answers[key] for key in keys] if alone else _one_each(keys, answers)
-        self._count(results, time.perf_counter() - start)
+        self._count(results, len(answers), time.perf_counter() - start, far)
         return results
 
     def store(self, entries: Sequence[Entry]) -> int:
         """See :meth:`Memo.store`."""
         start = time.perf_counter()
         encoded, counted = self._encoded(entries)
-        sealed = [self._sealing.seal(key, one) for key, (one, _) in encoded.items()] if self._far else []
+        sealed = [self._sealing.seal(key, one) for key, (one, _) in encoded.items()] if self._has_far else []
         kept = self._blobs.write(sealed) if sealed else 0
         if self._near is not None:
             near = self._near.put(
@@ -95,17 +97,21 @@ class SealedMemo:
 
     def wait(self, keys: Sequence[Key]) -> list[Found | Missed]:
         """See :meth:`Memo.wait`."""
-        start = time.perf_counter()
+        start, reading = time.perf_counter(), 0.0
         answers: dict[Key, Found] = {}
         missing = list(keys)
         if self._leases is not None:
             for held in self._leases.watch(keys):
                 # What is held is asked for as well: it may be stored already, and released in a moment.
+                asked = time.perf_counter()
                 answers.update(self._reread(missing))
+                reading += time.perf_counter() - asked
                 missing = [k for k in missing if k not in answers and k in held]
                 if not missing:
                     break
-        self._counters.add({"lease_waits": len(keys), "lease_wait_seconds": time.perf_counter() - start})
+        # Reading was counted as that already.
+        waited = time.perf_counter() - start - reading
+        self._counters.add({"lease_waits": len(keys), "lease_wait_seconds": waited})
         return [answers.get(key) or Missed("lease") for key in keys]
 
     def release(self, keys: Sequence[Key]) -> None:
@@ -135,51 +141,64 @@ class SealedMemo:
         self._blobs.close()
 
     @property
-    def _far(self) -> bool:
+    def _has_far(self) -> bool:
         return not isinstance(self._blobs, Nowhere)
 
     def _encoded(self, entries: Sequence[Entry]) -> tuple[dict[Key, tuple[Opened, Entry]], Counter[str]]:
         """What is to be kept, encoded and as it was given; and what is not, by the reason."""
         encoded: dict[Key, tuple[Opened, Entry]] = {}
         counted: Counter[str] = Counter()
+        refused: dict[Key, str] = {}
         for entry in entries:
             if entry.key in encoded:
                 continue
+            if entry.about in refused:
+                entry = _with_reason(entry, refused[entry.about])
             if self._sealing.tag is not None and not entry.epoch:
                 counted["rejected_no_epoch"] += 1  # nobody could say when it was computed
                 continue
             try:
                 one = self._sealing.encode(entry)
-            except Uncacheable:
-                counted["uncacheable"] += 1
+            except Uncacheable as error:
+                refused[entry.key] = why = one_line(error).rstrip(".")
+                counted.update(["uncacheable", f"uncacheable_{why}"])
                 continue
             if len(one.raw) > self._sealing.max_value_bytes:
+                refused[entry.key] = f"it is over the limit of {self._sealing.max_value_bytes:,} bytes"
                 counted["rejected_too_large"] += 1
             else:
                 encoded[entry.key] = (one, entry)
         return encoded, counted
 
-    def _fetch(self, keys: list[Key]) -> dict[Key, Found | Missed]:
-        """One answer a key, from the near tier or in one round trip.
+    def _fetch(self, keys: list[Key], far: Far) -> dict[Key, Found | Missed]:
+        """One answer a key, from the near tier or in one round trip; what the store took is noted in ``far``.
 
         A second round trip only where the tag was bumped since the near values came.
         """
         tag, near = self._sealing.tag, self._near.get(keys) if self._near is not None else {}
         absent = [key for key in keys if key not in near] if near else keys
         if tag is None:
-            answers = self._opened(absent, self._blobs.read(absent), None) if absent else {}
+            answers = self._read(absent, None, far) if absent else {}
             return {**answers, **self._nearby(near)} if near else answers
-        epoch, blobs = self._blobs.read_tagged(absent, tag) if keys else (b"", [])
-        answers = self._opened(absent, blobs, epoch)
+        epoch, answers = self._read_tagged(absent, tag, far) if keys else (b"", {})
         if not epoch:
             # The store couldn't tell the epoch: nothing can be believed then.
             return {**answers, **dict.fromkeys(near, Missed("down", b""))}
         stale = [key for key, held in near.items() if held.opened.epoch != epoch]
         if stale and self._near is not None:
             self._near.discard(stale)
-            answers |= self._opened(stale, self._blobs.read(stale), epoch)
+            answers |= self._read(stale, epoch, far)
             near = {key: held for key, held in near.items() if held.opened.epoch == epoch}
         return {**answers, **self._nearby(near)}
+
+    def _read(self, keys: list[Key], epoch: bytes | None, far: Far) -> dict[Key, Found | Missed]:
+        with far.asked(len(keys)):
+            return self._opened(keys, self._blobs.read(keys), epoch, far)
+
+    def _read_tagged(self, keys: list[Key], tag: str, far: Far) -> tuple[bytes, dict[Key, Found | Missed]]:
+        with far.asked(len(keys)):
+            epoch, blobs = self._blobs.read_tagged(keys, tag)
+            return epoch, self._opened(keys, blobs, epoch, far)
 
     def _nearby(self, near: dict[Key, Held]) -> dict[Key, Found | Missed]:
         now, limited = self._sealing.now(), self._sealing.ttl_seconds is not None
@@ -196,7 +215,7 @@ class SealedMemo:
         return answers
 
     def _opened(
-        self, keys: Sequence[Key], blobs: Sequence[Blob | Missed], epoch: bytes | None
+        self, keys: Sequence[Key], blobs: Sequence[Blob | Missed], epoch: bytes | None, far: Far
     ) -> dict[Key, Found | Missed]:
         """Check what the store had; what holds is kept near."""
         now = self._sealing.now()
@@ -207,6 +226,8 @@ class SealedMemo:
             if isinstance(blob, Missed):
                 answers[key] = blob if epoch is None else Missed(blob.reason, epoch)
                 continue
+            if blob.seconds:
+                far.elsewhere(blob)
             try:
                 kept = self._sealing.unseal(key, blob.data)
             except EnvelopeError as error:
@@ -239,23 +260,35 @@ class SealedMemo:
         """Those that are there by now; what isn't has been counted as a miss before."""
         if not keys:
             return {}
-        start = time.perf_counter()
-        found = {k: answer for k, answer in self._fetch(list(keys)).items() if isinstance(answer, Found)}
-        self._count(found.values(), time.perf_counter() - start)
+        start, far = time.perf_counter(), Far()
+        answers = self._fetch(list(keys), far)
+        found = {k: answer for k, answer in answers.items() if isinstance(answer, Found)}
+        self._count(found.values(), len(answers), time.perf_counter() - start, far)
         return found
 
-    def _count(self, results: Collection[Found | Missed], seconds: float) -> None:
+    def _count(self, results: Collection[Found | Missed], asked: int, seconds: float, far: Far) -> None:
         hits = [answer for answer in results if type(answer) is Found]
         misses = Counter(answer.reason for answer in results if type(answer) is Missed)
-        tiers = {f"hits_{tier}": n for tier, n in Counter([hit.tier for hit in hits]).items()}
+        tiers = Counter([hit.tier for hit in hits])
         reasons = {f"misses_{reason}": n for reason, n in misses.items()}
+        size = sum([hit.blob_bytes for hit in hits])
         totals = {
             "lookups": 1,
             "lookup_seconds": seconds,
-            "bytes_read": sum([hit.blob_bytes for hit in hits]),
+            "bytes_read": size,
             "compute_seconds_saved": sum([hit.compute_seconds for hit in hits]),
         }
-        self._counters.add({"hits": len(hits), "misses": misses.total(), **tiers, **reasons, **totals})
+        near = None if self._near is None else self._near.name
+        shares = far.shares(near, self._blobs.name if self._has_far else None, asked, seconds)
+        by_tier = {f"hits_{tier}": n for tier, n in tiers.items()} | bytes_by_tier(hits, tiers, size)
+        self._counters.add(
+            {"hits": len(hits), "misses": misses.total(), **by_tier, **shares, **reasons, **totals}
+        )
+
+
+def _with_reason(entry: Entry, why: str) -> Entry:
+    """A record of what can't be kept says so; what isn't there any more would otherwise look evicted."""
+    return dataclasses.replace(entry, value={**entry.value, "refused": why})
 
 
 def _one_each(keys: Sequence[Key], answers: dict[Key, Found | Missed]) -> list[Found | Missed]:

@@ -11,6 +11,7 @@ from dataflow.errors import CacheError
 from dataflow.memo.base import Memo
 from dataflow.memo.blobs import BlobStore
 from dataflow.memo.connect import redacted
+from dataflow.memo.namespace import checked_namespace
 from dataflow.memo.sealing import Sealing
 
 __all__ = ["KINDS", "MemoSpec", "close_memos", "open_memo"]
@@ -70,9 +71,7 @@ class MemoSpec:
             raise CacheError(f"cache {self.kind!r} needs a server's URL and a secret: set REDIS_URL.")
         if self.kind == "lru" and self.tag is not None:
             raise CacheError("a tag needs a store that all workers share: choose redis or tiered.")
-        if ":" in self.namespace or not self.namespace:
-            # A colon ends the namespace in a key: with one inside, clearing `a` would clear `a:b` too.
-            raise CacheError(f"namespace {self.namespace!r} must be a name without a colon.")
+        checked_namespace(self.namespace)
         if self.ttl_seconds is not None and not self.ttl_seconds > 0:
             raise CacheError("a time to live must be a number of seconds above 0.")
 

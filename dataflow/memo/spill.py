@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -164,12 +165,15 @@ class SpillingBlobs:
         if isinstance(answer, Missed) or not is_pointer(answer.data):
             return answer
         header, pointer = answer.data[:HEADER_BYTES], answer.data[HEADER_BYTES:]
+        started = time.perf_counter()
         try:
             payload = self._folder.read(pointer)
         except Exception as error:
             self.counters.add({f"spill_errors_{type(error).__name__}": 1})
             return Missed("spill")
-        return Missed("corrupt") if payload is None else Blob(header + payload, "spill")
+        if payload is None:
+            return Missed("corrupt")
+        return Blob(header + payload, "spill", time.perf_counter() - started)
 
 
 def is_pointer(data: bytes) -> bool:

@@ -55,7 +55,7 @@ class Wire:
         """The answers to one pipeline, errors among them; ``None`` if the server gave none."""
         breaker = self._writing if writing else self._reading
         if not breaker.allow():
-            self._counters.add({"skipped": 1})
+            self._counters.add({"skipped": 1, f"skipped_{'writes' if writing else 'reads'}": 1})
             return None
         healthy = False
         try:

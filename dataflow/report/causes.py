@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from dataflow.report.caching import lookup_seconds, what_it_did
 from dataflow.report.data import memory_lines, node_seconds, typical_trial
 from dataflow.report.layout import by_group, column, empty, strips
 from dataflow.report.markup import Html, Section, escape, heading, script_json, table
@@ -96,6 +97,7 @@ def cache(results: Results) -> Section:
         "from memory",
         "from Redis",
         "documents/s",
+        "look-up a document",
         "net time saved",
         "Redis peak",
         "stale",
@@ -109,6 +111,7 @@ def cache(results: Results) -> Section:
                 *name,
                 *filter(None, (picture,)),
                 table(columns, (_cache_row(arm) for arm in cached)),
+                *what_it_did(results, cached),
             ]
     return section if section.body else empty(section, "This run used no cache.")
 
@@ -125,7 +128,7 @@ def _cold_and_warm(arms: Sequence[Arm]) -> list[tuple[str, float, float]]:
 def _cache_row(arm: Arm) -> list[str]:
     return [
         arm.label, percent(arm.hit_rate), f"{arm.total('hits_lru'):,.0f}", f"{arm.total('hits_redis'):,.0f}",
-        amount(arm.documents_per_second), seconds(arm.median("seconds_saved")),
+        amount(arm.documents_per_second), seconds(lookup_seconds(arm)), seconds(arm.median("seconds_saved")),
         megabytes(arm.median("redis_peak_bytes")), _checked(arm, "stale"),
         _checked(arm, "recomputed"),
     ]  # fmt: skip

@@ -14,7 +14,16 @@ from dataflow.report.summary import Arm
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["MemoryLine", "Reason", "failure_reasons", "memory_lines", "node_seconds", "typical_trial"]
+__all__ = [
+    "MemoryLine",
+    "Reason",
+    "ServerLine",
+    "failure_reasons",
+    "memory_lines",
+    "node_seconds",
+    "server_lines",
+    "typical_trial",
+]
 
 _NODES = ("probe", "lookup", "compute", "store", "write")
 # A picture is a thousand pixels wide; more points than that can't be seen.
@@ -40,6 +49,15 @@ class MemoryLine:
     process: str
     seconds: list[float]
     megabytes: list[float]
+
+
+@dataclass(frozen=True)
+class ServerLine:
+    """What a Redis server's data took over a trial, and its fragmentation at the end; ``None`` where not told."""
+
+    seconds: list[float]
+    megabytes: list[float]
+    fragmentation: float | None
 
 
 def failure_reasons(documents: pa.Table) -> list[Reason]:
@@ -100,6 +118,28 @@ def memory_lines(resources: pa.Table, trials: Iterable[int]) -> dict[int, list[M
     for members in found.values():
         members.sort(key=lambda m: -statistics.fmean(m.megabytes))
     return found
+
+
+def server_lines(resources: pa.Table, trials: Iterable[int]) -> dict[int, ServerLine]:
+    """Memory of the server's data over time, in those of the trials asked for that had a server."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wanted = pa.array(sorted(set(trials)), pa.int64())
+    mask = pc.and_(
+        pc.is_in(resources["trial"], value_set=wanted), pc.is_valid(resources["used_memory_bytes"])
+    )
+    samples: dict[int, list[tuple[float, float]]] = {}
+    ratios: dict[int, float | None] = {}
+    for row in resources.filter(mask).sort_by("at_seconds").to_pylist():
+        if finite(row["at_seconds"]) is not None:
+            samples.setdefault(row["trial"], []).append((row["at_seconds"], row["used_memory_bytes"] / 1e6))
+            ratios[row["trial"]] = finite(row["fragmentation_ratio"])
+    return {
+        trial: ServerLine([x for x, _ in thin], [y for _, y in thin], ratios[trial])
+        for trial, line in samples.items()
+        if (thin := _thinned(line))
+    }
 
 
 def _thinned(samples: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

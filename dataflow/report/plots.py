@@ -152,14 +152,22 @@ def pairs(rows: Sequence[tuple[str, float, float]], names: tuple[str, str], axis
     return Picture(plot, colour)
 
 
-def lines(data: Mapping[str, Sequence[Any]], x_axis: str, y_axis: str, unit: str) -> Picture:
-    """Lines of ``xs``, ``ys``, ``name`` and ``colour``; a script finds the source by its name, ``lines``."""
+def lines(
+    data: Mapping[str, Sequence[Any]],
+    x_axis: str,
+    y_axis: str,
+    unit: str,
+    *,
+    name: str = "lines",
+    of: str = "process",
+) -> Picture:
+    """Lines of ``xs``, ``ys``, ``name`` and ``colour``, one for each ``of``; a script finds the source by its name."""
     from bokeh.models import ColumnDataSource, DataRange1d
 
     plot = _figure(height=320, x_range=DataRange1d(start=0), y_range=DataRange1d(start=0))
-    source = ColumnDataSource({key: list(values) for key, values in data.items()}, name="lines")
+    source = ColumnDataSource({key: list(values) for key, values in data.items()}, name=name)
     marks = plot.multi_line("xs", "ys", source=source, color="colour", line_width=2.2)
-    _hover(plot, marks, [("process", "@name"), ("at", "$x{0.0} s"), ("", f"$y{{0,0}} {unit}")])
+    _hover(plot, marks, [(of, "@name"), ("at", "$x{0.0} s"), ("", f"$y{{0,0}} {unit}")])
     plot.xaxis.axis_label, plot.yaxis.axis_label = x_axis, y_axis
     return Picture(plot, {})
 

@@ -104,3 +104,22 @@ def test_the_documents_of_the_warm_up_hold_one_of_each_type():
     chosen = warm_up_documents(documents, 10)
     assert {d.media_type for d in chosen} == {"text/html", "application/pdf"}
     assert 10 <= len(chosen) <= 12
+
+
+def test_a_pipeline_that_is_memoized_in_part_is_said_before_its_trials():
+    from types import SimpleNamespace
+
+    from dataflow import Pipeline, stage
+    from dataflow.bench import preparation
+
+    def extract(data: bytes) -> str:
+        return data.decode()
+
+    @stage(pure=False)
+    def send(text: str) -> int:
+        return len(text)
+
+    said: list[str] = []
+    for pipeline in (Pipeline(extract, send), Pipeline(extract), Pipeline(stage(pure=False)(extract))):
+        preparation._say_how_far(SimpleNamespace(pipeline=pipeline), said.append)
+    assert said == ["memoized up to stage extract: stage send says pure=False"]

@@ -20,6 +20,7 @@ from dataflow.errors import CacheError, CorpusError, StrategyError, WorkloadErro
 from dataflow.memo.server import EmbeddedServer
 from dataflow.memo.spec import close_memos
 
+WHY = ["why", "docs/a.txt", "--workload", "mine.py"]
 WORKLOAD = """
 from dataflow import Pipeline, stage
 
@@ -198,7 +199,17 @@ def test_clear_leaves_spilled_files_and_says_how_to_remove_them(place, monkeypat
         (["invalidate"], click.UsageError, "--tag NAME or --stage NAME"),
         (["invalidate", "--tag", "a", "--stage", "b"], click.UsageError, "--tag NAME or --stage NAME"),
         (["invalidate", "--tag", "a b"], StrategyError, "letters, digits"),
-        (["clear", "--namespace", ""], click.UsageError, "at least one character"),
+        *(
+            ([*command, "--namespace", name], CacheError, "must be a name without a colon")
+            for name in ("", " ", "a:b")
+            for command in (
+                ["stats"],
+                ["clear"],
+                ["invalidate", "--tag", "a"],
+                ["invalidate", "--stage", "a"],
+                WHY,
+            )
+        ),
     ],
 )
 def test_a_mistake_says_its_mend(place, arguments, error, says):
@@ -252,7 +263,7 @@ def test_the_freshness_of_a_run_is_what_was_asked_for(place):
 
 def test_seconds_that_a_cache_lost_are_called_lost_and_misses_come_by_number():
     counters = {
-        **{"compute_seconds_saved": 1.0, "memo_lookup_seconds": 3.5},
+        **{"compute_seconds_saved": 1.0, "lookup_seconds": 3.5},
         **{"misses_new": 2.0, "misses_expired": 5.0, "misses_down": 1.0, "bypassed": 4.0},
     }
     summary = Summary(caches=Counter({"lru": 3}), counters=counters)
@@ -261,3 +272,106 @@ def test_seconds_that_a_cache_lost_are_called_lost_and_misses_come_by_number():
         "cache misses: 5 expired, 2 not there, 1 as the server was away, 4 not asked for, as computing is cheaper",
     ]
     assert list(cache_lines(Summary())) == []
+
+
+def test_what_befell_the_server_is_said_in_plain_words():
+    counters = {
+        **{"misses_down": 30.0, "errors": 7.0, "errors_TimeoutError": 6.0, "errors_ConnectionError": 1.0},
+        **{
+            "breaker_opened": 2.0,
+            "breaker_closed": 1.0,
+            "skipped": 9.0,
+            "skipped_reads": 8.0,
+            "skipped_writes": 1.0,
+        },
+        **{"refused": 12.0, "refused_OutOfMemoryError": 12.0, "spill_errors_OSError": 1.0},
+    }
+    assert list(cache_lines(Summary(counters=counters)))[2:] == [
+        "cache: 7 calls to the server failed: 6 TimeoutError (no answer in time), 1 ConnectionError (no connection)",
+        "cache: the server was left alone 2 times after three failures in a row, and found well again once",
+        "cache: 8 look-ups and 1 write of a batch were skipped meanwhile",
+        "cache: the server refused to store 12 values: 12 OutOfMemoryError (the server is full)",
+        "cache: 1 call for spilled files failed: 1 OSError",
+    ]
+    opened = Summary(counters={"breaker_opened": 1.0, "skipped_reads": 1.0})
+    assert list(cache_lines(opened)) == [
+        "cache: the server was left alone once after three failures in a row, and not found well again",
+        "cache: 1 look-up of a batch was skipped meanwhile",
+    ]
+
+
+POINTS = """
+from dataclasses import dataclass
+
+from dataflow import Pipeline, stage
+
+@dataclass
+class Point:
+    x: int
+
+@stage
+def extract(data: bytes) -> str:
+    return data.decode()
+
+@stage
+def point(text: str) -> Point:
+    return Point(len(text))
+
+pipeline = Pipeline(extract, point)
+"""
+
+
+def test_values_that_cannot_be_kept_are_said_by_the_run_and_by_why(place):
+    (place / "mine.py").write_text(POINTS)
+    said = run(place)
+    assert "cache: 2 values not kept: a value of type " in said
+    assert "Point can't be kept: return bytes, str, numbers" in said
+    assert why() == ["miss", "uncacheable"]
+    assert "Point can't be kept" in cache(*WHY)
+    write(place / "docs" / "a.txt", "changed", age=50)
+    assert why() == ["miss", "content"]
+
+
+def test_results_between_stages_that_cannot_be_kept_are_said_too(place):
+    last = "@stage\ndef last(point: Point) -> int:\n    return point.x\n\npipeline = Pipeline(extract, point, last)"
+    (place / "mine.py").write_text(POINTS.replace("pipeline = Pipeline(extract, point)", last))
+    assert "cache: 2 values not kept: a value of type " in run(place)
+    assert why() == ["hit", "hit"]
+
+
+CLOSED = """
+import sys
+
+from dataflow import Pipeline, stage
+
+@stage
+def extract(data: bytes) -> str:
+    return data.decode()
+
+def made(thing):
+    def chunk(text: str) -> list[str]:
+        return text.split() if thing else []
+    return chunk
+
+pipeline = Pipeline(extract, stage(made(sys._getframe())))
+"""
+
+
+def test_a_pipeline_that_is_memoized_in_part_says_where_it_ends_and_why(place):
+    impure = WORKLOAD.replace("@stage\ndef chunk", "@stage(pure=False)\ndef chunk")
+    (place / "mine.py").write_text(impure)
+    said = run(place)
+    assert "note: memoized up to stage extract: stage chunk says pure=False.\n" in said
+    assert "note: memoized" not in run(place, "--cache", "none")
+    assert "2 from redis" in run(place)
+    assert why() == ["hit", "hit", "uncacheable"]
+    (place / "mine.py").write_text(CLOSED)
+    assert "note: memoized up to stage extract: stage chunk can't be fingerprinted: " in run(place)
+
+
+def test_a_value_of_another_secret_is_named_and_so_is_the_mend(place, monkeypatch):
+    run(place)
+    monkeypatch.setenv("DATAFLOW_CACHE_KEY", "another key of the tests, as long")
+    assert why() == ["miss", "secret"]
+    assert "set DATAFLOW_CACHE_KEY alike on every machine" in cache(*WHY)
+    assert "cache misses: 2 sealed with another secret\n" in run(place)

@@ -9,7 +9,10 @@ from dataflow import DocumentError, Pipeline, Strategy, run, stage
 from dataflow.corpus import list_corpus
 from dataflow.graph import nodes, recall, steps
 from dataflow.graph.plan import Batch, Plan, forget_plan, register_plan
+from dataflow.memo.admin import net_seconds_saved
+from dataflow.memo.base import Missed
 from dataflow.memo.chain import chain_of
+from dataflow.memo.keys import digest
 from dataflow.memo.server import EmbeddedServer
 from dataflow.memo.spec import MemoSpec, close_memos, open_memo
 
@@ -317,3 +320,82 @@ def test_a_few_dear_documents_among_many_cheap_ones_come_from_the_cache(tmp_path
         outcomes = list(run(Pipeline(sometimes_long), str(tmp_path), **options))
     dear = [outcome for outcome in outcomes if outcome.document.endswith("99.txt")]
     assert sum(outcome.cache is not None for outcome in dear) > len(dear) / 2
+
+
+SLOW_SECONDS = 0.03
+
+
+@pytest.fixture
+def slow_reader(monkeypatch):
+    """Reading a document takes 30 ms."""
+    real = steps.read_document
+    monkeypatch.setattr(steps, "read_document", lambda url: (time.sleep(SLOW_SECONDS), real(url))[1])
+
+
+def net(result):
+    return net_seconds_saved(result.counters)
+
+
+def test_a_hit_by_content_saves_no_reading_and_one_by_state_does(folder, slow_reader):
+    go(folder, freshness="content")
+    by_content = go(folder, freshness="content")[2]
+    assert by_content.counters["hits_dict"] == 3
+    assert by_content.counters["compute_seconds_saved"] < SLOW_SECONDS
+    assert net(by_content) < 0
+    close_memos()
+    go(folder)
+    by_state = go(folder)[2]
+    assert by_state.counters["compute_seconds_saved"] >= 3 * SLOW_SECONDS
+    assert net(by_state) > 2 * SLOW_SECONDS
+
+
+def test_what_is_kept_by_state_and_found_by_content_was_read_all_the_same(folder, slow_reader):
+    go(folder)
+    write(folder, age=50, a="one", b="two words", c="three words here")
+    touched = go(folder)[2]
+    assert touched.counters["hits_dict"] == 3
+    assert touched.counters["compute_seconds_saved"] < SLOW_SECONDS
+    again = go(folder)[2]
+    assert again.counters["compute_seconds_saved"] >= 3 * SLOW_SECONDS
+
+
+def test_what_a_stage_was_spared_counts_where_a_later_one_was_edited(folder):
+    def slow_decode(data: bytes) -> str:
+        time.sleep(SLOW_SECONDS)
+        return data.decode()
+
+    go(folder, slow_decode, tidy)
+    result = go(folder, slow_decode, edited(tidy, "2"))[2]
+    assert result.counters["recalled_slow_decode"] == 3
+    assert 3 * SLOW_SECONDS <= result.counters["compute_seconds_saved"] < 4 * SLOW_SECONDS
+    whole = go(folder, slow_decode, edited(tidy, "2"))[2]
+    assert whole.counters["compute_seconds_saved"] >= 3 * SLOW_SECONDS
+
+
+def test_what_a_stage_was_spared_by_a_link_is_what_that_stage_took(folder):
+    def slow_decode(data: bytes) -> str:
+        time.sleep(SLOW_SECONDS)
+        return data.decode()
+
+    go(folder, slow_decode, tidy)
+    result = go(folder, edited(slow_decode, "2"), tidy)[2]  # early cutoff: the same text, so tidy is known
+    assert result.counters["recalled_tidy"] == 3
+    assert result.counters["compute_seconds_saved"] < SLOW_SECONDS
+
+
+def test_what_is_computed_while_storing_is_the_stages_time(folder, monkeypatch):
+    def slow_decode(data: bytes) -> str:
+        time.sleep(SLOW_SECONDS)
+        return data.decode()
+
+    (folder / "b").unlink()
+    (folder / "c").unlink()
+    pipeline = Pipeline(slow_decode)
+    chain, _ = chain_of(pipeline, None)
+    (document,) = list_corpus(str(folder))
+    memo = open_memo(MemoSpec("dict", secret=SECRET, admission=False))
+    memo.claim([chain.full(document, digest(b"one"))])  # another worker is at it, and gives up
+    monkeypatch.setattr(type(memo), "wait", lambda self, keys: [Missed("lease")] * len(keys))
+    result = go(folder, slow_decode)[2]
+    assert result.node_seconds["slow_decode"] >= SLOW_SECONDS > result.node_seconds["store"]
+    assert result.counters["store_seconds"] < SLOW_SECONDS

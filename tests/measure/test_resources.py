@@ -4,7 +4,16 @@ import os
 
 import pytest
 
-from dataflow.measure.resources import Sample, Sampler, look_at, peak_bytes, used_cpu_seconds
+from dataflow.measure.resources import (
+    Sample,
+    Sampler,
+    Seen,
+    last_evicted,
+    look_at,
+    peak_bytes,
+    peak_used_bytes,
+    used_cpu_seconds,
+)
 
 
 class Clock:
@@ -86,3 +95,14 @@ def test_the_peak_is_the_largest_sum_at_one_time():
     assert peak_bytes(samples, lambda name: name != "redis") == 110
     assert peak_bytes(samples, lambda name: name == "redis") == 5000
     assert peak_bytes(samples, lambda name: name == "pool-0") is None
+
+
+def test_a_server_tells_more_of_its_memory_than_other_processes():
+    sampler = Sampler({("redis", 3): lambda: Seen(1.0, 10, 8, 2, 1.25)}, interval_seconds=3600)
+    sampler.start()
+    samples = [Sample(0.0, "driver", 1, None, 0.0, 1), *sampler.stop()]
+    assert {(s.used_memory_bytes, s.evicted_keys, s.fragmentation_ratio) for s in samples[1:]} == {
+        (8, 2, 1.25)
+    }
+    assert (peak_used_bytes(samples), last_evicted(samples)) == (8, 2)
+    assert (peak_used_bytes(samples[:1]), last_evicted(samples[:1])) == (None, None)

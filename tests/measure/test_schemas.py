@@ -22,9 +22,12 @@ GOLDEN = {
         latency_p95_seconds double seconds; latency_p99_seconds double seconds; hits int64 lookups;
         misses int64 lookups; hit_rate double fraction; bypassed int64 documents;
         hits_lru int64 lookups; hits_redis int64 lookups;
+        hits_spill int64 lookups; compute_seconds_saved double seconds; lookup_seconds double seconds;
+        store_seconds double seconds;
         seconds_saved double seconds; stale int64 documents; recomputed int64 documents; batches int64 batches;
         batch_documents_mean double documents; peak_rss_bytes int64 bytes; mean_cpu_percent double percent;
-        redis_peak_bytes int64 bytes; overhead_seconds double seconds; ideal_seconds double seconds;
+        redis_peak_bytes int64 bytes; redis_used_peak_bytes int64 bytes; redis_evicted int64 keys;
+        overhead_seconds double seconds; ideal_seconds double seconds;
         efficiency double fraction; output_digest string hex digest; matches_serial bool boolean;
         steal_percent double percent; load double processes; probe_seconds double seconds;
         started timestamp[us, tz=UTC] UTC; error string text
@@ -44,13 +47,18 @@ GOLDEN = {
     """,
     "resources": """
         run_id string name; trial int64 number; at_seconds double seconds; process string name;
-        process_id int64 number; cpu_percent double percent; cpu_seconds double seconds; rss_bytes int64 bytes
+        process_id int64 number; cpu_percent double percent; cpu_seconds double seconds; rss_bytes int64 bytes;
+        used_memory_bytes int64 bytes; evicted_keys int64 keys; fragmentation_ratio double ratio
     """,
     "stages": "run_id string name; trial int64 number; node string name; seconds double seconds",
+    "cache": """
+        run_id string name; trial int64 number; metric string name; tier string name; reason string name;
+        value double as unit says; unit string name
+    """,
 }
 
 
-def test_there_are_five_tables():
+def test_the_tables_are_pinned():
     assert list(TABLES) == list(GOLDEN)
 
 

@@ -7,8 +7,10 @@ import pytest
 
 from dataflow import Pipeline, Strategy, stage
 from dataflow.corpus import open_corpus
+from dataflow.errors import CacheError
 from dataflow.measure.probes import ProcessProbe, RedisProbe
 from dataflow.measure.records import Reference
+from dataflow.measure.resources import last_evicted, peak_used_bytes
 from dataflow.measure.subject import EngineSubject
 from dataflow.measure.tables import TABLES, ResultsFolder, read_results
 from dataflow.measure.trial import run_trial
@@ -38,8 +40,9 @@ def documents(tmp_path):
     return list(open_corpus(str(folder)))
 
 
-def subject(*stages, cache="none", **options):
-    return EngineSubject(Pipeline(*stages), Strategy(cache=cache, batching="fixed:2"), None, **options)
+def subject(*stages, cache="none", admission=True, **options):
+    strategy = Strategy(cache=cache, batching="fixed:2", admission=admission)
+    return EngineSubject(Pipeline(*stages), strategy, None, **options)
 
 
 def test_a_trial_becomes_rows_of_every_table(documents, tmp_path):
@@ -63,7 +66,8 @@ def test_a_trial_becomes_rows_of_every_table(documents, tmp_path):
 
 def test_the_rows_fit_the_tables(documents, tmp_path):
     results = ResultsFolder.create(tmp_path / "results")
-    run_trial(subject(text), documents, DESIGN, scratch=tmp_path).save(results)
+    cached = subject(text, cache="lru", namespace=f"test-{tmp_path}")
+    run_trial(cached, documents, {**DESIGN, "cache": "lru"}, scratch=tmp_path).save(results)
     tables = read_results(results.path)
     assert all(tables[name].num_rows for name in TABLES)
 
@@ -103,6 +107,37 @@ def test_an_answer_from_the_cache_that_is_not_the_references_is_stale(documents,
     assert (fresh["hits_lru"], fresh["misses"], fresh["hit_rate"]) == (4, 1, 0.8)
     assert (fresh["stale"], stale["stale"]) == (0, 4)
     assert "efficiency" not in fresh  # nothing limits a warm run to what cores can compute
+
+
+def test_what_the_cache_did_is_told_by_tier_and_reason(documents, tmp_path):
+    from dataflow.memo.server import EmbeddedServer
+
+    with EmbeddedServer() as server:
+        cached = subject(text, cache="tiered", redis_url=server.url, admission=False)
+        trials = [
+            run_trial(cached, documents, {**DESIGN, "cache": "tiered", "phase": phase}, scratch=tmp_path)
+            for phase in ("cold", "warm")
+        ]
+    cold, warm = ({(r["metric"], r["tier"], r["reason"]): r for r in t.tables["cache"]} for t in trials)
+    assert cold["misses", None, "new"]["value"] == 5
+    assert cold["stored", None, None]["value"] == 4
+    assert cold["bytes_written", None, None]["value"] > 4 * 148
+    assert warm["hits", "lru", None]["value"] == 4
+    assert warm["bytes_read", "lru", None]["value"] > 4 * 148
+    # What isn't there is asked for once more with its claim.
+    assert (warm["asked", "lru", None]["value"], warm["asked", "redis", None]["value"]) == (6, 2)
+    assert warm["lookup_seconds", "lru", None]["unit"] == "seconds"
+    for trial, found in zip(trials, (cold, warm), strict=True):
+        row = trial.trial
+        spent = row["lookup_seconds"] + row["store_seconds"]
+        assert row["seconds_saved"] == pytest.approx(row["compute_seconds_saved"] - spent)
+        assert found["net_seconds_saved", None, None]["value"] == row["seconds_saved"]
+        by_tier = sum(r["value"] for k, r in found.items() if k[0] == "lookup_seconds" and k[1])
+        assert 0 < by_tier < row["lookup_seconds"]
+        assert row["redis_used_peak_bytes"] > 0
+        assert row["redis_evicted"] == 0
+    samples = [r for r in trials[1].tables["resources"] if r["process"] == "redis"]
+    assert all(r["used_memory_bytes"] > 0 and r["fragmentation_ratio"] > 0 for r in samples)
 
 
 def test_a_trial_that_raises_is_a_row_with_its_error(documents, tmp_path):
@@ -155,10 +190,30 @@ def test_a_probe_that_fails_costs_its_samples_and_not_the_trial(documents, tmp_p
 
 
 def test_a_server_is_sampled_by_asking_it():
-    info = {"process_id": 9, "cpu_seconds": 2.0, "rss_bytes": 1000}
+    info = {"process_id": 9, "cpu_seconds": 2.0, "rss_bytes": 1000, "used_memory_bytes": 800}
+    info |= {"evicted_keys": 70, "fragmentation_ratio": 1.25}
     probe = RedisProbe("redis://nowhere", lambda url: info)
     probe.start()
-    assert {(s.process, s.process_id, s.rss_bytes) for s in probe.stop()} == {("redis", 9, 1000)}
+    info["evicted_keys"] += 3
+    samples = probe.stop()
+    assert {(s.process, s.process_id, s.rss_bytes) for s in samples} == {("redis", 9, 1000)}
+    assert {(s.used_memory_bytes, s.fragmentation_ratio) for s in samples} == {(800, 1.25)}
+    assert (samples[0].evicted_keys, samples[-1].evicted_keys) == (0, 3)
+    assert (last_evicted(samples), peak_used_bytes(samples)) == (3, 800)
+
+
+def test_a_server_that_is_away_for_a_while_is_sampled_again():
+    answers = iter([{"process_id": 9}, None, {"cpu_seconds": 2.0, "rss_bytes": 1000}])
+
+    def info(url):
+        found = next(answers)
+        if found is None:
+            raise CacheError("no answer")
+        return {"used_memory_bytes": 800, "evicted_keys": 0, "fragmentation_ratio": 1.0, **found}
+
+    probe = RedisProbe("redis://nowhere", info)
+    probe.start()
+    assert [s.rss_bytes for s in probe.stop()] == [1000]
 
 
 def test_a_server_that_does_not_answer_has_no_samples():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from dataflow import Pipeline, run, stage
 from dataflow.corpus import list_corpus
+from dataflow.errors import CacheError
 from dataflow.memo.admin import (
     cache_stats,
     clear,
@@ -18,7 +20,9 @@ from dataflow.memo.admin import (
     net_seconds_saved,
 )
 from dataflow.memo.chain import chain_of, marks
+from dataflow.memo.clear import clear_namespace
 from dataflow.memo.explain import Reason, explain
+from dataflow.memo.sealed import SealedMemo
 from dataflow.memo.secret import cache_secret
 from dataflow.memo.server import EmbeddedServer
 from dataflow.memo.spec import MemoSpec, close_memos, open_memo
@@ -190,8 +194,47 @@ def test_every_stage_has_marks_of_its_own_that_show_in_those_of_its_pipeline() -
 def test_what_a_memo_was_worth_is_what_it_saved_less_what_it_took() -> None:
     counters = {
         "compute_seconds_saved": 10.0,
-        "memo_lookup_seconds": 1.0,
-        "memo_store_seconds": 2.0,
+        "lookup_seconds": 1.0,
+        "memo_lookup_seconds": 0.5,
+        "store_seconds": 2.0,
+        "lease_wait_seconds": 0.5,
+        "digest_seconds": 0.25,
         "hits": 5.0,
     }
-    assert net_seconds_saved(counters) == 7.0
+    assert net_seconds_saved(counters) == 6.25
+
+
+def test_a_namespace_inside_another_is_refused_before_anything_is_asked(valkey: EmbeddedServer) -> None:
+    import redis
+
+    calls: list[Any] = [generation, cache_stats, clear, clear_namespace]
+    calls += [
+        lambda url, name: invalidate_tag(url, "x", name),
+        lambda url, name: invalidate_stage(url, "x", name),
+    ]
+    for call in calls:
+        with pytest.raises(CacheError, match=r"namespace 'a:b' must be a name without a colon"):
+            call(valkey.url, "a:b")
+    assert not list(redis.Redis.from_url(valkey.url).scan_iter(match="a:b*"))
+
+
+@pytest.mark.parametrize("freshness", ["content", "stat"])
+def test_a_value_that_is_too_large_is_told_from_one_that_was_evicted(
+    valkey: EmbeddedServer, file: Path, monkeypatch: pytest.MonkeyPatch, freshness: str
+) -> None:
+    monkeypatch.setattr("dataflow.memo.sealed.SealedMemo._encoded", small(SealedMemo._encoded))
+    place = {"freshness": freshness, "namespace": f"whylarge{freshness}"}
+    go(valkey, write(file, "many words " * 200, 100), **place)
+    (reason,) = reasons(valkey, file, PIPELINE, freshness, place["namespace"])
+    assert reason.part == "uncacheable"
+    assert "over the limit of 1,000 bytes" in reason.text
+
+
+def small(real: Any) -> Any:
+    """Values of more than 1,000 bytes aren't kept."""
+
+    def encoded(self: SealedMemo, entries: Any) -> Any:
+        self._sealing = dataclasses.replace(self._sealing, max_value_bytes=1000)
+        return real(self, entries)
+
+    return encoded

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,9 @@ import redis
 
 from dataflow import Pipeline, run, stage
 from dataflow.engine.clusters import open_cluster
+from dataflow.graph.work import BatchResult
 from dataflow.memo.server import EmbeddedServer
+from dataflow.memo.words import befell
 
 DOCUMENTS = 120
 
@@ -70,17 +75,53 @@ def test_a_server_that_is_killed(cluster: Any, corpus: Path, expected: dict[str,
         values, summary = go(cluster, corpus, server.url, {20: lambda: os.kill(server.pid, signal.SIGKILL)})
     assert values == expected
     assert summary.counters["misses_down"] > 0
+    assert "no connection" in " / ".join(befell(summary.counters))
+
+
+def until(seconds: float, ended: Callable[[], bool], urls: list[str]) -> Iterator[str]:
+    """A corpus that goes on with the same documents until something has happened, for so long at most."""
+    limit = time.monotonic() + seconds
+    yield from urls
+    while not ended() and time.monotonic() < limit:
+        yield from urls
+
+
+WATCHED = ("breaker_", "skipped_")
 
 
 def test_a_server_that_is_stopped_and_goes_on(cluster: Any, corpus: Path, expected: dict[str, Any]) -> None:
+    """It is stopped until a worker leaves look-ups alone; the run lasts until one has found it well again."""
+    seen: Counter[str] = Counter()
+    documents = until(120, lambda: seen["breaker_closed"] > 0, list(expected))
+    options = {"cache": "redis", "freshness": "stat", "batching": "fixed:3", "admission": False}
     with EmbeddedServer() as server:
-        going_on = threading.Timer(2.0, lambda: os.kill(server.pid, signal.SIGCONT))
-        at = {20: lambda: (os.kill(server.pid, signal.SIGSTOP), going_on.start())}
-        values, summary = go(cluster, corpus, server.url, at)
-        going_on.join()
+        stopped = going_on = False
+
+        def see(result: BatchResult) -> None:
+            seen.update({name: int(n) for name, n in result.counters.items() if name.startswith(WATCHED)})
+
+        with run(
+            PIPELINE, documents, cluster=cluster, redis_url=server.url, on_batch=see, **options
+        ) as running:
+            for number, outcome in enumerate(running):
+                assert outcome.value == expected[outcome.document]
+                if number == 20:
+                    os.kill(server.pid, signal.SIGSTOP)
+                    stopped = True
+                elif stopped and not going_on and seen["skipped_reads"]:
+                    os.kill(server.pid, signal.SIGCONT)
+                    going_on = True
         warm, after = go(cluster, corpus, server.url, {})
-    assert values == warm == expected
-    assert summary.counters["errors_TimeoutError"] > 0
+    counters = running.summary.counters
+    assert counters["errors_TimeoutError"] >= 3
+    assert counters["breaker_opened"] > 0
+    assert counters["breaker_closed"] > 0
+    assert counters["skipped_reads"] > 0
+    said = " / ".join(befell(counters))
+    assert re.search(r"\d+ calls? to the server failed: \d+ TimeoutError \(no answer in time\)", said)
+    assert re.search(r"was left alone (once|\d+ times) after .*, and found well again (once|\d+ times)", said)
+    assert re.search(r"\d+ look-ups? .*skipped meanwhile", said)
+    assert warm == expected
     assert after.total == DOCUMENTS
 
 
@@ -107,6 +148,7 @@ def test_a_server_that_is_full(cluster: Any, corpus: Path, expected: dict[str, A
     assert values == expected
     if policy == "noeviction":
         assert summary.counters["refused_OutOfMemoryError"] > 0
+        assert "(the server is full)" in " / ".join(befell(summary.counters))
 
 
 def test_a_server_whose_every_value_is_damaged(

@@ -99,7 +99,7 @@ def test_redis_is_imported_only_when_it_is_used() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("namespace", ["", "a:b"])
+@pytest.mark.parametrize("namespace", ["", " ", "a:b"])
 def test_no_namespace_lies_inside_another(namespace):
     with pytest.raises(CacheError, match="without a colon"):
         MemoSpec("none", namespace=namespace)

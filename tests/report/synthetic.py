@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from dataflow.measure.caching import cache_rows
 from dataflow.measure.tables import ResultsFolder
 
 #: A file's name that tries to become a script, an image, and a terminal's command.
@@ -14,6 +15,9 @@ HOSTILE = (
     "</script><script>document.title='owned'</script>"
     "<img src=x onerror=\"document.title='owned'\">\x1b[2J.pdf"
 )
+
+#: A type whose name would be HTML.
+HOSTILE_KIND = "uncacheable_a value of type <img src=x> can't be kept"
 
 #: Strategy, factor, level, phase, documents a second, megabytes, documents a batch.
 ARMS: tuple[tuple[str, str, str, str, float, float, float], ...] = (
@@ -101,6 +105,8 @@ def _trial(folder, chance, trial, block, position, arm, documents, wrong):
         "latency_p99_seconds": 9 / speed, "hits": hits, "misses": documents - hits if phase else 0,
         "hit_rate": hits / documents if phase else None, "hits_lru": 0 if redis else hits,
         "hits_redis": hits if redis else 0, "seconds_saved": 1.9 if warm else -0.02 if phase else None,
+        "lookup_seconds": 0.012 if phase else None, "redis_evicted": 7 if redis else None,
+        "redis_used_peak_bytes": 12_000_000 if redis else None,
         "batches": int(documents / batch) if batch else 0, "batch_documents_mean": batch or None,
         "peak_rss_bytes": peak, "mean_cpu_percent": 180.0, "redis_peak_bytes": 31_000_000 if redis else None,
         "overhead_seconds": wall * (1.5 / (1 + batch / 6) + 0.05), "ideal_seconds": documents / 520,
@@ -109,6 +115,20 @@ def _trial(folder, chance, trial, block, position, arm, documents, wrong):
         "started": datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=trial * 3),
     }])  # fmt: skip
     _details(folder, chance, trial, wall, documents, peak, warm, redis)
+    if phase:
+        folder.append("cache", cache_rows(trial, _counters(documents, hits, redis), 7 if redis else None))
+
+
+def _counters(documents, hits, redis):
+    tier = "redis" if redis else "lru"
+    counters = {f"hits_{tier}": hits, f"asked_{tier}": documents, f"lookup_seconds_{tier}": documents * 1e-5,
+                f"bytes_read_{tier}": hits * 9_000, "lookup_seconds": 0.012, "digest_seconds": 0.003,
+                "compute_seconds_saved": hits * 0.04, "misses_new": documents - hits,
+                "store_seconds": 0.02}  # fmt: skip
+    if redis:
+        counters |= {"errors": 3, "errors_TimeoutError": 3, "breaker_opened": 1, "breaker_closed": 1,
+                     "skipped_reads": 5, HOSTILE_KIND: 2}  # fmt: skip
+    return counters
 
 
 def _details(folder, chance, trial, wall, documents, peak, warm, redis):
@@ -138,6 +158,8 @@ def _details(folder, chance, trial, wall, documents, peak, warm, redis):
     folder.append("resources", [
         {"trial": trial, "at_seconds": wall * i / 40, "process": name, "process_id": 100, "cpu_percent": 90.0,
          "cpu_seconds": wall * i / 40,
-         "rss_bytes": int(peak * share * (0.7 + 0.3 * i / 40) * chance.gauss(1, 0.01))}
+         "rss_bytes": int(peak * share * (0.7 + 0.3 * i / 40) * chance.gauss(1, 0.01)),
+         **({"used_memory_bytes": 250_000 * i, "evicted_keys": i // 6, "fragmentation_ratio": 1.31}
+            if name == "redis" else {})}
         for name, share in names.items() for i in range(41)
     ])  # fmt: skip
