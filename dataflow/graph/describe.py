@@ -13,8 +13,9 @@ from dataflow.graph.purity import Purity
 from dataflow.graph.taskspec import Alias, DataNode, GraphNode, NestedContainer, Task, TaskRef, is_subgraph
 from dataflow.memo.fingerprint import fingerprint
 from dataflow.memo.keys import Uncacheable, digest, encode, tagged
+from dataflow.memo.special import importable
 
-__all__ = ["Described", "Describer", "functions_of"]
+__all__ = ["Described", "Describer", "functions_of", "is_unchanged"]
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,12 @@ class Described:
     Attributes:
         template: digest of code, literals and structure, with a hole for each input.
         inputs: the keys whose results fill the holes, in order.
+        codes: the descriptions of the functions in it, in the order in which they are met.
     """
 
     template: bytes
     inputs: tuple[Any, ...]
+    codes: tuple[bytes, ...] = ()
 
 
 @dataclass
@@ -51,6 +54,7 @@ class Describer:
     def __init__(self, trust: Collection[Any] = ()) -> None:
         self._purity = Purity(trust)
         self._literals: dict[int, tuple[Any, bytes]] = {}
+        self._codes: list[bytes] = []
 
     def task(self, task: Any) -> Described:
         """The description of a task.
@@ -58,12 +62,12 @@ class Describer:
         Raises:
             Uncacheable: something in it has no stable description, or looks outside.
         """
-        scope = _Scope({})
+        scope, self._codes = _Scope({}), []
         try:
             body = self._part(task, scope)
         except RecursionError:
             raise Uncacheable("a task that is nested too deep can't be keyed.") from None
-        return Described(digest(body), tuple(scope.holes))
+        return Described(digest(body), tuple(scope.holes), tuple(self._codes))
 
     def data(self, value: object) -> bytes:
         """The description of plain data in a graph. Raises Uncacheable."""
@@ -106,6 +110,8 @@ class Describer:
         if known is None:
             # Kept with its value, so that no other object is given its identity.
             known = self._literals[id(value)] = (value, self._described(value))
+        if known[1].startswith(_CODE):
+            self._codes.append(known[1])
         return known[1]
 
     def _described(self, value: Any) -> bytes:
@@ -115,7 +121,61 @@ class Describer:
             reason = self._purity.why_not(value)
             if reason:
                 raise Uncacheable(f"{_name(value)} can't be keyed: {reason}. Say trust= if it may.") from None
-            return tagged(b"code", fingerprint(value))
+            return tagged(_CODE, fingerprint(value))
+
+
+_CODE = b"code"
+_MOST_CODES = 1000
+
+
+class _Again(Describer):
+    """Describes a task where it runs. What travelled by value is what it was; what is found by name may not be."""
+
+    def __init__(self, codes: tuple[bytes, ...], here: bool) -> None:
+        super().__init__()
+        self._known, self._here = iter(codes), here
+
+    def _literal(self, value: Any) -> bytes:
+        try:
+            return tagged(b"data", content(value))
+        except Uncacheable:
+            return _code_here(value, next(self._known, b""), self._here)
+
+
+def is_unchanged(task: Any, described: Described, here: bool) -> bool:
+    """Whether a task is still what it was described as: its literals, and the code that this process has of it.
+
+    A literal may have been changed in place since. A worker may have imported another state of a module than the
+    process that described the task. Code is looked at once a process, since it leaves things in its globals.
+
+    Args:
+        task: the task.
+        described: what it was.
+        here: this is the process in which it was described, so that functions of all kinds are as they were there.
+    """
+    try:
+        return _Again(described.codes, here).task(task).template == described.template
+    except Uncacheable:
+        return False
+
+
+_codes_here: dict[tuple[int, bytes], tuple[Any, bytes]] = {}
+
+
+def _code_here(value: Any, code: bytes, here: bool) -> bytes:
+    known = _codes_here.get((id(value), code))
+    if known is not None:
+        return known[1]
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    by_name = isinstance(module, str) and isinstance(name, str) and importable(module, name) is value
+    if not (by_name or here):
+        return code
+    own = tagged(_CODE, fingerprint(value))
+    if own == code:
+        if len(_codes_here) >= _MOST_CODES:
+            _codes_here.clear()
+        _codes_here[id(value), code] = (value, own)
+    return own
 
 
 def functions_of(value: Any) -> Iterator[Any]:

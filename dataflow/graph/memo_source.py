@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import functools
 import os
 
 from dataflow.errors import CacheError
+from dataflow.memo.admin import generation
 from dataflow.memo.secret import cache_secret
 from dataflow.memo.server import EmbeddedServer
 from dataflow.memo.spec import KINDS, MemoSpec
 
-__all__ = ["spec_of"]
+__all__ = ["spec_of", "with_generation"]
 
 
 def spec_of(memo: MemoSpec | str) -> MemoSpec:
@@ -37,6 +39,20 @@ def spec_of(memo: MemoSpec | str) -> MemoSpec:
     if memo not in KINDS:
         raise CacheError(f"memo {memo!r} is unknown: pass a redis:// URL or one of {', '.join(KINDS)}.")
     return MemoSpec(memo)
+
+
+def with_generation(spec: MemoSpec) -> MemoSpec:
+    """The spec with its server's present generation, so that no worker goes on with what was invalidated by hand.
+
+    Only ``tiered`` has something in memory that a server's users can't reach. A server that doesn't answer leaves
+    the spec as it was.
+    """
+    if spec.kind != "tiered" or spec.generation or spec.url is None:
+        return spec
+    try:
+        return dataclasses.replace(spec, generation=generation(spec.url, spec.namespace))
+    except CacheError:
+        return spec
 
 
 @functools.lru_cache(maxsize=1)

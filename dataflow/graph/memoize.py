@@ -17,7 +17,7 @@ from dataflow.errors import CacheError
 from dataflow.graph import rebuild
 from dataflow.graph.describe import Described, Describer, functions_of
 from dataflow.graph.memo_nodes import MemoNode, PlainNode, node_counters
-from dataflow.graph.memo_source import spec_of
+from dataflow.graph.memo_source import spec_of, with_generation
 from dataflow.graph.purity import names_of
 from dataflow.graph.taskspec import Alias, DataNode, Task, TaskRef, is_future, nodes_of
 from dataflow.memo.keys import Uncacheable, digest, encode
@@ -57,7 +57,7 @@ def memoize(
     Raises:
         CacheError: this is no Dask collection, the memo can't be opened, or ``only`` names nothing in it.
     """
-    spec = spec_of(memo)
+    spec = with_generation(spec_of(memo))
     open_memo(spec)
     if type(collection) in (list, tuple):
         members = [
@@ -98,7 +98,8 @@ class _Nodes:
         for key in toposort(graph, dependencies={k: _inputs(k, v, graph) for k, v in graph.items()}):
             self._describe(key, graph[key])
         told = {d.template for d in self._described.values() if isinstance(d, Described)}
-        settings = (spec.kind, spec.url, spec.namespace, sorted(told))
+        life = (spec.tag, spec.ttl_seconds, spec.generation)
+        settings = (spec.kind, spec.url, spec.namespace, *life, sorted(told))
         self._token = digest(encode(settings)).hex()[:8]
 
     def renamed(self, key: Any) -> Any:
@@ -149,7 +150,7 @@ class _Nodes:
         else:
             inputs = described.inputs
             derived = tuple(self._derived.get(one) for one in inputs)
-            run = MemoNode(node, inputs, described.template, derived, self._spec)
+            run = MemoNode(node, described, derived, self._spec, _titles(key, node))
         refs = [TaskRef(self.renamed(one)) for one in inputs]
         return Task(new, run, *refs, _data_producer=node.data_producer)
 
@@ -190,6 +191,17 @@ def _chooser(only: Only, graph: dict[Any, Any]) -> Callable[[Any, Any], bool]:
 
 def _all_names(graph: dict[Any, Any]) -> set[str]:
     return {name for key, task in graph.items() if isinstance(task, Task) for name in _names(key, task)}
+
+
+def _titles(key: Any, task: Any) -> tuple[str, ...]:
+    """What a node goes by: its key's prefix, and the functions in it but Dask's own, by their short names."""
+    functions = [f for f in functions_of(task) if not (isinstance(f, type) or _is_dasks(f))]
+    named = {str(getattr(f, "__name__", type(f).__name__)) for f in functions}
+    return tuple(sorted({str(key_split(key)), *named}))
+
+
+def _is_dasks(function: Any) -> bool:
+    return str(getattr(function, "__module__", "")).partition(".")[0] in ("dask", "distributed")
 
 
 def _names(key: Any, task: Any) -> set[str]:

@@ -31,7 +31,9 @@ def plain_dtype(dtype: Any) -> str:
     text = str(dtype.str)
     if dtype.names is not None or dtype.subdtype is not None or dtype.metadata or dtype.kind in "VT":
         raise Uncacheable(f"an array of dtype {dtype} can't be kept: use one column a field.")
-    if numpy.dtype(text) != dtype:
+    if numpy.dtype(text).char != dtype.char:
+        text = dtype.byteorder.replace("=", "") + dtype.char  # a long long that is as long as a long
+    if numpy.dtype(text) != dtype or numpy.dtype(text).char != dtype.char:
         raise Uncacheable(f"an array of dtype {dtype} can't be kept: use one of NumPy's own.")
     return text
 
@@ -71,11 +73,13 @@ def array_value(parts: list[Any]) -> Any:
     kind = numpy.dtype(dtype)
     if order == "scalar":
         return numpy.frombuffer(data, kind)[0]
-    flat = numpy.empty(len(data), object) if kind.hasobject else numpy.frombuffer(data, kind)
+    # The array's own memory: who gets a read-only one may make it writeable, as the one who computed it may.
+    array = numpy.empty(shape, kind, order=order)
+    flat = array.reshape(-1, order=order)
     if kind.hasobject:
-        flat[:] = data
-    elif writeable:
-        flat = flat.copy()
-    array = flat.reshape(shape, order=order)
+        for index, member in enumerate(data):
+            flat[index] = member
+    else:
+        flat[:] = numpy.frombuffer(data, kind)
     array.flags.writeable = writeable
     return array if shape == shown else numpy.broadcast_to(array, shown)

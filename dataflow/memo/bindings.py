@@ -1,4 +1,4 @@
-"""The statements of a module that make one of its globals."""
+"""The statements that make a name's value: a module's global, a class's or an object's attribute, a local."""
 
 from __future__ import annotations
 
@@ -6,53 +6,188 @@ import ast
 import functools
 import linecache
 import sys
-from collections.abc import Mapping
-from types import CodeType
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 from dataflow.memo.code import Bare
+from dataflow.memo.origin import installed_as
 
-__all__ = ["binding", "home"]
+__all__ = ["Binding", "Finder", "attribute_bindings", "class_bindings", "global_binding", "local_bindings"]
 
-_DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_DEFINITIONS = (*_FUNCTIONS, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Return)
 
 
-def binding(name: str, space: Mapping[str, Any]) -> tuple[str, CodeType] | None:
-    """The module-level statements that mention a global: their syntax without positions, and their code.
+@dataclass(frozen=True)
+class Binding:
+    """How a value was made.
 
-    ``None`` where the module has no source or no such statement; a name that was imported is not made there.
+    Attributes:
+        name: what the statements bind it to.
+        tree: the statements, in order.
+        space: what the names in them mean.
     """
-    file = space.get("__file__")
-    if not isinstance(file, str):
-        return None
-    linecache.checkcache(file)
-    return _binding(name, "".join(linecache.getlines(file)), file)
+
+    name: str
+    tree: ast.Module
+    space: Mapping[str, Any]
+
+    @property
+    def bound(self) -> set[str]:
+        """Names that the statements give a meaning themselves."""
+        return _stored(self.tree)
+
+    @property
+    def syntax(self) -> str:
+        """The statements without positions."""
+        return ast.dump(Bare().visit(ast.parse(ast.unparse(self.tree))))
 
 
-def home(name: str, value: object, space: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The names of the module that makes a global, which another one may have imported from it."""
-    if binding(name, space) is not None:
-        return space
+Finder = Callable[[str], Binding | None]
+"""From the name of a part to how it was made; ``None`` where that can't be seen."""
+
+
+def global_binding(name: str, value: object, space: Mapping[str, Any]) -> Binding | None:
+    """How a global was made, in its own module or in the one that it was imported from."""
+    made = _in_module(name, space)
+    if made is not None:
+        return made
     for module in list(sys.modules.values()):
         names = getattr(module, "__dict__", {})
-        if names.get(name) is value and binding(name, names) is not None:
-            return names
-    return space
+        if names.get(name) is value and (made := _in_module(name, names)) is not None:
+            return made
+    return None
 
 
-@functools.lru_cache(maxsize=256)
-def _binding(name: str, source: str, file: str) -> tuple[str, CodeType] | None:
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+def class_bindings(kind: type) -> Finder:
+    """How a class's attributes were made in its body."""
+
+    def find(name: str) -> Binding | None:
+        if installed_as(kind.__module__) is not None:
+            return None
+        node, space = _node_of(kind.__module__, kind.__qualname__, ast.ClassDef)
+        return _binding(name, node.body, {**space, **vars(kind)}) if node else None
+
+    return find
+
+
+def attribute_bindings(kind: type) -> Finder:
+    """How the attributes of a class's objects were made in its ``__init__``, of nothing but globals."""
+
+    def find(name: str) -> Binding | None:
+        if installed_as(kind.__module__) is not None:
+            return None
+        node, space = _node_of(kind.__module__, f"{kind.__qualname__}.__init__", *_FUNCTIONS)
+        if node is None or not node.args.args:
+            return None
+        own = _Unbound(node.args.args[0].arg)
+        body = [own.visit(statement) for statement in ast.parse(ast.unparse(node)).body[0].body]  # type: ignore[attr-defined]
+        return _binding(name, body, space, inner=True)
+
+    return find
+
+
+def local_bindings(function: FunctionType) -> Finder:
+    """How the closure variables of a function were made in the functions around it."""
+
+    def find(name: str) -> Binding | None:
+        outer = function.__code__.co_qualname.rpartition(".<locals>.")[0]
+        module = str(function.__globals__.get("__name__", ""))
+        while outer and installed_as(module) is None:
+            node, _ = _node_of(module, outer.replace(".<locals>", ""), *_FUNCTIONS)
+            made = _binding(name, node.body, function.__globals__, inner=True) if node else None
+            if made is not None:
+                return made
+            outer = outer.rpartition(".<locals>.")[0]
         return None
-    made = [node for node in tree.body if not isinstance(node, _DEFINITIONS) and _mentions(node, name)]
-    if not any(isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) for m in made for n in ast.walk(m)):
+
+    return find
+
+
+def _in_module(name: str, space: Mapping[str, Any]) -> Binding | None:
+    tree = _tree_of(space)
+    return _binding(name, tree.body, space) if tree else None
+
+
+def _binding(
+    name: str, body: Sequence[ast.stmt], space: Mapping[str, Any], *, inner: bool = False
+) -> Binding | None:
+    """The statements of a body that make ``name``; of a function's body, also those that make what they read."""
+    taken = {index for index, statement in enumerate(body) if _makes(statement, name)}
+    if not any(name in _stored(body[index]) for index in taken):
         return None
-    module = ast.Module(made, [])
-    code = compile(module, file, "exec", dont_inherit=True)
-    return ast.dump(Bare().visit(module)), code
+    waiting = [body[index] for index in taken] if inner else []
+    while waiting:
+        read = {part.id for part in ast.walk(waiting.pop()) if isinstance(part, ast.Name)}
+        for index, statement in enumerate(body):
+            if index not in taken and any(_makes(statement, one) for one in read & _all_stored(body)):
+                taken.add(index)
+                waiting.append(statement)
+    return Binding(name, ast.Module([body[index] for index in sorted(taken)], []), space)
+
+
+def _makes(statement: ast.stmt, name: str) -> bool:
+    if isinstance(statement, _DEFINITIONS):
+        return False
+    if isinstance(statement, ast.Assign | ast.AnnAssign):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        return any(_mentions(target, name) for target in targets)
+    return _mentions(statement, name)
 
 
 def _mentions(node: ast.AST, name: str) -> bool:
     return any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(node))
+
+
+def _stored(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+
+
+def _all_stored(body: Sequence[ast.stmt]) -> set[str]:
+    return {name for statement in body for name in _stored(statement)}
+
+
+class _Unbound(ast.NodeTransformer):
+    """``self.name`` as a plain name, so that an object's attributes read like locals."""
+
+    def __init__(self, own: str) -> None:
+        self._own = own
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        if isinstance(node.value, ast.Name) and node.value.id == self._own:
+            return ast.copy_location(ast.Name(node.attr, node.ctx), node)
+        return self.generic_visit(node)
+
+
+def _node_of(module: str, qualname: str, *kinds: type) -> tuple[Any, Mapping[str, Any]]:
+    """A definition's syntax by its dotted name, and its module's names."""
+    space = getattr(sys.modules.get(module), "__dict__", {})
+    node: Any = _tree_of(space)
+    for name in qualname.split("."):
+        inner = [n for n in _children(node) if getattr(n, "name", None) == name]
+        node = inner[-1] if len(inner) == 1 else None
+    return (node if isinstance(node, kinds) else None), space
+
+
+def _children(node: Any) -> Iterator[Any]:
+    for part in getattr(node, "body", ()):
+        if isinstance(part, (*_FUNCTIONS, ast.ClassDef)):
+            yield part
+
+
+def _tree_of(space: Mapping[str, Any]) -> ast.Module | None:
+    file = space.get("__file__")
+    if not isinstance(file, str):
+        return None
+    linecache.checkcache(file)
+    return _parsed("".join(linecache.getlines(file)))
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(source: str) -> ast.Module | None:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None

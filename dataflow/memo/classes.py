@@ -7,6 +7,7 @@ import enum
 import types
 from typing import TYPE_CHECKING, Any
 
+from dataflow.memo.bindings import class_bindings
 from dataflow.memo.hints import hint
 from dataflow.memo.keys import encode, tagged
 
@@ -19,7 +20,7 @@ _BOOKKEEPING = frozenset(
     {
         "__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations__",
         "__annotations_cache__", "__dataclass_fields__", "__dataclass_params__", "__dict__", "__doc__",
-        "__firstlineno__", "__match_args__", "__module__", "__non_callable_proto_members__",
+        "__firstlineno__", "__module__", "__non_callable_proto_members__",
         "__orig_bases__", "__parameters__", "__protocol_attrs__", "__qualname__", "__slotnames__",
         "__static_attributes__", "__weakref__", "_abc_impl", "_is_protocol", "_is_runtime_protocol",
     }
@@ -27,7 +28,7 @@ _BOOKKEEPING = frozenset(
 _ENUM_BOOKKEEPING = frozenset(
     {
         "__new_member__", "_generate_next_value_", "_hashable_values_", "_member_map_", "_member_names_",
-        "_member_type_", "_new_member_", "_unhashable_values_", "_unhashable_values_map_", "_use_args_",
+        "_member_type_", "_unhashable_values_", "_unhashable_values_map_", "_use_args_",
         "_value2member_map_", "_value_repr_",
     }
 )  # fmt: skip
@@ -35,17 +36,19 @@ _ENUM_BOOKKEEPING = frozenset(
 
 def class_parts(walk: Walk, kind: type) -> list[bytes]:
     """What a first-party class is made of, in a fixed order."""
-    annotations = vars(kind).get("__annotations__", {})
+    annotations = vars(kind).get("__annotations__")
+    annotations = annotations if isinstance(annotations, dict) else {}
     parts = [encode(kind.__name__), b"".join(walk.value(base) for base in kind.__bases__)]
+    parts.append(hint(walk, vars(kind).get("__orig_bases__", ())))
     parts.append(walk.value(type(kind)))
     parts += [encode(name) + hint(walk, one) for name, one in annotations.items()]
-    parts.append(tagged(b"body", walk.items(_body(kind))))
+    parts.append(tagged(b"body", walk.items(_body(kind), class_bindings(kind))))
     if dataclasses.is_dataclass(kind):
         parts += [_field(walk, field) for field in dataclasses.fields(kind)]
         settings = vars(kind).get("__dataclass_params__")
         parts.append(encode(repr(settings)))
     if issubclass(kind, enum.Enum):
-        parts += [encode(name) + walk.value(member.value) for name, member in kind.__members__.items()]
+        parts += [_member(walk, name, member) for name, member in kind.__members__.items()]
     return parts
 
 
@@ -68,7 +71,22 @@ def _generated(name: str, value: object) -> bool:
     value = getattr(value, "__wrapped__", value)
     if not isinstance(value, types.FunctionType):
         return False
-    return value.__code__.co_filename.startswith(("<string>", "<attrs generated"))
+    code = value.__code__
+    if code.co_filename.startswith("<attrs generated"):
+        return True
+    # Where a program has no file of its own, its functions are from "<string>" too.
+    made = code.co_qualname.startswith(("__create_fn__.", "_create_fn.")) or (
+        name == "__new__" and code.co_name == "<lambda>"
+    )
+    return made and code.co_filename == "<string>"
+
+
+def _member(walk: Walk, name: str, member: enum.Enum) -> bytes:
+    own = {k: v for k, v in vars(member).items() if k not in _MEMBER_BOOKKEEPING}
+    return encode(name) + walk.value(member.value) + tagged(b"member", walk.items(own))
+
+
+_MEMBER_BOOKKEEPING = {"_value_", "_name_", "__objclass__", "_sort_order_", "_inverted_"}
 
 
 def _field(walk: Walk, field: dataclasses.Field[Any]) -> bytes:

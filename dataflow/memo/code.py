@@ -32,11 +32,19 @@ _TRANSPARENT = {"PUSH_NULL", "CACHE", "EXTENDED_ARG", "NOP", "PRECALL"}
 
 @dataclass(frozen=True, order=True)
 class Import:
-    """An import statement inside a function: ``names`` is empty for ``import module``."""
+    """An import statement inside a function.
+
+    Attributes:
+        module: its dotted name.
+        level: how many dots are before it.
+        names: empty for ``import module``.
+        alias: whether it is ``import module as name``, which binds the module itself and not its package.
+    """
 
     module: str
     level: int
     names: tuple[str, ...]
+    alias: bool = False
 
 
 @dataclass
@@ -73,7 +81,7 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
 def _read_one(code: CodeType, found: Reads) -> None:
     chain: Chain = ()
     constants: list[object] = []
-    importing: tuple[str, int] | None = None
+    importing: tuple[str, int, bool] | None = None
     names: list[str] = []
     for step in dis.get_instructions(code):
         if step.opname in _TRANSPARENT:
@@ -87,13 +95,17 @@ def _read_one(code: CodeType, found: Reads) -> None:
         if importing and step.opname == "IMPORT_FROM":
             names.append(str(step.argval))
         elif importing and not step.opname.startswith(("STORE_", "SWAP", "ROT_")):
-            found.imports.add(Import(*importing, tuple(names)))
+            module, depth, listed = importing
+            found.imports.add(
+                Import(module, depth, tuple(names) if listed else (), bool(names) and not listed)
+            )
             importing, names = None, []
         if step.opname in _LOADS:
             chain = (str(step.argval),)
         elif step.opname == "IMPORT_NAME":
-            level = constants[-2] if len(constants) > 1 else 0
-            importing = (str(step.argval), level if isinstance(level, int) else 0)
+            level, names_asked = constants[-2:] if len(constants) > 1 else (0, None)
+            depth = level if isinstance(level, int) else 0
+            importing = (str(step.argval), depth, names_asked is not None)
         elif step.opname.startswith(("LOAD_CONST", "LOAD_SMALL_INT")):
             constants.append(step.argval)
 
@@ -132,28 +144,32 @@ def _live_node(code: CodeType) -> _Definition | None:
     linecache.checkcache(code.co_filename)
     source = "".join(linecache.getlines(code.co_filename))
     definitions = _definitions(source, code.co_filename) if source else {}
-    node, twin = definitions.get((code.co_name, code.co_firstlineno), (None, None))
-    if node is None or twin is None or _instructions(twin) != _instructions(code):
+    # A comment that was put above it on the disk since moves its line, and changes nothing.
+    twins = sorted(
+        definitions.get(code.co_name, ()), key=lambda one: one[1].co_firstlineno != code.co_firstlineno
+    )
+    if not twins:
         return None
-    return node
+    own = _instructions(code)
+    return next((node for node, twin in twins if _instructions(twin) == own), None)
 
 
 @functools.lru_cache(maxsize=64)
-def _definitions(source: str, filename: str) -> dict[tuple[str, int], tuple[_Definition, CodeType]]:
-    """All functions of a file by name and first line: their syntax, and what it compiles to."""
+def _definitions(source: str, filename: str) -> dict[str, list[tuple[_Definition, CodeType]]]:
+    """All functions of a file by name: their syntax, and what it compiles to."""
     try:
         tree = ast.parse(source)
         module = compile(source, filename, "exec", dont_inherit=True)
     except (SyntaxError, ValueError):
         return {}
     codes = {(c.co_name, c.co_firstlineno): c for c in _nested(module)}
-    found: dict[tuple[str, int], tuple[_Definition, CodeType]] = {}
+    found: dict[str, list[tuple[_Definition, CodeType]]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             line = min([node.lineno, *(d.lineno for d in node.decorator_list)])
             twin = codes.get((node.name, line))
             if twin is not None:
-                found[node.name, line] = (node, twin)
+                found.setdefault(node.name, []).append((node, twin))
     return found
 
 

@@ -234,16 +234,24 @@ def _decode_arrow(data: bytes | memoryview) -> Any:
     import pyarrow as pa
 
     try:
-        return pa.ipc.open_stream(pa.py_buffer(data)).read_all()
+        return _registered(pa.ipc.open_stream(pa.py_buffer(data)).read_all())
     except pa.ArrowException as error:
         raise ValueError(str(error)) from error
+
+
+def _registered(table: Any) -> Any:
+    """Refuses a column of a type that this process doesn't know, which comes as what it is stored as."""
+    for column in table.schema:
+        if b"ARROW:extension:name" in (column.metadata or {}):
+            raise ValueError(f"the type of column {column.name!r} isn't registered here")
+    return table
 
 
 def _decode_record_batch(data: bytes | memoryview) -> Any:
     import pyarrow as pa
 
     try:
-        return pa.ipc.open_stream(pa.py_buffer(data)).read_next_batch()
+        return _registered(pa.ipc.open_stream(pa.py_buffer(data)).read_next_batch())
     except (pa.ArrowException, StopIteration) as error:
         raise ValueError(str(error)) from error
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from dataflow.errors import one_line
 from dataflow.memo.keys import SCHEMA, Uncacheable, digest, encode, tagged
-from dataflow.memo.walk import DynamicCodeWarning, Walk
+from dataflow.memo.walk import DynamicCodeWarning, SetOrderWarning, Walk
 from dataflow.pipeline import Stage
 
-__all__ = ["DynamicCodeWarning", "Uncacheable", "fingerprint", "stage_fingerprint"]
+__all__ = ["DynamicCodeWarning", "SetOrderWarning", "Uncacheable", "fingerprint", "stage_fingerprint"]
 
 
 def fingerprint(
@@ -32,16 +33,25 @@ def fingerprint(
         Uncacheable: something it reaches has no stable description. The message names it and the mend.
 
     Warns:
-        DynamicCodeWarning: it uses ``eval``, ``exec``, ``globals`` or ``import_module``, whose targets can't
-            be seen.
+        DynamicCodeWarning: it uses ``eval``, ``exec``, ``globals``, ``sys.modules``, ``import_module`` or their
+            like, whose targets can't be seen.
+        SetOrderWarning: a list, dict or text that it reads seems to have the order of a set, and it can't be seen
+            how it is made: its fingerprint differs from process to process.
     """
     walk = Walk(frozenset(ignore))
+    name = str(_get(function, "__qualname__") or type(function).__qualname__)
     try:
         parts = [walk.root(function), *(walk.root(dep) for dep in deps)]
         nodes = walk.finish()
     except RecursionError:
-        name = getattr(function, "__qualname__", type(function).__qualname__)
         raise Uncacheable(f"{name}: data that it reaches is nested too deep to be keyed.") from None
+    except (Uncacheable, Warning):
+        raise
+    except Exception as error:  # objects may do what they like when they are looked at
+        why = f"{type(error).__name__}: {one_line(error)}".rstrip(".")
+        raise Uncacheable(
+            f"{walk.path} can't be keyed: looking at it raised {why}. Say ignore= and version=."
+        ) from None
     head = encode((SCHEMA, version, len(parts)))
     return digest(tagged(b"fingerprint", head + b"".join(parts) + nodes))
 
@@ -57,3 +67,10 @@ def stage_fingerprint(stage: Stage[..., Any]) -> bytes:
     except Uncacheable as error:
         raise Uncacheable(f"stage {stage.name!r}: {error}") from None
     return digest(encode((stage.name, code)))
+
+
+def _get(value: object, name: str) -> object:
+    try:
+        return getattr(value, name, None)
+    except Exception:
+        return None

@@ -159,7 +159,10 @@ def _array_value(parts: list[Any]) -> Any:
 def _time_dtype(dtype: Any) -> str:
     import pandas as pd
 
-    again = pd.api.types.pandas_dtype(str(dtype))
+    try:
+        again = pd.api.types.pandas_dtype(str(dtype))
+    except (TypeError, ValueError):
+        again = None
     zones = [getattr(one, "tz", None) for one in (dtype, again)]
     if again != dtype or type(zones[0]) is not type(zones[1]) or str(zones[0]) != str(zones[1]):
         raise Uncacheable(f"times of type {dtype} can't be kept: use UTC or a zone of zoneinfo.")

@@ -36,6 +36,7 @@ __all__ = [
     "memo_head",
     "memo_key",
     "of_leaves",
+    "slots_of",
     "tagged",
 ]
 
@@ -43,12 +44,14 @@ Key = bytes
 """A memo key: 20 bytes."""
 
 KEY_BYTES = 20
-SCHEMA = 2
+SCHEMA = 3
 """Raise it whenever an encoding or a fingerprint changes its meaning: old values aren't asked for then."""
 
 _LENGTH = struct.Struct(">Q")
-RUNTIME = f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor}"
-"""Part of every key: what Python of another version computes may differ."""
+RUNTIME = (
+    f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor}{' -O' * sys.flags.optimize}"
+)
+"""Part of every key: what Python of another version computes, or one without assertions, may differ."""
 
 
 class Uncacheable(Exception):
@@ -161,7 +164,8 @@ def _encode_dict(value: Any) -> bytes:
 
 def _encode_dataclass(value: Any) -> bytes:
     names = [field.name for field in dataclasses.fields(value)]
-    extra = set(getattr(value, "__dict__", ())) - set(names)
+    slots = {one for kind in type(value).__mro__ for one in slots_of(kind) if hasattr(value, one)}
+    extra = (slots | set(getattr(value, "__dict__", ()))) - set(names)
     if extra:
         raise Uncacheable(
             f"{type(value).__qualname__} carries {sorted(extra)[0]!r}, which is none of its fields: "
@@ -176,6 +180,17 @@ def _encode_dataclass(value: Any) -> bytes:
     )
 
 
+def slots_of(kind: type) -> Iterable[str]:
+    """The attributes that a class itself keeps in slots, as they are called from outside."""
+    slots = vars(kind).get("__slots__", ())
+    plain = [slots] if isinstance(slots, str) else list(slots)
+    own = kind.__name__.lstrip("_")
+    hidden = [name.startswith("__") and not name.endswith("__") for name in plain]
+    return [
+        f"_{own}{n}" if private else n for n, private in zip(plain, hidden, strict=True) if n != "__weakref__"
+    ]
+
+
 def _has_builtin_base(kind: type) -> bool:
     return any(base in _ENCODERS for base in kind.__mro__)
 
@@ -185,21 +200,62 @@ def _encode_numpy(value: Any) -> bytes:
 
     if not isinstance(value, numpy.generic) and type(value) is not numpy.ndarray:
         raise Uncacheable(f"a numpy.{type(value).__name__} can't be part of a key: pass a plain array.")
-    if value.dtype.hasobject:
+    if value.dtype.hasobject or value.dtype.kind == "T":
         raise Uncacheable("a NumPy array of Python objects can't be part of a key: pass numbers or text.")
-    scalar = isinstance(value, numpy.generic)
-    dtype = value.dtype.str if value.dtype.names is None else repr(value.dtype.descr)
-    return tagged(b"numpy", _join([scalar, dtype, tuple(value.shape), value.tobytes()]))
+    # The order in memory counts: the last bit of a sum follows it.
+    flags, scalar = value.flags, isinstance(value, numpy.generic)
+    order: object = "C" if flags.c_contiguous else "F" if flags.f_contiguous else tuple(value.strides)
+    shape = (scalar, tuple(value.shape), order, scalar or bool(flags.writeable))
+    return tagged(b"numpy", _join([shape, _dtype_parts(value.dtype)]) + _array_bytes(value))
+
+
+def _dtype_parts(dtype: Any) -> tuple[object, ...]:
+    """All that two types of arrays may differ in."""
+    if dtype.names is not None:
+        fields = [(name, *_field_parts(dtype.fields[name])) for name in dtype.names]
+        kind: tuple[object, ...] = ("fields", fields, dtype.itemsize, dtype.isalignedstruct)
+    elif dtype.subdtype is not None:
+        kind = ("array", _dtype_parts(dtype.subdtype[0]), tuple(dtype.subdtype[1]))
+    else:
+        kind = (dtype.str, dtype.char)
+    return (*kind, dict(dtype.metadata)) if dtype.metadata else kind
+
+
+def _field_parts(field: tuple[Any, ...]) -> tuple[object, ...]:
+    dtype, offset, *title = field
+    return _dtype_parts(dtype), offset, *title
+
+
+def _array_bytes(value: Any) -> bytes:
+    """The values without what lies between them: padding holds whatever was there before."""
+    if value.dtype.names is not None:
+        return b"".join(tagged(b"field", _array_bytes(value[name])) for name in value.dtype.names)
+    data = value.tobytes()
+    if value.dtype.char in "gG" and value.dtype.itemsize in (16, 32) and _has_ten_bytes():
+        return b"".join(data[i : i + 10] for i in range(0, len(data), 16))
+    return bytes(data)
+
+
+@functools.lru_cache(maxsize=1)
+def _has_ten_bytes() -> bool:
+    """Whether a long double is one of ten bytes, with six after it that hold nothing."""
+    import numpy
+
+    return bool(numpy.finfo(numpy.longdouble).nmant == 63)
 
 
 def _encode_datetime(value: Any) -> bytes:
     zone = value.tzinfo
-    named = zone is None or isinstance(zone, datetime.timezone) or type(zone).__module__ == "zoneinfo"
-    if not named:
+    parts: list[object] = []
+    if isinstance(zone, datetime.timezone):
+        parts = [type(zone).__qualname__, zone.utcoffset(None), str(zone)]
+    elif type(zone).__module__.partition(".")[0] == "zoneinfo" and getattr(zone, "key", None) is not None:
+        parts = [type(zone).__qualname__, str(getattr(zone, "key", ""))]
+    elif zone is not None:
         raise Uncacheable(
             f"a time in a zone of type {type(zone).__qualname__} can't be part of a key: use UTC."
         )
-    return _named(b"time", type(value), [value.isoformat(), value.fold, None if zone is None else str(zone)])
+    return _named(b"time", type(value), [value.replace(tzinfo=None).isoformat(), value.fold, *parts])
 
 
 def _text(tag: bytes, render: Callable[[Any], str]) -> Callable[[Any], bytes]:

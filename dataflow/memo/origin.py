@@ -25,9 +25,26 @@ def installed_as(module_name: str) -> str | None:
         notebook or an editable install is first-party: its code can change while its version doesn't.
     """
     top = module_name.partition(".")[0]
-    if top in sys.stdlib_module_names or top in sys.builtin_module_names:
-        return "python" if top != "__main__" else None
+    standard = top in sys.stdlib_module_names or top in sys.builtin_module_names
+    if standard and top != "__main__" and _is_standard(_file(module_name) or _file(top)):
+        return "python"
     return _installed(top, _file(module_name) or _file(top))
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_standard(path: str | None) -> bool:
+    """Whether a module named like one of the standard library is it, and no file of the same name."""
+    if path is None:
+        return True  # built in, frozen, or not loaded
+    real = os.path.realpath(path)
+    return any(real.startswith(folder) for folder in _standard_folders()) and not _in_site_packages(path)
+
+
+@functools.lru_cache(maxsize=1)
+def _standard_folders() -> tuple[str, ...]:
+    paths = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), os.path.dirname(os.__file__)]
+    paths += [path for path in sys.path if path.endswith(".zip") and path.startswith(sys.base_prefix)]
+    return tuple(sorted({os.path.realpath(path) for path in paths}))
 
 
 def _file(module_name: str) -> str | None:

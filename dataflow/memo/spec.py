@@ -69,6 +69,8 @@ class MemoSpec:
             raise CacheError(f"cache {self.kind!r} is unknown: choose one of {', '.join(KINDS)}.")
         if self.kind in ("redis", "tiered") and not (self.url and self.secret):
             raise CacheError(f"cache {self.kind!r} needs a server's URL and a secret: set REDIS_URL.")
+        if self.kind == "lru" and self.tag is not None:
+            raise CacheError("a tag needs a store that all workers share: choose redis or tiered.")
         checked_namespace(self.namespace)
         if self.ttl_seconds is not None and not self.ttl_seconds > 0:
             raise CacheError("a time to live must be a number of seconds above 0.")

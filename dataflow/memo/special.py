@@ -39,8 +39,6 @@ _LOCKS = (
     type(threading.Lock()),
     type(threading.RLock()),
     threading.Condition,
-    threading.Event,
-    threading.local,
 )
 
 
@@ -48,8 +46,19 @@ def special(walk: Walk, value: object) -> bytes | None:
     """The description of an object of a type that is listed here; ``None`` for any other."""
     for known, describe in _TABLE:
         if isinstance(value, known):
-            return encode(type(value).__qualname__) + describe(walk, value)
+            own = b"" if _is_exactly(value, known) else walk.value(type(value)) + _state(walk, value)
+            return encode(type(value).__qualname__) + describe(walk, value) + own
     return None
+
+
+def _is_exactly(value: object, known: Any) -> bool:
+    return any(type(value) is one for one in (known if isinstance(known, tuple) else (known,)))
+
+
+def _state(walk: Walk, value: object) -> bytes:
+    # A logger holds handlers and its tree, and a stage's own description says all that counts.
+    skip = isinstance(value, logging.Logger | Stage)
+    return b"" if skip else walk.items(dict(getattr(value, "__dict__", {})))
 
 
 def importable(module: str, qualname: str) -> object:
@@ -89,7 +98,37 @@ def _builtin(walk: Walk, value: Any) -> bytes:
 
 
 def _partial(walk: Walk, value: Any) -> bytes:
-    return walk.value(value.func) + walk.value(value.args) + walk.value(value.keywords)
+    return walk.value(value.func) + walk.value(value.args) + walk.value(value.keywords) + _extra(walk, value)
+
+
+def _wrapper(walk: Walk, value: Any) -> bytes:
+    return walk.value(value.__wrapped__) + _extra(walk, value)
+
+
+def _extra(walk: Walk, value: Any) -> bytes:
+    """Attributes that somebody gave it."""
+    names = {
+        "__wrapped__",
+        "__doc__",
+        "__module__",
+        "__name__",
+        "__qualname__",
+        "__annotations__",
+        "__type_params__",
+    }
+    return walk.items({k: v for k, v in vars(value).items() if k not in names and k != "cache_parameters"})
+
+
+def _local(walk: Walk, value: Any) -> bytes:
+    return walk.items({k: v for k, v in vars(value).items() if isinstance(k, str)})
+
+
+def _variable(walk: Walk, value: contextvars.ContextVar[Any]) -> bytes:
+    try:
+        # In a context of its own it has its default.
+        return walk.value((value.name, contextvars.Context().run(value.get)))
+    except LookupError:
+        return walk.value((value.name,))
 
 
 def _attributes(*names: str) -> Callable[[Walk, Any], bytes]:
@@ -100,7 +139,7 @@ _TABLE: tuple[tuple[Any, Callable[[Walk, Any], bytes]], ...] = (
     (Stage, _stage),
     (types.MethodType, _attributes("__func__", "__self__")),
     (functools.partial, _partial),
-    (functools._lru_cache_wrapper, _attributes("__wrapped__")),
+    (functools._lru_cache_wrapper, _wrapper),
     (functools.cached_property, _attributes("func")),
     ((staticmethod, classmethod), _attributes("__func__")),
     (property, _attributes("fget", "fset", "fdel")),
@@ -108,7 +147,9 @@ _TABLE: tuple[tuple[Any, Callable[[Walk, Any], bytes]], ...] = (
     (re.Pattern, _attributes("pattern", "flags")),
     (struct.Struct, _attributes("format")),
     (logging.Logger, _attributes("name")),
-    (contextvars.ContextVar, _attributes("name")),
+    (contextvars.ContextVar, _variable),
+    (threading.Event, lambda walk, value: encode(value.is_set())),
+    (threading.local, _local),
     (_LOCKS, lambda walk, value: b""),
     ((types.GenericAlias, types.UnionType, typing.TypeVar), hint),
 )

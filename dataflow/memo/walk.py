@@ -15,24 +15,30 @@ import sys
 import types
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from dataflow.memo.bindings import binding, home
+from dataflow.memo.bindings import Finder, attribute_bindings, global_binding, local_bindings
 from dataflow.memo.classes import class_parts
 from dataflow.memo.code import Chain, Import, describe_function, reads
-from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, of_leaves, tagged
+from dataflow.memo.dynamic import dynamic_name, taken_of
+from dataflow.memo.hints import hints_of
+from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, of_leaves, slots_of, tagged
+from dataflow.memo.order import ORDERED, follows_a_set, made_again
 from dataflow.memo.origin import installed_as
 from dataflow.memo.special import contents, file_digest, importable, special
 
-__all__ = ["DynamicCodeWarning", "Walk"]
+__all__ = ["DynamicCodeWarning", "SetOrderWarning", "Walk"]
 
-_DYNAMIC: tuple[Any, ...] = (eval, exec, globals, vars, __import__, importlib.import_module)
 _NAMES_ONLY = {"__doc__", "__module__", "__qualname__", "__name__", "__weakref__", "__annotations__"}
 
 
 class DynamicCodeWarning(UserWarning):
     """A fingerprint can't see what ``eval`` and its like will run: say so with ``deps=`` or ``version=``."""
+
+
+class SetOrderWarning(UserWarning):
+    """A value seems to have the order of a set: other processes will not find what was kept. Sort it."""
 
 
 class Walk:
@@ -52,7 +58,7 @@ class Walk:
         self._queue: deque[tuple[Callable[[Any], list[bytes]], Any, tuple[str, ...]]] = deque()
         self._open: list[int] = []
         self._path: tuple[str, ...] = ()
-        self._bound: set[tuple[int, str]] = set()
+        self._made: dict[tuple[int, str], bytes] = {}
 
     def root(self, value: object) -> bytes:
         """The description of one value; what it refers to waits in the queue."""
@@ -60,6 +66,11 @@ class Walk:
         if isinstance(value, types.ModuleType):
             return self._module(value)
         return self.value(value)
+
+    @property
+    def path(self) -> str:
+        """The way to what the walk stands at."""
+        return " -> ".join(self._path)
 
     def finish(self) -> bytes:
         """The descriptions of all functions and classes that were met, in the order in which they were."""
@@ -73,6 +84,9 @@ class Walk:
         """The description of any value. Raises Uncacheable if it has none that is stable."""
         if type(value) in LEAVES or of_leaves(value):
             return encode(value)
+        self._warn_if_dynamic(value)
+        if value is sys.modules:
+            return tagged(b"modules", b"")
         if id(value) in self._open:
             return tagged(b"cycle", encode(len(self._open) - self._open.index(id(value))))
         self._open.append(id(value))
@@ -81,19 +95,23 @@ class Walk:
         finally:
             self._open.pop()
 
-    def named(self, name: str, value: object) -> bytes:
-        """A named part: a global, a closure variable, an attribute. Its name leads through error messages."""
+    def named(self, name: str, value: object, find: Finder | None = None) -> bytes:
+        """A named part: a global, a closure variable, an attribute. Its name leads through error messages.
+
+        ``find`` says how it was made, for what follows a set's order.
+        """
         if name in self._ignore:
             return tagged(b"ignored", encode(name))
         outer, self._path = self._path, (*self._path, name)
         try:
-            return encode(name) + self.value(value)
+            made = self._in_order(name, value, find) if find and type(value) in ORDERED else None
+            return encode(name) + (self.value(value) if made is None else made)
         finally:
             self._path = outer
 
-    def items(self, members: Mapping[str, Any]) -> bytes:
+    def items(self, members: Mapping[str, Any], find: Finder | None = None) -> bytes:
         """Named parts in the order of their names."""
-        return b"".join(self.named(name, members[name]) for name in sorted(members))
+        return b"".join(self.named(name, members[name], find) for name in sorted(members))
 
     def refuse(self, why: str) -> Uncacheable:
         """The error for the value that the walk stands at, with the way to it and the mend."""
@@ -120,7 +138,7 @@ class Walk:
         if isinstance(value, types.ModuleType):
             return self._module(value)
         if isinstance(value, enum.Enum):
-            return tagged(b"enum", self.value(kind) + encode(value.name))
+            return tagged(b"enum", self.value(kind) + encode(value.name) + self.value(value.value))
         if kind.__module__ == "numpy":
             return self._array(value)
         known = special(self, value)
@@ -169,19 +187,21 @@ class Walk:
         parts.append(self.value(function.__defaults__))
         parts.append(self.value(function.__kwdefaults__))
         cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
-        parts.append(self.items({name: contents(cell) for name, cell in cells}))
+        parts.append(self.items({name: contents(cell) for name, cell in cells}, local_bindings(function)))
         parts.append(self.items({k: v for k, v in vars(function).items() if k not in _NAMES_ONLY}))
+        if owner is None:
+            parts.append(hints_of(self, function))
         return parts
 
     def _reads(self, function: types.FunctionType) -> bytes:
-        found = reads(function.__code__)
-        space = function.__globals__
-        free = set(function.__code__.co_freevars)
-        parts = [self._global(chain, space) for chain in sorted(found.chains) if chain[0] not in free]
-        parts += [self._imported(statement, space) for statement in sorted(found.imports)]
+        code = function.__code__
+        found, space, free = reads(code), function.__globals__, set(code.co_freevars)
+        chains = [chain for chain in sorted(found.chains) if chain[0] not in free]
+        parts = [self._global(chain, space, code) for chain in chains]
+        parts += [self._imported(statement, space, code) for statement in sorted(found.imports)]
         return tagged(b"reads", b"".join(parts))
 
-    def _global(self, chain: Chain, space: Mapping[str, Any]) -> bytes:
+    def _global(self, chain: Chain, space: Mapping[str, Any], code: types.CodeType) -> bytes:
         name = chain[0]
         if name in self._ignore:
             return tagged(b"ignored", encode(name))
@@ -190,61 +210,89 @@ class Walk:
             self._warn_if_dynamic(found)
             return tagged(b"builtin" if found is not None else b"absent", encode(name))
         value, taken = space[name], 1
-        if type(value) is dict and LEAVES.issuperset(map(type, value)):
-            return self._table(name, value, space)
         while isinstance(value, types.ModuleType) and taken < len(chain) and hasattr(value, chain[taken]):
             if installed_as(value.__name__) is not None:
+                self._warn_of_installed(value, chain[taken:], code)
                 break
             space, value = vars(value), getattr(value, chain[taken])
             taken += 1
-            if type(value) is dict and LEAVES.issuperset(map(type, value)):
-                return self._table(chain[taken - 1], value, space)
-        self._warn_if_dynamic(value)
-        return encode(taken) + self.named(".".join(chain[:taken]), value)
+        else:
+            self._warn_of_installed(value, (), code)
+        last, inside = chain[taken - 1], space
+        described = self.named(".".join(chain[:taken]), value, lambda _: global_binding(last, value, inside))
+        return encode(taken) + described
 
-    def _table(self, name: str, table: dict[Any, Any], space: Mapping[str, Any]) -> bytes:
-        """A global dict. Its order may matter, and it may follow a set's, which varies with the hash seed.
+    def _in_order(self, name: str, value: object, find: Finder) -> bytes | None:
+        """What follows a set's order is described by the statements that make it; ``None`` for all else."""
+        binding = find(name)
+        if binding is None or not follows_a_set(binding):
+            return None
+        known = self._made.get((id(binding.space), binding.name))
+        if known is not None:
+            return tagged(b"made", known)
+        plain = Walk(self._ignore).value(value)
+        if not any(Walk(self._ignore).value(again) == plain for again in made_again(binding)):
+            self._warn(
+                SetOrderWarning,
+                "may have the order of a set, which differs from process to process, so that what was kept isn't "
+                "found: sort it",
+            )
+            return None
+        self._alive.append(binding.space)
+        self._made[id(binding.space), binding.name] = b"itself"
+        code = compile(binding.tree, "<binding>", "exec", dont_inherit=True)
+        chains = [chain for chain in sorted(reads(code).chains) if chain[0] not in binding.bound]
+        parts = [encode(binding.syntax), *(self._global(chain, binding.space, code) for chain in chains)]
+        known = self._made[id(binding.space), binding.name] = digest(b"".join(parts))
+        return tagged(b"made", known)
 
-        So the statements that make it, and what they read, stand for its order, where they can be seen.
-        """
-        space = home(name, table, space)
-        made = binding(name, space)
-        if made is None:
-            return self.named(name, table)
-        keys = sorted(table, key=encode)
-        parts = [self.named(name, [(key, table[key]) for key in keys])]
-        if (id(space), name) not in self._bound:
-            self._bound.add((id(space), name))
-            syntax, code = made
-            parts.append(encode(syntax))
-            parts += [self._global(chain, space) for chain in sorted(reads(code).chains) if chain[0] != name]
-        return tagged(b"table", b"".join(parts))
+    def _warn(self, category: type[Warning], text: str) -> None:
+        warnings.warn(f"{' -> '.join(self._path)} {text}.", category, stacklevel=2)
 
     def _warn_if_dynamic(self, value: object) -> None:
-        if any(value is known for known in _DYNAMIC):
-            name = getattr(value, "__name__", "?")
-            warnings.warn(
-                f"{' -> '.join(self._path)} uses {name}(): what that runs isn't part of the key; "
-                "name it with deps=, or change version= when it changes.",
+        name = dynamic_name(value)
+        if name is not None:
+            self._warn(
                 DynamicCodeWarning,
-                stacklevel=2,
+                f"uses {name}: what that leads to isn't part of the key; "
+                "name it with deps=, or change version= when it changes",
             )
 
-    def _imported(self, statement: Import, space: Mapping[str, Any]) -> bytes:
+    def _warn_of_installed(self, module: object, names: Sequence[str], code: types.CodeType) -> None:
+        """Of an installed module no code is read; yet some of them lead to code that is first-party."""
+        for name in names:
+            if not isinstance(module, types.ModuleType):
+                return
+            module = getattr(module, name, None)
+            self._warn_if_dynamic(module)
+        if isinstance(module, types.ModuleType):
+            for found in taken_of(module, code):
+                self._warn_if_dynamic(found)
+
+    def _imported(self, statement: Import, space: Mapping[str, Any], code: types.CodeType) -> bytes:
         """An import inside a function: it binds what the module holds, so that is walked."""
         name = "." * statement.level + statement.module
         package = str(space.get("__package__") or "")
         try:
             full = importlib.util.resolve_name(name, package) if statement.level else statement.module
-            installed = installed_as(full)
-            if installed == "python":
-                return encode(("import", full, statement.names))
             module = importlib.import_module(full)
-        except ImportError:
+            taken = {n: _attribute(module, n) for n in statement.names}
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # the function may live with its absence, whatever it comes from
             return encode(("absent", name))
-        if installed_as(full) is not None or not statement.names:
+        for one in statement.names or ((),):
+            self._warn_of_installed(module, (one,) if one else (), code)
+        if installed_as(full) == "python":
+            return encode(("import", full, statement.names))
+        if installed_as(full) is not None:
             return self.named(full, module)
-        return b"".join(self.named(n, getattr(module, n, module)) for n in statement.names)
+        if taken:
+            return b"".join(self.named(n, one) for n, one in taken.items())
+        # ``import package.module`` binds the package, of which any name may be meant too.
+        top = full.partition(".")[0]
+        outer = b"" if statement.alias or top == full else self.named(top, sys.modules[top])
+        return self.named(full, module) + outer
 
     def _module(self, module: types.ModuleType) -> bytes:
         owner = installed_as(module.__name__)
@@ -270,31 +318,53 @@ class Walk:
         kind = type(value)
         module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
         if isinstance(module, str) and isinstance(name, str) and importable(module, name) is value:
-            return self._compiled(value, module, name)
+            return self._importable(value, module, name)
         try:
             state = value.__reduce_ex__(4)
         except Exception as error:
             why = f"a {kind.__module__}.{kind.__qualname__} shows no state ({type(error).__name__})"
             raise self.refuse(why) from None
         if isinstance(state, str):
-            return tagged(b"global", self.value(kind) + encode(state))
+            own = self._members(value) if installed_as(kind.__module__) is None else b""
+            return tagged(b"global", self.value(kind) + encode(state) + own)
         make, arguments, *rest = state
         content, members, pairs = ([*rest, None, None, None])[:3]
-        parts = [self.value(kind), self.value(make), self.value(tuple(arguments)), self._state(content)]
+        find = attribute_bindings(kind)
+        parts = [self.value(kind), self.value(make), self.value(tuple(arguments)), self._state(content, find)]
         parts.append(self.value(None if members is None else list(members)))
         parts.append(self.value(None if pairs is None else list(pairs)))
         return tagged(b"instance", b"".join(parts))
 
-    def _state(self, state: object) -> bytes:
+    def _state(self, state: object, find: Finder | None) -> bytes:
         if isinstance(state, dict) and all(isinstance(name, str) for name in state):
-            return self.items({k: v for k, v in state.items() if k not in _NAMES_ONLY})
+            members = {k: v for k, v in state.items() if k not in _NAMES_ONLY}
+            return tagged(b"state", self.items(members, find))
         if isinstance(state, tuple) and len(state) == 2:
-            return tagged(b"slots", b"".join(map(self._state, state)))
+            return tagged(b"slots", b"".join(self._state(part, find) for part in state))
         return self.value(state)
 
-    def _compiled(self, value: Any, module: str, name: str) -> bytes:
-        """Compiled code that can be imported by its name: known by its package, or by its file's content."""
-        owner = installed_as(module)
-        if owner is None:
-            owner = file_digest(getattr(sys.modules[module], "__file__", None)).hex()
-        return tagged(b"compiled", encode((owner, module, name)))
+    def _members(self, value: Any) -> bytes:
+        """Attributes, also those in slots."""
+        slots = {name for kind in type(value).__mro__ for name in slots_of(kind) if hasattr(value, name)}
+        members = {**getattr(value, "__dict__", {}), **{name: getattr(value, name) for name in slots}}
+        own = {name: one for name, one in members.items() if name not in _NAMES_ONLY}
+        return tagged(b"members", self.items(own, attribute_bindings(type(value))))
+
+    def _importable(self, value: Any, module: str, name: str) -> bytes:
+        """What can be imported by its name: installed or compiled, its package or its file says all; else it is an
+        object that goes by a function's name, such as a decorator's."""
+        owner, file = installed_as(module), getattr(sys.modules[module], "__file__", None)
+        if owner is None and (file is None or str(file).endswith(".py")):
+            return tagged(b"object", self.value(type(value)) + self._members(value))
+        return tagged(b"compiled", encode((owner or file_digest(file).hex(), module, name)))
+
+
+def _attribute(module: types.ModuleType, name: str) -> object:
+    """What ``from module import name`` binds: an attribute, or else a module inside of it."""
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        try:
+            return importlib.import_module(f"{module.__name__}.{name}")
+        except ImportError:
+            return module

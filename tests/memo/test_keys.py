@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataflow.memo import keys
 from dataflow.memo.keys import Uncacheable, digest, encode, memo_key
 
 leaves = st.one_of(
@@ -143,9 +144,43 @@ def test_shared_and_copied_parts_are_one_value() -> None:
     assert encode([shared, shared]) == encode([["a"], ["a"]])
 
 
-def test_arrays_of_one_content_are_one_value_whatever_their_memory_order() -> None:
+def test_arrays_of_another_order_in_memory_are_other_values_since_sums_follow_it() -> None:
     array = np.arange(6).reshape(2, 3)
-    assert encode(np.asfortranarray(array)) == encode(array)
+    wide = np.zeros((2, 6), array.dtype)
+    wide[:, ::2] = array
+    assert len({encode(array), encode(np.asfortranarray(array)), encode(wide[:, ::2])}) == 3
+    assert encode(array) == encode(array.copy())
+
+
+@given(st.lists(st.sampled_from(["list", "tuple", "dict"]), min_size=1, max_size=150), st.integers())
+def test_values_that_differ_only_far_below_the_surface_differ(ways: list[str], leaf: int) -> None:
+    def wrapped(value: Any) -> Any:
+        for way in ways:
+            value = [value, 0] if way == "list" else (0, value) if way == "tuple" else {"k": 0, "d": value}
+        return value
+
+    assert encode(wrapped(leaf)) != encode(wrapped(leaf + 1))
+    assert encode(wrapped(leaf)) == encode(wrapped(leaf))
+
+
+@pytest.mark.parametrize("place", [0, 499_999, 999_999])
+def test_large_values_that_differ_in_one_place_differ(place: int) -> None:
+    array, items = np.zeros(1_000_000), [0] * 1_000_000
+    before = encode(array), encode(items)
+    array[place], items[place] = 1e-300, 1
+    assert encode(array) != before[0]
+    assert encode(items) != before[1]
+
+
+def test_what_another_version_of_python_computed_has_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    major, minor = sys.version_info[:2]
+    assert keys.RUNTIME.endswith(f" {major}.{minor}")
+    before = memo_key([b"extract"], {}, digest(b"document"))
+    monkeypatch.setattr(keys, "RUNTIME", keys.RUNTIME.replace(f".{minor}", f".{minor + 1}"))
+    keys._head.cache_clear()
+    after = memo_key([b"extract"], {}, digest(b"document"))
+    keys._head.cache_clear()
+    assert after != before
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ def test_a_closed_memo_is_opened_anew() -> None:
         {"kind": "tiered", "url": URL},
         {"kind": "redis", "secret": b"s"},
         {"kind": "lru", "ttl_seconds": 0},
+        {"kind": "lru", "tag": "models"},
     ],
 )
 def test_a_spec_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 
@@ -187,3 +188,33 @@ def test_what_was_stored_for_ever_is_still_too_old_for_a_run_with_a_ttl() -> Non
     now[0] += 20
     assert isinstance(forever.lookup([name])[0], Found)
     assert bounded.lookup([name]) == [Missed("expired")]
+
+
+def test_a_later_value_with_a_shorter_life_ends_neither_the_tag_nor_what_it_ended(
+    each_server: EmbeddedServer,
+) -> None:
+    client = redis.Redis.from_url(each_server.url)
+    memo = RedisMemo(each_server.url, TAGGED, namespace="lives")
+    old, kept, short = key(), key(), key()
+    memo.store([entry(memo, old, "before")])
+    memo.invalidate_tag("models")
+    memo.store([entry(memo, kept, "long")])
+    memo.store([dataclasses.replace(entry(memo, short, "brief"), ttl_seconds=0.05)])
+    (name,) = [one for one in client.keys("lives:*") if client.pttl(one) != -1]
+    client.delete(name)  # as if its time were over
+
+    assert client.pttl("lives:epoch:models") == -1
+    assert memo.lookup([short]) == [Missed("new")]
+    assert memo.lookup([kept])[0].value == "long"  # type: ignore[union-attr]
+    assert memo.lookup([old]) == [Missed("epoch")]
+
+
+def test_a_value_with_a_shorter_life_ends_by_itself() -> None:
+    now = [1000.0]
+    memo = DictMemo(Sealing(secret=b"s", tag="models", ttl_seconds=1000, now=lambda: now[0]))
+    long, short = key(), key()
+    memo.store([entry(memo, long, "long")])
+    memo.store([dataclasses.replace(entry(memo, short, "brief"), ttl_seconds=10)])
+    now[0] += 20
+    assert memo.lookup([short]) == [Missed("expired")]
+    assert memo.lookup([long])[0].value == "long"  # type: ignore[union-attr]

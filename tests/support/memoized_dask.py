@@ -24,7 +24,7 @@ def pytest_configure(config):
     for mark in ("slow", "network", "gpu"):
         config.addinivalue_line("markers", f"{mark}: of Dask's own tests")
     if url := os.environ.get("MEMOIZE"):
-        spec = MemoSpec("redis", url=url, secret=SECRET)
+        spec = MemoSpec("redis", url=url, secret=SECRET, admission=False)
         dask.base.collections_to_expr = memoizing(dask.base.collections_to_expr, spec)
 
 

@@ -1,0 +1,302 @@
+"""Values whose order may follow a set's, which varies with the hash seed: told by how they are made.
+
+Nothing is assumed of a value. Where the statements that make it are closed (literals, other plain data, and functions
+that do nothing but build), they are run again; if that gives the very same value, the statements and what they
+read say all there is to say of it, in every process. Else the value is told by its content, order included.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import dis
+import functools
+import re
+import sys
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dataflow.memo.bindings import Binding, global_binding
+from dataflow.memo.keys import LEAVES, of_leaves
+from dataflow.memo.origin import installed_as
+
+__all__ = ["ORDERED", "follows_a_set", "made_again"]
+
+ORDERED = frozenset({str, bytes, list, tuple, dict, re.Pattern})
+"""Types of values in which an order can be."""
+
+_BUILD = """
+all any bool bytes chr dict enumerate filter float frozenset int len list map max min ord range repr reversed
+set sorted str sum tuple zip
+"""
+_BUILDERS = frozenset(_BUILD.split())
+_ASK = """
+casefold copy count difference encode endswith format fromkeys get index intersection issubset issuperset items
+join keys lower lstrip replace rstrip split startswith strip symmetric_difference title union upper values zfill
+"""
+_METHODS = frozenset(_ASK.split())
+_CHANGES = frozenset(["add", "append", "extend", "setdefault", "update"])
+_FRESH = frozenset({"dict", "list", "set"})
+_SYNTAX = (
+    ast.Assign, ast.AnnAssign, ast.For, ast.Expr, ast.expr, ast.expr_context, ast.operator, ast.unaryop,
+    ast.boolop, ast.cmpop, ast.comprehension, ast.keyword, ast.Module,
+)  # fmt: skip
+_NEVER = (ast.Lambda, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
+_SETS = (set, frozenset)
+_DEEPEST = 20
+_MOST_TIMES = 5
+
+
+def made_again(binding: Binding) -> Iterator[Any]:
+    """Values that the statements make when they are run again; none where they aren't closed.
+
+    More than one: members of a set that collide are ordered by how they came, and those of a set that is written
+    out come in their order in the source or in a module's cached file, and are put in once or more often.
+    """
+    space = _closed(binding)
+    if space is None:
+        return
+    sets = _WrittenSets()
+    tree = ast.fix_missing_locations(sets.visit(ast.parse(ast.unparse(binding.tree))))
+    code = compile(tree, "<binding>", "exec", dont_inherit=True)
+    for written in _ways(sets.members, binding.space):
+        names = {**space, _WRITTEN: written}
+        try:
+            exec(code, names)
+        except Exception:  # it worked when it was imported, so what it reads has changed
+            return
+        if binding.name in names:
+            yield names[binding.name]
+
+
+_WRITTEN = "written sets"
+
+
+class _WrittenSets(ast.NodeTransformer):
+    """Takes sets of constants out, so that they can be built in several ways."""
+
+    def __init__(self) -> None:
+        self.members: list[list[Any]] = []
+
+    def visit_Set(self, node: ast.Set) -> ast.AST:
+        if not all(isinstance(element, ast.Constant) for element in node.elts):
+            return self.generic_visit(node)
+        self.members.append([ast.literal_eval(element) for element in node.elts])
+        place = ast.Constant(len(self.members) - 1)
+        kept = ast.Subscript(ast.Name(_WRITTEN, ast.Load()), place, ast.Load())
+        return ast.Set([ast.Starred(kept, ast.Load())])
+
+
+def _ways(sets: list[list[Any]], space: Mapping[str, Any]) -> Iterator[list[Any]]:
+    """The sets that were written out, built in all the ways in which Python may have built them."""
+    if not sets:
+        yield []
+        return
+    kept = _cached_sets(str(space.get("__name__")), str(space.get("__file__")))
+    yield [next((one for one in kept if one == frozenset(members)), members) for members in sets]
+    made: list[Any] = sets
+    for _ in range(_MOST_TIMES):
+        yield made
+        made = [frozenset(list(members)) for members in made]
+
+
+@functools.lru_cache(maxsize=64)
+def _cached_sets(module: str, file: str) -> list[frozenset[Any]]:
+    """The sets in a module's code as its cached file has them."""
+    spec = getattr(sys.modules.get(module), "__spec__", None)
+    read = getattr(getattr(spec, "loader", None), "get_code", None)
+    try:
+        return list(_sets_in(read(module))) if read is not None else []
+    except (ImportError, OSError, SyntaxError, ValueError):
+        return []
+
+
+def _sets_in(constant: Any) -> Iterator[frozenset[Any]]:
+    if isinstance(constant, frozenset):
+        yield constant
+    for inner in getattr(constant, "co_consts", ()):
+        yield from _sets_in(inner)
+
+
+def follows_a_set(binding: Binding, seen: frozenset[str] = frozenset()) -> bool:
+    """Whether a set has a part in how a value was made, as far as can be seen."""
+    return any(_is_of_a_set(node, binding, seen | {binding.name}) for node in ast.walk(binding.tree))
+
+
+def _is_of_a_set(node: ast.AST, binding: Binding, seen: frozenset[str]) -> bool:
+    if isinstance(node, ast.Name):
+        read = isinstance(node.ctx, ast.Load) and node.id not in seen
+        return read and _leads_to_a_set(node.id, binding.space, seen)
+    if isinstance(node, ast.Attribute):
+        return _holds_a_set(_resolved(node, binding.space))
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd | ast.BitOr | ast.BitXor | ast.Sub):
+        # Views of dicts give sets too.
+        return any(isinstance(n, ast.Attribute) and n.attr in ("keys", "items") for n in ast.walk(node))
+    return isinstance(node, ast.Set | ast.SetComp)
+
+
+def _leads_to_a_set(name: str, space: Mapping[str, Any], seen: frozenset[str]) -> bool:
+    if name not in space:
+        return name in ("set", "frozenset")
+    value = space[name]
+    if isinstance(value, types.FunctionType):
+        return _builds_a_set(value)
+    if _holds_a_set(value):
+        return True
+    made = global_binding(name, value, space) if type(value) in ORDERED and name not in seen else None
+    return made is not None and follows_a_set(made, seen | {name})
+
+
+def _builds_a_set(function: types.FunctionType) -> bool:
+    if installed_as(str(function.__globals__.get("__name__") or "")) is not None:
+        return False
+    code = function.__code__
+    return bool({"set", "frozenset"}.intersection(code.co_names)) or any(
+        step.opname == "BUILD_SET" for step in dis.get_instructions(code)
+    )
+
+
+def _holds_a_set(value: Any, depth: int = 0) -> bool:
+    if isinstance(value, _SETS):
+        return True
+    if depth > _DEEPEST or type(value) not in (list, tuple, dict):
+        return False
+    return any(_holds_a_set(member, depth + 1) for member in _members(value))
+
+
+def _members(value: Any) -> Iterator[Any]:
+    yield from value
+    if type(value) is dict:
+        yield from value.values()
+
+
+def _plain(value: Any, depth: int = 0) -> bool:
+    if type(value) in LEAVES or type(value) in (re.Pattern, re.RegexFlag) or of_leaves(value):
+        return True
+    if depth > _DEEPEST or type(value) not in (list, tuple, dict, set, frozenset):
+        return False
+    return all(_plain(member, depth + 1) for member in _members(value))
+
+
+def _closed(binding: Binding) -> dict[str, Any] | None:
+    """The names that the statements need, if running them again can do nothing but make a value."""
+    nodes = list(ast.walk(binding.tree))
+    bound = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    owners = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+    space: dict[str, Any] = {"__builtins__": {}}
+    for node in nodes:
+        if not isinstance(node, _SYNTAX) or isinstance(node, _NEVER):
+            return None
+        if isinstance(node, ast.Call) and not _may_call(node.func, binding.space, bound):
+            return None
+        if isinstance(node, ast.Attribute) and not _may_take(node, binding.space):
+            return None
+        if (
+            isinstance(node, ast.Name)
+            and node.id not in bound
+            and not _may_read(node.id, binding.space, space)
+        ):
+            return None
+        # A module itself isn't data: only what is taken of it.
+        named = isinstance(node, ast.Name | ast.Attribute) and id(node) not in owners
+        if named and isinstance(_resolved(node, binding.space), types.ModuleType):
+            return None
+    return space if _stores_in_its_own(binding, nodes) else None
+
+
+def _stores_in_its_own(binding: Binding, nodes: list[ast.AST]) -> bool:
+    """Whether nothing but the value itself is changed in place, and that only if it is new."""
+    name, changes = binding.name, [one for one in binding.tree.body if not _assigns(one)]
+    targets = [t for node in nodes if isinstance(node, ast.Assign) for t in node.targets]
+    own = {id(t) for t in targets if isinstance(t, ast.Subscript) and _is_name(t.value, name)}
+    for node in nodes:
+        stored = isinstance(node, ast.Subscript | ast.Attribute) and not isinstance(node.ctx, ast.Load)
+        if stored and id(node) not in own:
+            return False
+    return not changes or (_begins_fresh(binding) and all(_changes(one, name) for one in changes))
+
+
+def _may_read(name: str, outer: Mapping[str, Any], space: dict[str, Any]) -> bool:
+    if name in outer:
+        space[name] = outer[name]
+        return _plain(outer[name]) or isinstance(outer[name], types.ModuleType)
+    if name in _BUILDERS:
+        space["__builtins__"][name] = getattr(builtins, name)
+    return name in _BUILDERS
+
+
+def _may_call(function: ast.expr, space: Mapping[str, Any], bound: set[str]) -> bool:
+    if isinstance(function, ast.Name):
+        return function.id in _BUILDERS and function.id not in space and function.id not in bound
+    return isinstance(function, ast.Attribute)
+
+
+def _may_take(node: ast.Attribute, space: Mapping[str, Any]) -> bool:
+    """Attributes: a module's plain data, ``re.compile``, and methods of plain data."""
+    if isinstance(_resolved(node.value, space), types.ModuleType):
+        found = _resolved(node, space)
+        return found is re.compile or isinstance(found, types.ModuleType) or _plain(found)
+    return node.attr in _METHODS or node.attr in _CHANGES
+
+
+def _resolved(node: ast.AST, space: Mapping[str, Any]) -> Any:
+    if isinstance(node, ast.Name):
+        return space.get(node.id)
+    if not isinstance(node, ast.Attribute):
+        return None
+    owner = _resolved(node.value, space)
+    return getattr(owner, node.attr, None) if isinstance(owner, types.ModuleType) else None
+
+
+def _assigns(statement: ast.stmt) -> bool:
+    plain = all(isinstance(target, ast.Name | ast.Tuple) for target in _targets(statement))
+    return isinstance(statement, ast.Assign | ast.AnnAssign) and plain and not _calls_a_change(statement)
+
+
+def _targets(statement: ast.stmt) -> list[ast.expr]:
+    if isinstance(statement, ast.Assign):
+        return statement.targets
+    return [statement.target] if isinstance(statement, ast.AnnAssign) else []
+
+
+def _begins_fresh(binding: Binding) -> bool:
+    names = [(one, target) for one in binding.tree.body if _assigns(one) for target in _targets(one)]
+    made = [one for one, target in names if any(_is_name(part, binding.name) for part in ast.walk(target))]
+    value = getattr(made[0], "value", None) if len(made) == 1 else None
+    if isinstance(value, ast.Call):
+        return isinstance(value.func, ast.Name) and value.func.id in _FRESH
+    return isinstance(value, ast.Dict | ast.List | ast.Set | ast.DictComp | ast.ListComp | ast.SetComp)
+
+
+def _changes(statement: ast.stmt, name: str) -> bool:
+    """Whether a statement does nothing but put something into the value of ``name`` itself."""
+    if isinstance(statement, ast.For):
+        return (
+            not statement.orelse
+            and not _calls_a_change(statement.iter)
+            and all(_changes(inner, name) for inner in statement.body)
+        )
+    if isinstance(statement, ast.Expr):
+        call = statement.value
+        own = (
+            isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Attribute)
+            and _is_name(call.func.value, name)
+        )
+        return own and sum(_is_change(node) for node in ast.walk(statement)) == 1
+    targets = _targets(statement)
+    own = all(isinstance(target, ast.Subscript) and _is_name(target.value, name) for target in targets)
+    return bool(targets) and own and not _calls_a_change(statement)
+
+
+def _calls_a_change(node: ast.AST) -> bool:
+    return any(_is_change(part) for part in ast.walk(node))
+
+
+def _is_change(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr in _CHANGES
+
+
+def _is_name(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name

@@ -1,0 +1,77 @@
+"""Code that is found by a name made up while running is warned of, however it is reached."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dataflow.memo.fingerprint import DynamicCodeWarning, fingerprint
+
+UNSEEN = {
+    "eval": "def f(x):\n    return eval(x)\n",
+    "exec": "def f(x):\n    exec(x)\n",
+    "compile": "def f(x):\n    return compile(x, '', 'eval')\n",
+    "locals": "def f(x):\n    return locals()[x]\n",
+    "globals": "def f(x):\n    return globals()[x]()\n",
+    "__import__": "def f(x):\n    return __import__(x).f\n",
+    "import_module": "import importlib\ndef f(x):\n    return importlib.import_module(x).f()\n",
+    "import_module by another name": "import importlib as il\ndef f(x):\n    return il.import_module(x)\n",
+    "import_module by itself": "from importlib import import_module\ndef f(x):\n    return import_module(x)\n",
+    "import_module within": "def f(x):\n    from importlib import import_module\n    return import_module(x)\n",
+    "importlib within": "def f(x):\n    import importlib\n    return importlib.import_module(x)\n",
+    "importlib as within": "def f(x):\n    import importlib as il\n    return il.import_module(x)\n",
+    "importlib in a local": "import importlib\ndef f(x):\n    il = importlib\n    return il.import_module(x)\n",
+    "getattr": "import importlib\ndef f(x):\n    return getattr(importlib, 'import_module')(x)\n",
+    "sys.modules": "import sys\ndef f(x):\n    return sys.modules[x].f()\n",
+    "sys.modules within": "def f(x):\n    import sys\n    return sys.modules[x].f()\n",
+    "modules within": "def f(x):\n    from sys import modules\n    return modules[x].f()\n",
+    "modules as a global": "import sys\nM = sys.modules\ndef f(x):\n    return M[x].f()\n",
+    "builtins.globals": "import builtins\ndef f(x):\n    return builtins.globals()[x]\n",
+    "builtins within": "def f(x):\n    import builtins\n    return builtins.eval(x)\n",
+    "__builtins__": "def f(x):\n    return __builtins__['eval'](x)\n",
+    "a default": "import importlib\ndef f(x, load=importlib.import_module):\n    return load(x)\n",
+    "a closure": "def make(load):\n    def f(x):\n        return load(x)\n    return f\nf = make(eval)\n",
+    "a table": "import importlib\nLOAD = {'m': importlib.import_module}\ndef f(x):\n    return LOAD['m'](x)\n",
+    "a partial": "import functools\nload = functools.partial(eval)\ndef f(x):\n    return load(x)\n",
+    "a class": "import importlib\nclass C:\n    def get(self, x):\n        return importlib.reload(x)\nf = C().get\n",
+    "a nested function": "import sys\ndef f(x):\n    return [sys.modules[y] for y in x]\n",
+    "a frame": "import sys\ndef f(x):\n    return sys._getframe().f_globals[x]\n",
+    "a file": "import runpy\ndef f(x):\n    return runpy.run_path(x)\n",
+    "a spec": "import importlib.util\ndef f(x):\n    return importlib.util.spec_from_file_location(x, x)\n",
+    "a resolved name": "def f(x):\n    from pkgutil import resolve_name\n    return resolve_name(x)\n",
+}  # fmt: skip
+SEEN = {
+    "a pattern": "import re\nP = re.compile('a')\ndef f(x):\n    return re.compile(x), P\n",
+    "sys": "import sys\ndef f(x):\n    return sys.maxsize\n",
+    "an own attribute": "import sys\ndef f(x):\n    return sys.maxsize, x.modules\n",
+    "a module": "import importlib.metadata\ndef f(x):\n    return importlib.metadata.version(x)\n",
+}
+
+
+@pytest.fixture
+def function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], object]:
+    def made(text: str) -> object:
+        (tmp_path / "loads.py").write_text(text)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.delitem(sys.modules, "loads", raising=False)
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        return __import__("loads").f
+
+    return made
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_what_leads_to_code_unseen_is_warned_of(name: str, function: Callable[[str], object]) -> None:
+    with pytest.warns(DynamicCodeWarning, match="isn't part of the key; name it with deps="):
+        fingerprint(function(UNSEEN[name]))
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_what_leads_to_no_such_code_is_not(name: str, function: Callable[[str], object]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fingerprint(function(SEEN[name]))

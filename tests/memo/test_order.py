@@ -1,0 +1,154 @@
+"""What follows a set's order is one thing for every hash seed; what has an order of its own keeps it."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataflow.memo.fingerprint import SetOrderWarning, fingerprint
+
+SEEDS = ("0", "1", "2", "77")
+FOLLOWING = {
+    "listed": "L = list(S)\ndef f(x):\n    return L\n",
+    "tupled": "L = tuple(S | {'z'})\ndef f(x):\n    return L\n",
+    "joined": "L = '|'.join(S)\ndef f(x):\n    return L\n",
+    "pattern": "import re\nL = re.compile('|'.join(S), re.I)\ndef f(x):\n    return L\n",
+    "comprehended": "L = [w.upper() for w in S if len(w) < 9]\ndef f(x):\n    return L\n",
+    "nested": "L = {'inner': dict.fromkeys(S), 'n': [list(S)]}\ndef f(x):\n    return L\n",
+    "numbered": "L = {w: i for i, w in enumerate(S)}\ndef f(x):\n    return L\n",
+    "views": "A = {'a': 1, 'b': 2, 'c': 3}\nL = list(A.keys() & {'a': 1, 'b': 1}.keys())\ndef f(x):\n    return L\n",
+    "twice": "L = list(S)\nM = tuple(reversed(L))\ndef f(x):\n    return M\n",
+    "filled": "L = {}\nfor w in S:\n    L[w] = 1\ndef f(x):\n    return L\n",
+    "appended": "L = []\nfor w in S:\n    L.append(w)\nL.extend(S)\ndef f(x):\n    return L\n",
+    "in_class": "class C:\n    W = {'p', 'q', 'r'}\n    L = dict.fromkeys(W)\n    M = list(S)\ndef f(x): return C\n",
+    "in_closure": (
+        "def make():\n    words = {'p', 'q', 'r'}\n    L = dict.fromkeys(words)\n"
+        "    def f(x):\n        return L\n    return f\nf = make()\n"
+    ),
+    "in_object": (
+        "class C:\n    def __init__(self):\n        words = set('pqrs')\n        self.L = dict.fromkeys(words)\n"
+        "        self.M = list(self.L)\nc = C()\ndef f(x):\n    return c.L\n"
+    ),
+    "elsewhere": "from made_there import THERE\nimport made_there\ndef f(x):\n    return THERE, made_there.THERE\n",
+    "sets_of_another": "import made_there\nL = list(made_there.WORDS)\ndef f(x):\n    return L\n",
+}  # fmt: skip
+HEAD = "S = frozenset('abcdefgh')\n"
+THERE = "WORDS = frozenset('stuvw')\nTHERE = list(WORDS)\n"
+PROGRAM = """
+import importlib, sys, warnings
+warnings.simplefilter("error")
+from dataflow.memo.fingerprint import fingerprint
+for name in sys.argv[1:]:
+    print(name, fingerprint(importlib.import_module(name).f).hex())
+"""
+
+
+def printed(folder: Path, seed: str, names: list[str], program: str = PROGRAM) -> dict[str, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", program, *names], stdout=subprocess.PIPE, check=True, text=True,
+        env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join([str(folder), *sys.path])},
+    )  # fmt: skip
+    return dict(line.split() for line in done.stdout.splitlines())
+
+
+def test_what_follows_a_set_is_one_thing_for_every_hash_seed(tmp_path: Path) -> None:
+    (tmp_path / "made_there.py").write_text(THERE)
+    for name, text in FOLLOWING.items():
+        (tmp_path / f"{name}.py").write_text(HEAD + text)
+    found = [printed(tmp_path, seed, list(FOLLOWING)) for seed in SEEDS]
+    for name in FOLLOWING:
+        assert len({one[name] for one in found}) == 1, name
+
+
+@pytest.fixture
+def of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The fingerprint of ``f`` in a module that is written and imported afresh."""
+    count = iter(range(1000))
+
+    def fresh(text: str) -> bytes:
+        folder = tmp_path / str(next(count))
+        folder.mkdir()
+        (folder / "ordered.py").write_text(text)
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(str(folder))
+            patch.delitem(sys.modules, "ordered", raising=False)
+            importlib.invalidate_caches()
+            fresh.module = importlib.import_module("ordered")  # type: ignore[attr-defined]
+            return fingerprint(fresh.module.f)  # type: ignore[attr-defined]
+
+    return fresh
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("list(S)", "list(S)[1:]"),
+        ("list(S)", "sorted(S)"),
+        ("list(S)", "list(T)"),
+        ("'abc'", "'abd'"),
+        ("'xyz'", "'xyw'"),
+    ],
+)
+def test_an_edit_of_how_it_is_made_or_of_what_it_is_made_of_counts(of: Any, old: str, new: str) -> None:
+    text = "S = set('abc')\nT = set('xyz')\nL = list(S) + sorted(T)\ndef f(x):\n    return L\n"
+    assert old in text
+    assert of(text) == of(text)
+    assert of(text) != of(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "L = ['a', 'b']\ndef f(x):\n    return L\n",
+        "L = dict(a=1, b=2)\ndef f(x):\n    return L\n",
+        "def make():\n    return ['a', 'b']\nL = make()\ndef f(x):\n    return L\n",
+        "L = {}\ndef put(k):\n    L[k] = k\nput('a')\nput('b')\ndef f(x):\n    return L\n",
+    ],
+)
+def test_an_order_of_its_own_counts(of: Any, text: str) -> None:
+    turned = text.replace("'a', 'b'", "'b', 'a'").replace("a=1, b=2", "b=2, a=1")
+    turned = turned.replace("put('a')\nput('b')", "put('b')\nput('a')")
+    assert of(text) != of(turned)
+
+
+def test_what_was_changed_after_it_was_made_is_told_by_its_content(of: Any) -> None:
+    text = "S = {'a', 'b'}\nL = list(S)\ndef change(x):\n    L[:] = x\nchange(['b', 'a'])\ndef f(x):\n    return L\n"
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        assert of(text) != of(text.replace("(['b', 'a'])", "(['a', 'b'])"))
+
+
+def test_equal_statements_over_different_sets_are_two_things(of: Any) -> None:
+    text = "class A:\n    S = {1}\n    L = list(S)\nclass B:\n    S = {2}\n    L = list(S)\ndef f(x): return A.L, B.L\n"
+    assert of(text) != of(text.replace("S = {2}", "S = {1}"))
+
+
+def test_an_order_that_can_not_be_told_is_warned_of(of: Any) -> None:
+    text = "def words():\n    return list({'a', 'b', 'c'})\nL = words()\ndef f(x):\n    return L\n"
+    with pytest.warns(SetOrderWarning, match="L may have the order of a set.*sort it"):
+        of(text)
+
+
+def test_looking_at_how_a_value_is_made_runs_nothing_that_does_more_than_build(of: Any) -> None:
+    text = (
+        "RUNS = []\nS = {'a'}\nOTHER = []\nclass Odd:\n    def get(self, x):\n        RUNS.append(x)\nodd = Odd()\n"
+        "A = [odd.get(w) for w in S]\n"
+        "B = list(map(OTHER.append, S))\n"
+        "C = OTHER\nC.extend(S)\n"
+        "D = [RUNS.append(w) for w in S]\n"
+        "E = {}\nE.setdefault('k', OTHER).extend(S)\n"
+        "F = [0 for OTHER[0] in S]\n"
+        "def f(x):\n    return A, B, C, D, E, F\n"
+        "def state():\n    return len(RUNS), len(OTHER)\n"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        of(text + "BEFORE = state()\n_f = f\ndef f(x):\n    return _f(x)\n")
+    module = of.module
+    assert module.state() == module.BEFORE

@@ -1,0 +1,308 @@
+"""Edits that once went unseen, and values that once shared a fingerprint: each pair is told apart now."""
+
+# ruff: noqa: E501 - programs read better line by line
+from __future__ import annotations
+
+import datetime
+import enum
+import importlib
+import os
+import subprocess
+import sys
+import zoneinfo
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dataflow.memo.fingerprint import Uncacheable, fingerprint
+from dataflow.memo.keys import encode
+
+Of = Callable[..., bytes]
+
+
+@pytest.fixture
+def of(tmp_path: Path) -> Iterator[Of]:
+    """Write files, import ``work`` afresh, and give the fingerprint of ``work.f``."""
+    count, before = iter(range(1000)), set(sys.modules)
+
+    def forget() -> None:
+        for name in set(sys.modules) - before:
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+                del sys.modules[name]
+
+    def fresh(files: dict[str, str] | str) -> bytes:
+        folder = tmp_path / str(next(count))
+        for name, text in ({"work.py": files} if isinstance(files, str) else files).items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        forget()
+        sys.path.insert(0, str(folder))
+        importlib.invalidate_caches()
+        try:
+            return fingerprint(importlib.import_module("work").f)
+        finally:
+            sys.path.remove(str(folder))
+
+    yield fresh
+    forget()
+
+
+WRAPPER = (
+    "import functools\nclass Timed:\n    def __init__(self, fn):\n        functools.update_wrapper(self, fn)\n"
+    "        self.fn = fn\n    def __call__(self, *a):\n        return self.fn(*a) + 1\n"
+)
+HELPER = "def h(x):\n    return x * 2\n"
+WRAPPED = {
+    "work.py": "from deco import Timed\nimport helper\n@Timed\ndef g(x):\n    return helper.h(x)\ndef f():\n    return g(1)\n",
+    "deco.py": WRAPPER,
+    "helper.py": HELPER,
+}
+PACKAGE = {
+    "package/__init__.py": "def h(x):\n    return x + 1\n",
+    "package/sub.py": "def k(x):\n    return x + 2\n",
+}
+CLEAN = {
+    "package/__init__.py": "",
+    "package/clean.py": "LIMIT = 3\ndef clean(x):\n    return x\ndef more(x):\n    return x + 4\n",
+}
+FILES: dict[str, tuple[dict[str, str], str, str, str]] = {
+    "a helper behind a class that wraps": (WRAPPED, "helper.py", "* 2", "* 3"),
+    "a class that wraps": (WRAPPED, "deco.py", "+ 1", "+ 2"),
+    "a submodule that isn't loaded yet": (
+        {**PACKAGE, "work.py": "def f(x):\n    from package import sub\n    return sub.k(x)\n"}, "package/sub.py", "+ 2", "+ 3",
+    ),
+    "a module that has a function of its name": (
+        {**CLEAN, "work.py": "def f(x):\n    import package.clean as c\n    return c.more(x)\n"}, "package/clean.py", "+ 4", "+ 5",
+    ),
+    "the package of an imported module": (
+        {**PACKAGE, "work.py": "def f(x):\n    import package.sub\n    return package.h(x)\n"}, "package/__init__.py", "+ 1", "+ 9",
+    ),
+    "a module named like one of the standard library": (
+        {"profile.py": HELPER, "work.py": "import profile\ndef f(x):\n    return profile.h(x)\n"}, "profile.py", "* 2", "* 3",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_edit_of_another_file_is_seen(of: Of, name: str) -> None:
+    files, edited, old, new = FILES[name]
+    assert old in files[edited]
+    assert of(files) == of(files)
+    assert of(files) != of({**files, edited: files[edited].replace(old, new)})
+
+
+HEAD = "import contextvars, dataclasses, enum, functools, logging, threading, typing\n"
+TEXTS = {
+    "a subclass of property": (
+        "class Own(property):\n    def __get__(self, o, t):\n        return 1\nclass A:\n    x = Own(len)\ndef f():\n    return A().x\n",
+        "return 1", "return 2",
+    ),
+    "a subclass of staticmethod": (
+        "class Own(staticmethod):\n    def __get__(self, o, t):\n        return 1\nclass A:\n    x = Own(len)\ndef f():\n    return A().x\n",
+        "return 1", "return 2",
+    ),
+    "a subclass of partial": (
+        "class Own(functools.partial):\n    def __call__(self):\n        return 1\ng = Own(len)\ndef f():\n    return g()\n",
+        "return 1", "return 2",
+    ),
+    "a subclass of a logger": (
+        "class Own(logging.Logger):\n    def info(self, x):\n        return 1\nlog = Own('a')\ndef f():\n    return log.info(1)\n",
+        "return 1", "return 2",
+    ),
+    "an attribute of a partial": ("g = functools.partial(len)\ng.k = 1\ndef f():\n    return g.k\n", "k = 1", "k = 2"),
+    "an attribute of a cached function": (
+        "@functools.cache\ndef g():\n    return 0\ng.k = 1\ndef f():\n    return g.k\n", "k = 1", "k = 2",
+    ),
+    "a context variable's default": ("V = contextvars.ContextVar('v', default=1)\ndef f():\n    return V.get()\n", "=1", "=2"),
+    "an event that is set": ("E = threading.Event()\nE.set()\ndef f():\n    return E.is_set()\n", "E.set()\n", ""),
+    "a value of this thread": ("L = threading.local()\nL.k = 1\ndef f():\n    return L.k\n", "k = 1", "k = 2"),
+    "match arguments": (
+        "class A:\n    __match_args__ = ('x', 'y')\n    x, y = 1, 2\ndef f(a):\n    match a:\n        case A(1):\n            return a\n",
+        "('x', 'y')", "('y', 'x')",
+    ),
+    "the parameters of a base": (
+        "T = typing.TypeVar('T')\nclass R(typing.Generic[T]):\n    pass\nclass A(R[int]):\n    pass\ndef f():\n    return A.__orig_bases__\n",
+        "R[int]", "R[str]",
+    ),
+    "an enum's own way to be made": (
+        "class E(enum.Enum):\n    def __new__(cls, v):\n        o = object.__new__(cls)\n        o._value_ = v\n        o.k = v + 1\n"
+        "        return o\n    A = 1\ndef f():\n    return E.A.k\n",
+        "v + 1", "v + 2",
+    ),
+    "an attribute of a member": (
+        "class E(enum.Enum):\n    A = 1\nE.A.k = 1\ndef f():\n    return E.A.k\n", "k = 1", "k = 2",
+    ),
+    "a flag that has no name": ("class F(enum.IntFlag):\n    R = 4\nK = F(8)\ndef f():\n    return K\n", "F(8)", "F(16)"),
+    "which of two states is which": (
+        "class A:\n    def __getstate__(self):\n        return {'k': 1}, {}\na = A()\ndef f():\n    return a\n",
+        "{'k': 1}, {}", "{}, {'k': 1}",
+    ),
+    "the bound of a type variable": (
+        "class B:\n    k = 1\nT = typing.TypeVar('T', bound=B)\ndef f():\n    return T.__bound__.k\n", "k = 1", "k = 2",
+    ),
+    "what an annotation means": (
+        "K = 1\ndef g(x: K):\n    pass\ndef f():\n    return g.__annotations__['x']\n", "K = 1", "K = 2",
+    ),
+    "an object that goes by a global's name": (
+        "class Const:\n    def __init__(self, v):\n        self.v = v\n    def __reduce__(self):\n        return 'X'\nX = Const(1)\n"
+        "def f():\n    return X.v\n",
+        "Const(1)", "Const(2)",
+    ),
+    "the order of a dict that was loaded": (
+        "import json\nT = json.loads('{\"a\": 1, \"b\": 2}')\ndef f():\n    return next(iter(T))\n",
+        '"a": 1, "b": 2', '"b": 2, "a": 1',
+    ),
+    "the order in which functions were registered": (
+        "T = {}\ndef put(k):\n    def deco(g):\n        T[k] = len(k)\n        return g\n    return deco\n"
+        "@put('a')\ndef g():\n    pass\n@put('bb')\ndef h():\n    pass\ndef f():\n    return list(T)\n",
+        "@put('a')\ndef g():\n    pass\n@put('bb')\ndef h():", "@put('bb')\ndef h():\n    pass\n@put('a')\ndef g():",
+    ),
+    "a method of a dataclass": (
+        "@dataclasses.dataclass\nclass D:\n    x: int = 1\n    def __repr__(self):\n        return 'one'\ndef f():\n    return repr(D())\n",
+        "'one'", "'two'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_an_edit_that_changes_a_result_is_seen(of: Of, name: str) -> None:
+    text, old, new = TEXTS[name]
+    assert old in text
+    assert of(HEAD + text) == of(HEAD + text)
+    assert of(HEAD + text) != of(HEAD + text.replace(old, new))
+
+
+@pytest.mark.parametrize("name", ["a method of a dataclass", "an enum's own way to be made"])
+def test_an_edit_of_a_program_that_has_no_file_is_seen(name: str) -> None:
+    text, old, new = TEXTS[name]
+    say = "\nfrom dataflow.memo.fingerprint import fingerprint\nprint(fingerprint(f).hex())\n"
+
+    def printed(source: str) -> str:
+        command = [sys.executable, "-c", HEAD + source + say]
+        return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=os.getcwd()).stdout
+
+    assert printed(text) == printed(text)
+    assert printed(text) != printed(text.replace(old, new))
+
+
+RAISING = {
+    "a class method of a compiled type": "import pandas as pd\nn = pd.Timestamp.fromordinal\ndef f():\n    return n(700000)\n",
+    "a proxy that isn't ready": "class P:\n    def __getattr__(s, n):\n        raise RuntimeError(n)\nX = P()\ndef f():\n    return X\n",
+    "a state that is none": "class P:\n    def __reduce_ex__(s, p):\n        return 5\nX = P()\ndef f():\n    return X\n",
+    "a class of no module": "X = type('X', (), {'__module__': None})()\ndef f():\n    return X\n",
+    "attributes without names": "class A:\n    pass\na = A()\na.__dict__[1] = 2\ndef f():\n    return a\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RAISING)
+def test_an_object_that_can_not_be_looked_at_is_uncacheable_at_most(of: Of, name: str) -> None:
+    def said() -> bytes | str:
+        try:
+            return of(RAISING[name])
+        except Uncacheable as error:
+            return str(error)
+
+    once = said()
+    assert said() == once
+    assert isinstance(once, bytes) or "ignore=" in once
+
+
+@pytest.mark.parametrize("bad", ["raise RuntimeError('no gpu')\n", "import sys\nsys.exit(3)\n", "x = (\n"])
+def test_an_import_that_fails_is_an_absence(of: Of, bad: str) -> None:
+    work = "def f():\n    try:\n        import bad\n    except BaseException:\n        return 1\n"
+    assert of({"work.py": work, "bad.py": bad}) == of({"work.py": work})
+
+
+def test_a_comment_put_above_functions_while_they_are_loaded_changes_nothing(of: Of) -> None:
+    text = "def f(x):\n    return g(x) + 1\ndef g(x):\n    '''Says.'''\n    return x\n"
+    before = of(text)
+    module = sys.modules["work"]
+    path = Path(str(module.__file__))
+    path.write_text("# Said later.\n\n" + text)
+    os.utime(path, (1, 1))
+    assert fingerprint(module.f) == before
+
+
+class Flags(enum.IntFlag):
+    R = 4
+
+
+class Base:
+    __slots__ = ("hidden",)
+
+
+@dataclass
+class Slotted(Base):
+    a: int
+
+
+def slotted(hidden: int) -> Slotted:
+    value = Slotted(1)
+    value.hidden = hidden
+    return value
+
+
+BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
+HOUR = datetime.timedelta(hours=1)
+NOON = datetime.datetime(2020, 1, 1, 12)
+PAIRS: dict[str, tuple[Any, Any]] = {
+    "flags without names": (Flags(8), Flags(16)),
+    "UTC of two kinds": (NOON.replace(tzinfo=datetime.UTC), NOON.replace(tzinfo=zoneinfo.ZoneInfo("UTC"))),
+    "zones of one name": (NOON.replace(tzinfo=BERLIN), NOON.replace(tzinfo=datetime.timezone(HOUR, "Europe/Berlin"))),
+    "times of two zones": (
+        datetime.time(1, tzinfo=datetime.timezone(HOUR, "x")), datetime.time(1, tzinfo=datetime.timezone(2 * HOUR, "x")),
+    ),
+    "orders in memory": (np.zeros((2, 2)), np.zeros((2, 2), order="F")),
+    "writeable or not": (np.zeros(2), np.broadcast_to(np.zeros(2), (2,))),
+    "metadata": (np.zeros(1, np.dtype("i4", metadata={"a": 1})), np.zeros(1, np.dtype("i4", metadata={"a": 2}))),
+    "names of fields": (np.zeros(1, [("a", "i4"), ("b", "i4")]), np.zeros(1, [("b", "i4"), ("a", "i4")])),
+    "offsets of fields": (
+        np.zeros(1, np.dtype({"names": ["a"], "formats": ["i4"], "offsets": [0], "itemsize": 8})),
+        np.zeros(1, np.dtype({"names": ["a"], "formats": ["i4"], "offsets": [4], "itemsize": 8})),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_values_that_differ_in_little_differ(name: str) -> None:
+    one, other = PAIRS[name]
+    assert encode(one) == encode(one)
+    assert encode(one) != encode(other)
+
+
+def test_padding_is_no_part_of_an_array() -> None:
+    kind = np.dtype([("a", "i1"), ("b", "i4")], align=True)
+    one, other = (np.frombuffer(bytes([1, fill, fill, fill, 2, 0, 0, 0]), kind) for fill in (0, 7))
+    assert encode(one) == encode(other)
+    reordered = np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")])[["b", "a"]]
+    assert encode(reordered) != encode(reordered.copy()[["a", "b"]])
+
+
+def test_a_zone_that_has_no_key_is_refused() -> None:
+    path = next(
+        Path(folder, "Europe/Berlin") for folder in zoneinfo.TZPATH if Path(folder, "Europe/Berlin").exists()
+    )
+    with path.open("rb") as file:
+        zone = zoneinfo.ZoneInfo.from_file(file)
+    with pytest.raises(Uncacheable, match="zone"):
+        encode(NOON.replace(tzinfo=zone))
+
+
+def test_a_dataclass_that_holds_more_in_slots_of_a_base_is_refused() -> None:
+    with pytest.raises(Uncacheable, match="hidden"):
+        encode(slotted(1))
+
+
+def test_a_program_without_assertions_has_keys_of_its_own() -> None:
+    program = "from dataflow.memo.keys import RUNTIME; print(RUNTIME)"
+    said = {
+        subprocess.run(
+            [sys.executable, *flags, "-c", program], stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+        for flags in ([], ["-O"], ["-OO"])
+    }
+    assert len(said) == 3
