@@ -139,7 +139,9 @@ WRITES = [
     "for row in N.values(): row.append(x)", "np.add(A, x, out=A)", "FRAME['b'] = x",
     "FRAME.drop(columns='a', inplace=True)", "return into(L, x)", "return into(rows=L, x=x)", "G.add(x)",
     "Held.count()", "G.rows.append(x)", "Held.n += 1", "global L; L = x", "add = L.append; add(x)",
-    "import json; json.x = x", "g = lambda: L.append(x); return g()", "G.__dict__['n'] = x",
+    "import json; json.x = x",
+    "return list(map(L.append, x))", "return into(N['rows'], x)",
+    "g = lambda: L.append(x); return g()", "G.__dict__['n'] = x",
 ]  # fmt: skip
 
 
