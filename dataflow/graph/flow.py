@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import heapq
 from collections.abc import Iterator
 from types import CodeType
 from typing import Any, NamedTuple
@@ -115,7 +116,7 @@ class _Frame:
         starts = {self.at[t] for s in self.steps if (t := _target(s)) in self.at}
         starts |= {self.at[h[2]] for h in self.handlers if h[2] in self.at}
         while waiting:
-            n = waiting.pop()
+            n = heapq.heappop(waiting)  # the first place first, so that most are passed once
             stack, names = list(states[n][0]), dict(states[n][1])
             stored = True
             while n < len(self.steps):
@@ -403,11 +404,12 @@ def _join(
     known = states.get(at)
     if known is None:
         states[at] = (list(stack), dict(names))
-        waiting.append(at)
+        heapq.heappush(waiting, at)
         return
     joined = [_narrow(a | b) for a, b in zip(known[0], stack, strict=False)]
     # A name that is bound on one way alone is that, or an error.
     both = {n: _narrow(known[1].get(n, frozenset()) | names.get(n, frozenset())) for n in {*known[1], *names}}
     if (joined, both) != known:
         states[at] = (joined, both)
-        waiting.append(at)
+        if at not in waiting:
+            heapq.heappush(waiting, at)
