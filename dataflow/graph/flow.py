@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import heapq
 from collections.abc import Iterator
 from types import CodeType
 from typing import Any, NamedTuple
@@ -56,6 +57,8 @@ _ENDS = {"RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE", "JUMP_FORWA
          "JUMP_BACKWARD_NO_INTERRUPT", "JUMP_ABSOLUTE", "INTERPRETER_EXIT"}  # fmt: skip
 _FAST = {"LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW", "LOAD_FAST_AND_CLEAR"}
 _MEMBERS = {"get", "values", "items", "keys", "setdefault", "pop", "__getitem__", "__iter__"}
+# They make another container, of the same members.
+_COPIES = {"list", "tuple", "dict", "set", "copy", "deque"}
 _ITERATE = {"iter", "next", "enumerate", "zip", "reversed"}
 
 
@@ -113,7 +116,7 @@ class _Frame:
         starts = {self.at[t] for s in self.steps if (t := _target(s)) in self.at}
         starts |= {self.at[h[2]] for h in self.handlers if h[2] in self.at}
         while waiting:
-            n = waiting.pop()
+            n = heapq.heappop(waiting)  # the first place first, so that most are passed once
             stack, names = list(states[n][0]), dict(states[n][1])
             stored = True
             while n < len(self.steps):
@@ -270,6 +273,9 @@ class _Frame:
         elif name in ("UNPACK_SEQUENCE", "UNPACK_EX"):
             member = _taken(self._read(pop()), WITHIN)
             stack += [member] * (dis.stack_effect(step.opcode, step.arg) + 1)
+        elif name in ("BUILD_LIST", "BUILD_TUPLE", "BUILD_SET", "BUILD_MAP", "BUILD_CONST_KEY_MAP"):
+            members = [pop() for _ in range(1 - dis.stack_effect(step.opcode, step.arg))]
+            stack.append(_holding([self._read(member) for member in members]))
         elif name in ("BEFORE_WITH", "BEFORE_ASYNC_WITH"):
             self._read(pop())
             stack += [_UNKNOWN, _UNKNOWN]
@@ -321,6 +327,9 @@ class _Frame:
                 result |= self._getattr(arguments)
             elif kind == "global" and not path and origin.root[1] in _ITERATE:
                 result.update(*(_taken(value, WITHIN) for value in arguments))
+            elif (path[-1] if path else origin.root[1] if kind == "global" else "") in _COPIES:
+                copied = [frozenset({Origin(origin.root, path[:-1])}), *arguments] if path else arguments
+                result |= _holding([_taken(value, WITHIN) for value in copied])
             elif path and path[-1] in _MEMBERS:
                 result |= _taken(frozenset({Origin(origin.root, path[:-1])}), WITHIN)
         return _narrow(frozenset(result)) if result else _UNKNOWN
@@ -353,6 +362,13 @@ def _constant(value: object) -> _Value:
     return _UNKNOWN
 
 
+def _holding(members: list[_Value]) -> _Value:
+    """A container that is the function's own; some of its members may not be."""
+    inner = {o.root[1] if o.root[0] == "holds" else o for member in members for o in member}
+    kept = {o for o in inner if o.root[0] in ("global", "free", "param", "import")}
+    return _narrow(frozenset(Origin(("holds", o)) for o in kept)) | _UNKNOWN
+
+
 def _taken(value: _Value, name: str) -> _Value:
     return frozenset(_extended(origin, name) for origin in value)
 
@@ -361,6 +377,8 @@ def _extended(origin: Origin, name: str) -> Origin:
     root, path = origin
     if root[0] in ("null", "code", "const", "unknown"):
         return Origin(("unknown",), () if name == WITHIN else (name,))
+    if root[0] == "holds":
+        return root[1] if name == WITHIN else Origin(root, (name,))
     if name == WITHIN and path[-1:] == (WITHIN,):
         return origin
     if len(path) >= _LONGEST:
@@ -386,11 +404,12 @@ def _join(
     known = states.get(at)
     if known is None:
         states[at] = (list(stack), dict(names))
-        waiting.append(at)
+        heapq.heappush(waiting, at)
         return
     joined = [_narrow(a | b) for a, b in zip(known[0], stack, strict=False)]
     # A name that is bound on one way alone is that, or an error.
     both = {n: _narrow(known[1].get(n, frozenset()) | names.get(n, frozenset())) for n in {*known[1], *names}}
     if (joined, both) != known:
         states[at] = (joined, both)
-        waiting.append(at)
+        if at not in waiting:
+            heapq.heappush(waiting, at)

@@ -18,7 +18,7 @@ from typing import Any
 from dataflow.graph import impure
 from dataflow.graph.flow import WITHIN, Origin, Use, codes, uses
 from dataflow.graph.impure import DENIED_METHODS
-from dataflow.memo.keys import LEAVES
+from dataflow.memo.keys import LEAVES, of_leaves
 from dataflow.memo.origin import installed_as
 
 __all__ = ["Call", "Looked", "Reached", "is_first_party", "own_parts"]
@@ -132,7 +132,7 @@ class Looked:
         given = [] if owner is _ABSENT else [(owner, True)]
         for one in use.args:
             known = [self._resolved(origin)[0] for origin in one if self._is_foreign(origin)]
-            kept = [v for v in known if v is not _ABSENT and v is not _SOME and type(v) not in LEAVES]
+            kept = [v for v in known if v is not _ABSENT and type(v) not in LEAVES]
             given.append((kept[0], True) if kept else (None, False))
         names = function.__code__.co_varnames[: function.__code__.co_argcount]
         if use.named:
@@ -161,7 +161,10 @@ class Looked:
                 return reason
         if use.kind == "call":
             return self._call_reason(use, value)
-        return None
+        # ``map(ROWS.append, x)``: what is only held, and no method, is read.
+        return (
+            self._held_reason(use.origin, value, frozenset()) if value is _SOME or callable(value) else None
+        )
 
     def _escape(self, owner: Any) -> str | None:
         """A module or class that is handed on: its names may be taken of it elsewhere, or by their text."""
@@ -190,7 +193,12 @@ class Looked:
                 return f"{name} writes what is not its own by out="
             if keyword == "inplace" and origin.path and self._writes(Origin(origin.root, origin.path[:-1])):
                 return f"{name} changes {_shown(origin)[: -len(origin.path[-1]) - 1]}, which is not its own"
-        if not origin.path or isinstance(value, _Method):
+        return self._held_reason(origin, value, first)
+
+    def _held_reason(self, origin: Origin, value: Any, first: frozenset[Origin]) -> str | None:
+        """A method that changes the object it is taken of, where that isn't the function's own."""
+        name = self._function.__qualname__
+        if not origin.path or isinstance(value, _Method) or origin.path[-1] == WITHIN:
             return None
         owner = Origin(origin.root, origin.path[:-1])
         held = self._resolved(owner)[0]
@@ -253,7 +261,8 @@ class Looked:
 
     def _step(self, value: Any, name: str) -> tuple[Any, str | None]:
         if name == WITHIN:
-            return (_ABSENT if value is _ABSENT else _SOME), None
+            # The members of plain data are plain: any of them is as good as a text.
+            return (value if value is _ABSENT else "" if of_leaves(value) else _SOME), None
         if value is _ABSENT or value is _SOME:
             return value, self._method(name)
         if isinstance(value, _Method):

@@ -116,8 +116,8 @@ def _code_reason(value: Any) -> str | None:
     """An installed function that has no name of its own, such as a closure, mustn't write outside of it."""
     if not isinstance(value, types.FunctionType) or is_first_party(value):
         return None
-    if importable(value.__module__ or "", value.__qualname__) is value:
-        return None
+    if value.__module__ == "functools" or importable(value.__module__ or "", value.__qualname__) is value:
+        return None  # what singledispatch writes is a cache of its own
     for use in uses(value.__code__):
         if use.kind == "write" and use.origin.root[0] in ("free", "global") and not use.origin.path:
             return f"{value.__qualname__} writes {use.origin.root[1]}, which is not its own"
@@ -136,7 +136,9 @@ def _reached(value: Any) -> Iterator[Reached | str]:
         if installed_as(value.__name__) is None:
             yield from (Reached(v) for v in vars(value).values() if isinstance(v, types.FunctionType))
     elif isinstance(value, type):
-        if installed_as(value.__module__) is None:
+        # Of a compiled type it may be a descriptor.
+        module: Any = value.__module__
+        if isinstance(module, str) and installed_as(module) is None:
             yield from map(Reached, [*vars(value).values(), *value.__bases__, type(value)])
     else:
         yield from map(Reached, [*_members(value), *_state(value)])

@@ -14,6 +14,7 @@ import math
 import operator
 import os
 import re
+import sys
 import textwrap
 import types
 import uuid
@@ -139,7 +140,9 @@ WRITES = [
     "for row in N.values(): row.append(x)", "np.add(A, x, out=A)", "FRAME['b'] = x",
     "FRAME.drop(columns='a', inplace=True)", "return into(L, x)", "return into(rows=L, x=x)", "G.add(x)",
     "Held.count()", "G.rows.append(x)", "Held.n += 1", "global L; L = x", "add = L.append; add(x)",
-    "import json; json.x = x", "g = lambda: L.append(x); return g()", "G.__dict__['n'] = x",
+    "import json; json.x = x",
+    "return list(map(L.append, x))", "return into(N['rows'], x)",
+    "g = lambda: L.append(x); return g()", "G.__dict__['n'] = x",
 ]  # fmt: skip
 
 
@@ -302,3 +305,497 @@ def test_a_submodule_that_is_not_loaded_is_imported_to_be_looked_at(tmp_path, mo
 def test_a_name_that_is_trusted_is_not_looked_at():
     assert Purity(["f"]).why_not(made(body("return NOW()"))) is None
     assert Purity(["into"]).why_not(made(body("return into(L, x)"))) is None
+
+
+SHAPES_IMPURE = {
+    "try": """
+        def f(x):
+            try:
+                d = DT
+            except ValueError:
+                d = None
+            return d.now()
+    """,
+    "with": """
+        def f(x):
+            with open(x) as q:
+                return q.read()
+    """,
+    "exc": """
+        def f(x):
+            try:
+                return int(x)
+            except ValueError as e:
+                L.append(e)
+                return 0
+    """,
+    "nested": """
+        def f(x):
+            rows = L
+            def g(y):
+                rows.append(y)
+                return y
+            return [g(y) for y in x]
+    """,
+    "gen": """
+        def f(x):
+            def g():
+                yield time.time()
+            return list(g())
+    """,
+    "class in f": """
+        def f(x):
+            class A:
+                t = time.time()
+            return A.t
+    """,
+    "default": """
+        def f(x, t=[]):
+            if x:
+                t += [x]
+            return t
+    """,
+    "kwonly": """
+        def f(x, *, t={}):
+            t[x] = 1
+            return t
+    """,
+    "star": """
+        def f(*x):
+            L.append(*x)
+            return x
+    """,
+    "match": """
+        def f(x):
+            match x:
+                case [a, *b]:
+                    N['n'] = a
+            return x
+    """,
+    "while": """
+        def f(x):
+            r = []
+            while x:
+                r = L
+                x -= 1
+            r.append(1)
+            return 1
+    """,
+    "unpack": """
+        def f(x):
+            a, b = L, S
+            a.append(x)
+            return 1
+    """,
+    "walrus": """
+        def f(x):
+            if (d := DT): return d.now()
+    """,
+    "tuple alias": """
+        def f(x):
+            d, = (DT,)
+            return d.now()
+    """,
+    "nonlocal deco": """
+        def deco(g):
+            def w(x):
+                L.append(1)
+                return g(x)
+            return w
+        @deco
+        def f(x): return x
+    """,
+    "lru": """
+        @functools.lru_cache
+        def f(x): return time.time()
+    """,
+    "super": """
+        class Z(Held):
+            def go(self): return super().total() + time.time()
+        def f(x): return Z().go()
+    """,
+    "prop": """
+        class Z:
+            @property
+            def t(self): return time.time()
+        def f(x): return Z().t
+    """,
+    "async": """
+        async def f(x):
+            return time.time()
+    """,
+    "lambda default": """
+        f = lambda x, t=L: t.append(x)
+    """,
+    "map": """
+        def f(x): return list(map(L.append, x))
+    """,
+    "env": """
+        def f(x): return os.environ['A']
+    """,
+    "env2": """
+        def f(x):
+            from os import environ as e
+            return e.get('A')
+    """,
+    "print file": """
+        def f(x): print(x, file=open(x))
+    """,
+    "star import path": """
+        def f(x):
+            from os.path import getsize as g
+            return g(x)
+    """,
+    "object hash": """
+        def f(x): return hash(x)
+    """,
+    "id": """
+        def f(x):
+            i = id
+            return i(x)
+    """,
+    "partial in": """
+        def f(x): return functools.partial(time.time)()
+    """,
+    "ops": """
+        def f(x): return [DT.now][0]()
+    """,
+    "dictdispatch": """
+        def f(x): return {'a': time.time}['a']()
+    """,
+    "globaldispatch": """
+        T = {'a': time.time}
+        def f(x): return T['a']()
+    """,
+    "cond": """
+        def f(x): return (DT or x).now()
+    """,
+    "two": """
+        def f(x):
+            return DT.now() if x else DT.now().year
+    """,
+    "zip": """
+        def f(x):
+            for a, b in zip(N.values(), x): a.append(b)
+    """,
+    "enumerate": """
+        def f(x):
+            for i, row in enumerate(N['rows']): row.append(i)
+    """,
+    "passed by key": """
+        def f(x): return into(x=x, rows=N['rows'])
+    """,
+    "item method": """
+        HS = [Held()]
+        def f(x): HS[0].add(x)
+    """,
+    "iadd attr": """
+        def f(x): G.rows += [x]
+    """,
+    "inherit": """
+        class DD(datetime.datetime): pass
+        def f(x): return DD.now()
+    """,
+    "np ns": """
+        def f(x): return np.random.default_rng(1)
+    """,
+    "import dotted": """
+        def f(x):
+            import xml.etree.ElementTree
+            return xml.etree.ElementTree.parse(x)
+    """,
+    "import as in nested": """
+        def f(x):
+            import time as t
+            return [t.time() for _ in x]
+    """,
+    "import as in lambda": """
+        def f(x):
+            from datetime import datetime as t
+            return (lambda: t.now())()
+    """,
+    "copy alias": """
+        import copy
+        def f(x):
+            n = copy.copy(N)
+            n['rows'].append(x)
+    """,
+    "own dict of": """
+        def f(x):
+            d = {'a': L}
+            d['a'].append(x)
+    """,
+    "yield from": """
+        def f(x):
+            yield from (time.time() for _ in x)
+    """,
+    "del": """
+        def f(x):
+            del N['n']
+    """,
+    "module held by object": """
+        class H: m = time
+        def f(x): return H.m.time()
+    """,
+    "class attr": """
+        class H: now = datetime.datetime.now
+        def f(x): return H.now()
+    """,
+    "setattr dyn": """
+        def f(x): setattr(f, x, 1)
+    """,
+    "vars": """
+        def f(x): G.__dict__.update(n=x)
+    """,
+}
+SHAPES_PURE = {
+    "class": """
+        class C:
+            def __init__(self, x): self.x = x; self.l = []
+            def add(self): self.l.append(self.x); return self
+        def f(x): return C(x).add().l
+    """,
+    "opt": """
+        def f(x, out=None):
+            if out is None: out = []
+            out.append(x)
+            return out
+    """,
+    "dataclass": """
+        import dataclasses
+        @dataclasses.dataclass
+        class P:
+            a: int = 0
+            rows: list = dataclasses.field(default_factory=list)
+        def f(x):
+            p = P(x)
+            p.a += 1
+            p.rows.append(1)
+            return dataclasses.asdict(p)
+    """,
+    "gen": """
+        def f(x):
+            yield from (y for y in x)
+    """,
+    "try": """
+        def f(x):
+            try: return int(x)
+            except ValueError: return None
+    """,
+    "with dec": """
+        def f(x):
+            with decimal.localcontext() as c:
+                c.prec = 5
+                return Decimal(x)/3
+    """,
+    "enum": """
+        import enum
+        class E(enum.Enum):
+            A = 1
+        def f(x): return E.A.value + E['A'].value + E(1).value
+    """,
+    "re": """
+        P = re.compile('a')
+        def f(x): return P.sub('', x)
+    """,
+    "np": """
+        W = np.ones(3)
+        def f(x): return (W * x).sum() + np.mean(x)
+    """,
+    "pd": """
+        def f(x):
+            y = x.copy()
+            y['a'] = y['b'].dt.year
+            return y.drop(columns='b').sort_values('a').reset_index()
+    """,
+    "deco": """
+        def deco(g):
+            @functools.wraps(g)
+            def w(*a, **k):
+                return g(*a, **k)
+            return w
+        @deco
+        def f(x): return x
+    """,
+    "rec": """
+        def f(x): return 1 if x < 2 else x * f(x - 1)
+    """,
+    "mutual": """
+        def g(x): return f(x-1)
+        def f(x): return 1 if x < 2 else g(x)
+    """,
+    "nonlocal own": """
+        def f(x):
+            n = 0
+            def g():
+                nonlocal n
+                n += 1
+            g()
+            return n
+    """,
+    "defaultdict": """
+        def f(x):
+            d = collections.defaultdict(list)
+            for a in x: d[a].append(1)
+            return dict(d)
+    """,
+    "logging": """
+        LOG = logging.getLogger('a')
+        def f(x):
+            LOG.info('x')
+            return x
+    """,
+    "namedtuple": """
+        P = collections.namedtuple('P', 'a b')
+        def f(x): return P(1, x)._replace(a=2)
+    """,
+    "typing": """
+        from typing import NamedTuple
+        class P(NamedTuple):
+            a: int
+        def f(x): return P(x)
+    """,
+    "super": """
+        class A:
+            def __init__(self): self.a = 1
+        class B(A):
+            def __init__(self): super().__init__(); self.b = 2
+        def f(x): return B().b
+    """,
+    "string const today": """
+        def f(x): return x['today'] + np.sum(x['a'])
+    """,
+    "io": """
+        def f(x): return json.load(io.StringIO(x))
+    """,
+    "json col": """
+        def f(x): return x.to_json()
+    """,
+    "path": """
+        def f(x): return str(Path(x).with_suffix('.txt').parent / 'a')
+    """,
+    "hashlib": """
+        import hashlib
+        def f(x):
+            h = hashlib.sha256()
+            h.update(x)
+            return h.hexdigest()
+    """,
+    "warn": """
+        import warnings
+        def f(x): warnings.warn('a'); return x
+    """,
+    "rebind": """
+        def f(x, rows=[]):
+            rows = list(rows)
+            rows.append(x)
+            return rows
+    """,
+    "ufunc": """
+        def f(x): return np.add.reduce(np.multiply(x, 2))
+    """,
+    "lxml": """
+        import lxml.html
+        def f(x): return lxml.html.fromstring(x).text_content()
+    """,
+    "pa": """
+        def f(x): return pa.table({'a': x}).to_pandas()
+    """,
+    "lock": """
+        import threading
+        LOCK = threading.Lock()
+        def f(x):
+            with LOCK: return x
+    """,
+    "counter": """
+        def f(x): return collections.Counter(x).most_common(1)
+    """,
+    "accum": """
+        import itertools
+        def f(x): return list(itertools.accumulate(x))
+    """,
+    "date": """
+        def f(x): return datetime.date.fromisoformat(x) - datetime.date(2020,1,1)
+    """,
+    "df add": """
+        def f(x): return x.add(1).append(2)
+    """,
+    "cached": """
+        class Z:
+            @functools.cached_property
+            def t(self): return 1
+        def f(x): return Z().t
+    """,
+    "abc": """
+        import abc
+        class B(abc.ABC):
+            @abc.abstractmethod
+            def g(self): ...
+        class C(B):
+            def g(self): return 1
+        def f(x): return C().g()
+    """,
+    "singledispatch": """
+        @functools.singledispatch
+        def f(x): return x
+        @f.register
+        def _(x: int): return x + 1
+    """,
+    "typing.cast": """
+        import typing
+        def f(x): return typing.cast(int, x)
+    """,
+    "pickle": """
+        import pickle
+        def f(x): return pickle.dumps(x)
+    """,
+    "enumdict": """
+        def f(x):
+            seen = {}
+            for i, y in enumerate(x): seen.setdefault(y, []).append(i)
+            return seen
+    """,
+    "statistics": """
+        def f(x): return statistics.median(x)
+    """,
+    "csv": """
+        import csv
+        def f(x): return list(csv.reader(x.splitlines()))
+    """,
+    "textwrap": """
+        import textwrap
+        def f(x): return textwrap.dedent(x)
+    """,
+    "string": """
+        import string
+        def f(x): return x.translate(str.maketrans('', '', string.punctuation))
+    """,
+    "base64": """
+        import base64
+        def f(x): return base64.b64encode(x)
+    """,
+    "unicodedata": """
+        import unicodedata
+        def f(x): return unicodedata.normalize('NFC', x)
+    """,
+    "zlib": """
+        import zlib
+        def f(x): return zlib.compress(x)
+    """,
+}
+
+
+@pytest.fixture
+def importable(monkeypatch):
+    # Dataclasses look their module up.
+    monkeypatch.setitem(sys.modules, "a_users_module", types.ModuleType("a_users_module"))
+
+
+@pytest.mark.parametrize("name", SHAPES_IMPURE)
+def test_it_is_found_in_whatever_shape_of_code(name, importable):
+    assert Purity().why_not(made(SHAPES_IMPURE[name]))
+
+
+@pytest.mark.parametrize("name", SHAPES_PURE)
+def test_pure_code_of_any_shape_is_not_refused(name, importable):
+    assert Purity().why_not(made(SHAPES_PURE[name])) is None
