@@ -106,7 +106,14 @@ class Stage(Generic[P, R]):
         # up and find the stage.
         if self.importable:
             return str(self.function.__qualname__)
-        options = {
+        return _remake, (self.function, self._options())
+
+    def replace(self, **changes: Any) -> Stage[..., Any]:
+        """Another stage with some choices changed: ``function``, ``version`` and the other arguments."""
+        return Stage(**{"function": self.function, **self._options(), **changes})
+
+    def _options(self) -> dict[str, Any]:
+        return {
             "pure": self.pure,
             "version": self.version,
             "deps": self.deps,
@@ -116,7 +123,6 @@ class Stage(Generic[P, R]):
             "document_fields": self.document_fields,
             "cache_errors": self.cache_errors,
         }
-        return _remake, (self.function, options)
 
     @property
     def importable(self) -> bool:

@@ -76,6 +76,14 @@ def test_what_is_no_pipeline_says_why(build, says):
         build()
 
 
+def test_a_stage_with_one_choice_changed_keeps_the_others():
+    plain = stage(thread_safe=False, version="1", timeout=3)(upper.function)
+    other = plain.replace(version="2")
+    assert (other.version, other.thread_safe, other.timeout_seconds) == ("2", False, 3)
+    assert other.name == plain.name
+    assert plain.version == "1"
+
+
 def test_a_coroutine_is_refused_by_name():
     async def fetch(data: bytes) -> bytes:
         return data

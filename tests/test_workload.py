@@ -67,6 +67,15 @@ def test_the_workloads_of_this_project_have_a_variant_that_reads_page_by_page():
         assert not loaded.pipeline.takes_file
 
 
+def test_other_pipelines_with_the_same_results_are_variants_and_need_not_be_there(tmp_path):
+    path = tmp_path / "mine.py"
+    plain = "from dataflow import Pipeline\npipeline = Pipeline(len)\n"
+    path.write_text(plain)
+    assert load_workload(str(path)).variants == {}
+    path.write_text(plain + "variants = {'pages': Pipeline(len)}\n")
+    assert load_workload(str(path)).variants["pages"](b"abc") == 3
+
+
 def test_an_unknown_name_is_answered_with_the_known_ones():
     with pytest.raises(WorkloadError, match="batch, mixed, single"):
         load_workload("nonsense")

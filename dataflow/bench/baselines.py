@@ -16,6 +16,7 @@ import pickle
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -37,6 +38,7 @@ __all__ = ["CHUNKSIZES", "PoolSubject", "Processes", "SerialSubject", "tuned_chu
 CHUNKSIZES = (1, 8, 64)
 _ROWS_A_PART = 512
 _LOOK_SECONDS = 1.0
+_PATIENCE_AT_THE_END = 10.0
 _A_DOCUMENT_SECONDS = 0.5  # a chunk says nothing before its end: this is what its documents may take each
 
 Chunk = tuple[int, Sequence[tuple[int, Document]]]
@@ -101,9 +103,15 @@ class Processes:
     def close(self) -> None:
         """End the processes."""
         pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.terminate()
-            pool.join()
+        if pool is None:
+            return
+        # One of its processes that died while it waited took a lock along, for which terminate() waits for ever.
+        ending = threading.Thread(target=pool.terminate, daemon=True)
+        ending.start()
+        ending.join(_PATIENCE_AT_THE_END)
+        for process in multiprocessing.active_children():
+            if process.pid in self._ids:
+                process.kill()
 
     def _check(self, waited: float, patience: float) -> None:
         # A Pool replaces a process that died, and waits for its result for ever.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dataflow.bench.suites import Suite
@@ -30,14 +32,19 @@ class Progress:
     seconds_left: float | None
 
 
-def blocks_that_fit(suite: Suite, block_seconds: float, max_seconds: float | None = None) -> int:
-    """How many blocks to run, the first included.
+def blocks_that_fit(suite: Suite, block_seconds: Sequence[float], max_seconds: float | None = None) -> int:
+    """How many blocks to run, those that have ended included.
 
     Args:
-        suite: its bounds hold.
-        block_seconds: what the first block took.
+        suite: its bounds hold. Where its first block has phases that others lack, only a second one tells.
+        block_seconds: what each block took so far; one at least.
         max_seconds: what all blocks may take together; the suite's own if left out.
     """
     seconds = suite.seconds if max_seconds is None else max_seconds
-    fit = int(seconds / block_seconds) if block_seconds > 0 else suite.most_blocks
+    apart = 1 if suite.once else 0
+    if len(block_seconds) <= apart:
+        return suite.most_blocks
+    typical = statistics.fmean(block_seconds[apart:])
+    left = seconds - sum(block_seconds[:apart])
+    fit = apart + int(left / typical) if typical > 0 else suite.most_blocks
     return max(suite.least_blocks, min(suite.most_blocks, fit))

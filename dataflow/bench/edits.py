@@ -21,7 +21,7 @@ from dataflow.document import Document
 from dataflow.errors import OutputError, one_line
 from dataflow.measure.records import Reference
 from dataflow.memo.keys import digest
-from dataflow.pipeline import Pipeline, Stage
+from dataflow.pipeline import Pipeline
 
 __all__ = ["EDITED_SHARE", "EDITS", "EditedCorpus", "Turn", "bumped"]
 
@@ -228,19 +228,6 @@ def bumped(pipeline: Pipeline) -> Pipeline:
     while pure < len(stages) and stages[pure].pure:
         pure += 1
     if pure:
-        stages[pure - 1] = _bumped(stages[pure - 1])
+        last = stages[pure - 1]
+        stages[pure - 1] = last.replace(version=f"{last.version or ''}+edited")
     return Pipeline(*stages)
-
-
-def _bumped(stage: Stage[..., object]) -> Stage[..., object]:
-    return Stage(
-        stage.function,
-        pure=stage.pure,
-        version=f"{stage.version or ''}+edited",
-        deps=stage.deps,
-        ignore=stage.ignore,
-        thread_safe=stage.thread_safe,
-        timeout=stage.timeout_seconds,
-        document_fields=stage.document_fields,
-        cache_errors=stage.cache_errors,
-    )

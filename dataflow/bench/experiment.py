@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
-import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +14,13 @@ from typing import Any
 
 from dataflow.bench.blocks import block_order
 from dataflow.bench.budget import Progress, blocks_that_fit
+from dataflow.bench.choice import chosen_arms
 from dataflow.bench.equipment import open_equipment
 from dataflow.bench.material import find_material
 from dataflow.bench.pictures import PICTURED
-from dataflow.bench.preparation import edited_copy, prepare
+from dataflow.bench.preparation import prepare, scenes
 from dataflow.bench.rig import OpenRig, Rig
-from dataflow.bench.suites import Arm, Suite, suite_arms
+from dataflow.bench.suites import ENGINE, Arm, Suite
 from dataflow.errors import counted, one_line
 from dataflow.graph.scratch import scratch_folder
 from dataflow.measure.environment import describe_environment
@@ -74,19 +74,25 @@ def bench(
         DataflowError: what was asked for can't be had; nothing is left behind then.
         KeyboardInterrupt: before the first trial had ended.
     """
-    plan, arms = suite_arms(suite, overrides)
-    arms = tuple(arm for arm in arms if arm.cluster != cluster)  # that arm is the base
+    plan, arms = chosen_arms(suite, overrides, workload, cluster, workers, say)
     shown = cluster if isinstance(cluster, str) else "client"
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(scratch_folder("bench")))
-        material = find_material(workload, corpus, documents, seed, scratch / "corpus")
+        material = find_material(workload, corpus, documents, seed, scratch / "corpus", plan.generated)
+        material = material.first(plan.taken)
         say(f"corpus {material.source}: {counted(len(material.documents), 'document')}")
         equipment = stack.enter_context(open_equipment(workload, arms, cluster, workers, redis_url, say))
         limit = None if documents is not None else plan.corpus_seconds
-        prepared = prepare(workload, material, equipment, seconds=limit, scratch=scratch, say=say)
-        edited = edited_copy(plan, workload, prepared, equipment, scratch, say) if plan.edits else None
+        prepared = prepare(workload, material, equipment, seconds=limit, scratch=scratch, say=say, arms=arms)
         folder = ResultsFolder.create(results, workload.name, shown)
-        rig = OpenRig(workload, equipment, prepared, scratch, edited)
+        rig = OpenRig(
+            workload,
+            equipment,
+            prepared,
+            scratch,
+            scenes(plan, workload, prepared, equipment, scratch, say),
+            plan.values,
+        )
         experiment = Experiment(rig, plan, arms, folder, seed=seed, say=say, progress=progress)
         experiment.run(blocks, max_seconds)
     return folder.path
@@ -162,19 +168,20 @@ class Experiment:
             if len(self._block_seconds) == 1:
                 self._say(f"{counted(self._planned, 'block')} of about {self._block_seconds[0]:.0f} s")
             self._write()
-        self._report("", 0)
+        self._report("", self._done)
 
     def _plan(self, max_seconds: float | None) -> None:
         """How many blocks there is time for. The number never grows again once the first has ended."""
         done = len(self._block_seconds)
-        fit = blocks_that_fit(self._suite, statistics.fmean(self._block_seconds), max_seconds)
+        fit = blocks_that_fit(self._suite, self._block_seconds, max_seconds)
         self._planned = max(done, min(self._planned, fit))
 
     def _run_block(self, block: int) -> None:
-        arms = [a for a in self._arms if self._errors[a.name] < _MOST_ERRORS]
-        trials = sum(len(a.phases) for a in arms)
+        arms = [a for a in self._arms if self._errors[a.name] < _MOST_ERRORS and self._phases(a, block)]
+        this, later = (sum(len(self._phases(a, b)) for a in arms) for b in (block, block + 1))
+        total = self._done + this + later * (self._planned - block - 1)
         for position, (arm, phase, namespace) in enumerate(self._in_order(arms, block)):
-            self._report(_shown(arm, phase), trials)
+            self._report(_shown(arm, phase), total)
             row = {**self._row(arm, phase, block), "position": position}
             records = self._rig.trial(arm, namespace, row)
             self._judge(arm, phase, records.trial)
@@ -185,10 +192,13 @@ class Experiment:
         """Arm, phase and cache namespace of each trial. A warm trial comes right after its cold one."""
         for arm in block_order(arms, block, self._seed):
             namespace = f"dataflow-bench-{self._results.run_id}-{self._done}"
-            for phase in arm.phases:
+            for phase in self._phases(arm, block):
                 yield arm, phase, namespace
-            if arm.phases != ("",):
+            if arm.kind == ENGINE and arm.strategy.cache != "none":
                 self._forget(arm, namespace)
+
+    def _phases(self, arm: Arm, block: int) -> tuple[str, ...]:
+        return tuple(p for p in arm.phases if block == 0 or p not in self._suite.once)
 
     def _judge(self, arm: Arm, phase: str, row: dict[str, Any]) -> None:
         if row.get("error"):
@@ -227,19 +237,17 @@ class Experiment:
             if arm.strategy.cache != "none":
                 self._forget(arm, namespace)
 
-    def _report(self, arm: str, block_trials: int) -> None:
-        """Tell how far it is; ``block_trials`` is how many a block has, while no block has ended."""
+    def _report(self, arm: str, total: int) -> None:
+        """Tell how far it is."""
         if self._progress is None:
             return
         ended = len(self._block_seconds)
-        total = block_trials * self._planned
         left = None
         if ended:
-            in_ended = self._done_in_blocks
-            total = round(in_ended / ended * self._planned)
-            left = sum(self._block_seconds) / max(1, in_ended) * max(0, total - self._done)
+            a_trial = sum(self._block_seconds) / max(1, self._done_in_blocks)
+            left = a_trial * max(0, total - self._done)
         block = min(ended + 1, self._planned)
-        self._progress(Progress(self._done, max(total, self._done), arm, block, self._planned, left))
+        self._progress(Progress(self._done, total, arm, block, self._planned, left))
 
     def _row(self, arm: Arm, phase: str, block: int) -> dict[str, Any]:
         return {

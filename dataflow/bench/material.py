@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -52,17 +53,25 @@ class Material:
             "sampled": len(self.documents) < self.listed,
         }
 
+    def first(self, count: int | None) -> Material:
+        """At most ``count`` documents from the beginning; ``None`` for all."""
+        return dataclasses.replace(self, documents=self.documents[:count])
+
     def sample(self, count: int) -> Material:
         """At most ``count`` documents, drawn by the seed; still in order."""
         if count >= len(self.documents):
             return self
         drawn = sorted(random.Random(self.seed).sample(range(len(self.documents)), count))
-        documents = tuple(self.documents[i] for i in drawn)
-        return Material(documents, self.source, self.generated, self.listed, self.seed)
+        return dataclasses.replace(self, documents=tuple(self.documents[i] for i in drawn))
 
 
 def find_material(
-    workload: Workload, corpus: str | None, documents: int | None, seed: int, folder: Path
+    workload: Workload,
+    corpus: str | None,
+    documents: int | None,
+    seed: int,
+    folder: Path,
+    generated: int | None = None,
 ) -> Material:
     """List the corpus that was asked for, or write the workload's own into ``folder``.
 
@@ -72,6 +81,7 @@ def find_material(
         documents: how many are generated, or drawn from a corpus that is there.
         seed: of the generator, and of the draw.
         folder: empty or not there yet.
+        generated: how many are generated where ``documents`` doesn't say; the workload's own number if left out.
 
     Raises:
         CorpusError: there is none, it doesn't exist or is empty.
@@ -83,7 +93,7 @@ def find_material(
         raise CorpusError(f"a benchmark needs at least one document, not {documents}.")
     if callable(source):
         folder.mkdir(parents=True, exist_ok=True)
-        workload.generate(folder, documents=documents, seed=seed)
+        workload.generate(folder, documents=generated if documents is None else documents, seed=seed)
         listed = _listed(str(folder))
         return Material(listed, f"{workload.name}, generated", True, len(listed), seed)
     listed = _listed(source)

@@ -9,18 +9,16 @@ from pathlib import Path
 from dataflow.bench.baselines import PoolSubject, SerialSubject, tuned_chunksize
 from dataflow.bench.edits import EditedCorpus
 from dataflow.bench.equipment import Equipment
-from dataflow.bench.material import Material, cut_to_time, warm_up_documents
-from dataflow.bench.suites import POOL, SERIAL, Suite
+from dataflow.bench.material import Material, cut_to_time
+from dataflow.bench.poison import POISON_DOCUMENTS, PoisonedCorpus
+from dataflow.bench.suites import INLINE, POOL, SERIAL, Arm, Suite
+from dataflow.bench.warming import warm_up
 from dataflow.document import Document
-from dataflow.errors import ClusterError
-from dataflow.measure.subject import EngineSubject
+from dataflow.errors import ClusterError, counted
 from dataflow.measure.trial import Reference, TrialRecords, run_trial
-from dataflow.strategy import Strategy
 from dataflow.workload import Workload
 
-__all__ = ["Prepared", "edited_copy", "prepare"]
-
-_WARM_UP_DOCUMENTS = 48
+__all__ = ["Prepared", "prepare", "scenes"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,7 @@ def prepare(
     seconds: float | None,
     scratch: Path,
     say: Callable[[str], None],
+    arms: Sequence[Arm],
 ) -> Prepared:
     """Warm everything up and get the reference.
 
@@ -60,6 +59,7 @@ def prepare(
         seconds: what a plain loop may take; a larger corpus is cut down to it. ``None`` takes it whole.
         scratch: for outputs that are thrown away.
         say: told what is going on.
+        arms: of the suite.
     """
     say("warming up the plain loop, whose output is the reference")
     if seconds is not None:
@@ -68,7 +68,7 @@ def prepare(
     say("warming up the pool, and tuning its chunk size")
     chunksize, pool = _chunksize(material, equipment, scratch)
     say("warming up the clusters")
-    uncacheable = _warm_up(workload, material, equipment, scratch)
+    uncacheable = warm_up(workload, material, _safe(arms, reference), equipment, scratch)
     if uncacheable:
         say(f"no cache arm: {uncacheable}")
     else:
@@ -77,25 +77,40 @@ def prepare(
     return Prepared(material, reference, failed, chunksize, uncacheable)
 
 
-def edited_copy(
+def _safe(arms: Sequence[Arm], reference: Reference | None) -> list[Arm]:
+    """Arms that may be run: what ends or hangs a plain loop isn't let into the driver's own process."""
+    return [arm for arm in arms if reference is not None or arm.cluster != INLINE]
+
+
+def scenes(
     suite: Suite,
     workload: Workload,
     prepared: Prepared,
     equipment: Equipment,
     scratch: Path,
     say: Callable[[str], None],
-) -> EditedCorpus:
-    """The copy of the documents that the suite's phases edit, with the plain loop's output in each.
+) -> EditedCorpus | PoisonedCorpus | None:
+    """What the suite's phases do to the documents, with the plain loop's output in each.
+
+    Returns:
+        ``None`` for a suite whose phases all run on the same documents.
 
     Raises:
-        ClusterError: workers on other machines would not see the copy.
-        OutputError: it can't be written.
+        ClusterError: workers on other machines would not see the files that are written.
+        OutputError: they can't be written.
     """
+    if not suite.edits and not suite.poisons:
+        return None
     if not all(cluster.local for cluster in equipment.clusters.values()):
         raise ClusterError(
-            f"suite {suite.name} edits a copy of the corpus, which workers on other machines can't see: "
+            f"suite {suite.name} writes documents of its own, which workers on other machines can't see: "
             "take a cluster on this one."
         )
+    if suite.poisons:
+        say(
+            f"phase poison: {counted(POISON_DOCUMENTS, 'document')} more, which ends whatever worker it comes to"
+        )
+        return PoisonedCorpus(workload.pipeline, prepared.material, prepared.reference, scratch / "poison")
 
     def oracle(documents: Sequence[Document]) -> Reference | None:
         if prepared.reference is None:
@@ -137,25 +152,3 @@ def _say_how_far(workload: Workload, say: Callable[[str], None]) -> None:
     chain, why_not = chain_of(workload.pipeline)
     if chain and why_not:
         say(memoized_up_to(chain, why_not))
-
-
-def _warm_up(workload: Workload, material: Material, equipment: Equipment, scratch: Path) -> str | None:
-    """One small run on each cluster; says why nothing can be memoized."""
-    from dataflow.memo.spec import close_memos
-
-    documents = warm_up_documents(material.documents, _WARM_UP_DOCUMENTS)
-    uncacheable = None
-    for name, cluster in equipment.clusters.items():
-        # With a cache, so that what a cache needs is imported and warm as well.
-        for level in ("none", "lru"):
-            subject = EngineSubject(
-                workload.pipeline,
-                Strategy(cache=level),
-                cluster.client,
-                namespace="dataflow-warm-up",
-                search_path=workload.search_path,
-            )
-            execution = subject.execute(documents, scratch / f"warm-{name}-{level}")
-            uncacheable = uncacheable or execution.uncacheable
-        cluster.client.run(close_memos)
-    return uncacheable

@@ -1,25 +1,34 @@
-"""Suites: which arms are compared, as frozen data. One factor varies at a time, around a base."""
+"""Suites: which arms are compared, as frozen data. Factors vary around a base, each alone or two in full."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dataflow.errors import StrategyError
 from dataflow.strategy import Strategy
 
-__all__ = ["GIVEN", "SERVED", "SUITES", "Arm", "Suite", "suite_arms"]
+__all__ = ["GIVEN", "INLINE", "SERVED", "SUITES", "Arm", "Suite", "suite_arms", "worker_counts"]
 
 #: The cluster that the user asked for.
 GIVEN = "given"
+#: No cluster: the engine in the driver's own process.
+INLINE = "inline"
 
 ENGINE, SERIAL, POOL = "engine", "serial", "pool"
 
 COLD_AND_WARM = ("cold", "warm")
+#: The documents as they are, and with some among them that end the process that works on them.
+CLEAN_AND_POISON = ("clean", "poison")
 
 #: Levels of the factor cache that need a server.
 SERVED = ("redis", "tiered")
+
+#: Of the factor workers: as :func:`worker_counts` says.
+UP_TO_TWICE = "1..2N"
+
+Level = str | bool | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +40,12 @@ class Arm:
         factor: what it varies against the base; empty for the base itself.
         level: the factor's level.
         kind: ``engine``, or the baseline ``serial`` or ``pool``.
-        cluster: where: a cluster's name, or ``given``.
+        cluster: where: a cluster's name, ``given`` or ``inline``.
         strategy: how.
         twin: it is the base once more, to see how far two equal arms differ.
-        turns: the suite's phases, which an arm with a cache goes through.
+        phases: what is measured in turn; one without a name where there is nothing to tell apart.
+        workers: how large its cluster is; ``None`` for as many as everywhere.
+        variant: which of the workload's variants it runs; empty for its pipeline.
     """
 
     name: str
@@ -44,12 +55,14 @@ class Arm:
     cluster: str
     strategy: Strategy
     twin: bool = False
-    turns: tuple[str, ...] = COLD_AND_WARM
+    phases: tuple[str, ...] = ("",)
+    workers: int | None = None
+    variant: str = ""
 
     @property
-    def phases(self) -> tuple[str, ...]:
-        """What is measured in turn: an arm with a cache is first cold, then warm, and then what the suite says."""
-        return self.turns if self.kind == ENGINE and self.strategy.cache != "none" else ("",)
+    def place(self) -> str:
+        """The cluster and its size: arms with the same share it."""
+        return self.cluster if self.workers is None else f"{self.cluster} x {self.workers}"
 
 
 @dataclass(frozen=True)
@@ -64,25 +77,40 @@ class Suite:
         most_blocks: more are never run, unless asked for.
         seconds: what all blocks together may take.
         corpus_seconds: how much work of one core a corpus of the user's own is cut down to.
-        phases: what an arm with a cache goes through; those after cold and warm are named in
-            :data:`dataflow.bench.edits.EDITS`, and run on a copy of the documents.
+        phases: what an arm goes through. Cold and warm are for arms with a cache; those after them are named
+            in :data:`dataflow.bench.edits.EDITS`, and run on a copy of the documents.
         base: choices of the base's strategy that differ from the default.
+        crossed: two factors whose levels are combined in full, besides each alone.
+        once: phases that only the first block has, since more would say the same and take long.
+        generated: documents of a generated corpus, where they are not the workload's own number.
+        taken: documents from the corpus's beginning; ``None`` for all.
+        values: results come back to the driver and are not written by the workers.
     """
 
     name: str
     description: str
-    levels: Mapping[str, tuple[str | bool, ...]]
+    levels: Mapping[str, tuple[Level, ...]]
     least_blocks: int
     most_blocks: int
     seconds: float
     corpus_seconds: float
     phases: tuple[str, ...] = COLD_AND_WARM
     base: Mapping[str, Any] = field(default_factory=dict)
+    crossed: tuple[str, ...] = ()
+    once: tuple[str, ...] = ()
+    generated: int | None = None
+    taken: int | None = None
+    values: bool = False
+
+    @property
+    def poisons(self) -> bool:
+        """Whether a phase puts documents among the others that end their worker."""
+        return self.phases == CLEAN_AND_POISON
 
     @property
     def edits(self) -> bool:
         """Whether its phases change documents, code or tags."""
-        return self.phases != COLD_AND_WARM
+        return self.phases != COLD_AND_WARM and not self.poisons
 
 
 SUITES: dict[str, Suite] = {
@@ -125,16 +153,76 @@ SUITES: dict[str, Suite] = {
             phases=("cold", "warm", "content", "mtime", "hidden", "tag", "code"),
             base={"cache": "tiered"},
         ),
+        Suite(
+            name="parallel",
+            description="each cluster from one worker to twice the cores: speed-up, efficiency, CPU and memory",
+            levels={"cluster": (GIVEN, "threads", "processes", "distributed"), "workers": (UP_TO_TWICE,)},
+            crossed=("cluster", "workers"),
+            least_blocks=2,
+            most_blocks=8,
+            seconds=100.0,
+            corpus_seconds=4.0,
+            generated=600,
+        ),
+        Suite(
+            name="batching",
+            description="batch sizes on clean documents, and what a document costs its batch that ends its worker",
+            levels={
+                "batching": (
+                    *("adaptive", "fixed:1", "fixed:4", "fixed:16", "fixed:64", "fixed:256"),
+                    *("bytes:256KiB", "bytes:1MiB"),
+                ),
+                "errors": ("bisect", "skip"),
+            },
+            crossed=("batching", "errors"),
+            least_blocks=2,
+            most_blocks=12,
+            seconds=140.0,
+            corpus_seconds=2.0,
+            phases=CLEAN_AND_POISON,
+            once=("poison",),
+        ),
+        Suite(
+            name="streaming",
+            description="results at the end, in order or as they come; documents whole or page by page",
+            levels={
+                "collect": ("as_completed", "gather", "ordered"),
+                "loading": ("whole", "pages"),
+            },
+            least_blocks=2,
+            most_blocks=12,
+            seconds=100.0,
+            corpus_seconds=4.0,
+            generated=600,
+            values=True,
+        ),
+        Suite(
+            name="single",
+            description="one document, cold and warm: where each millisecond of overhead goes",
+            levels={
+                "cache": ("none", "lru", "redis", "tiered"),
+                "cluster": (GIVEN, INLINE),
+            },
+            crossed=("cluster", "cache"),
+            least_blocks=3,
+            most_blocks=12,
+            seconds=90.0,
+            corpus_seconds=60.0,
+            taken=1,
+        ),
     )
 }
 
 
-def suite_arms(name: str, overrides: Mapping[str, Any] | None = None) -> tuple[Suite, tuple[Arm, ...]]:
+def suite_arms(
+    name: str, overrides: Mapping[str, Any] | None = None, *, workers: int = 1
+) -> tuple[Suite, tuple[Arm, ...]]:
     """A suite and its arms, the base first, each only once.
 
     Args:
         name: the suite's.
         overrides: choices of the base's strategy that differ from the default.
+        workers: how many the clusters have that no arm sizes otherwise.
 
     Raises:
         StrategyError: no such suite, factor or level.
@@ -143,27 +231,70 @@ def suite_arms(name: str, overrides: Mapping[str, Any] | None = None) -> tuple[S
         raise StrategyError(f"no suite is called {name!r}; there are {', '.join(sorted(SUITES))}.")
     suite = SUITES[name]
     strategy = Strategy().replace(**{**suite.base, **(overrides or {})})
-    base = Arm("base", "", "", ENGINE, GIVEN, strategy, turns=suite.phases)
+    base = Arm("base", "", "", ENGINE, GIVEN, strategy)
     twin = replace(base, name="twin", factor="twin", level="base", twin=True)
-    varied = [
-        arm
-        for factor, levels in suite.levels.items()
-        for level in levels
-        if (arm := _varied(base, factor, level)) is not None
-    ]
     baselines = [Arm(kind, "baseline", kind, kind, kind, strategy) for kind in (SERIAL, POOL)]
-    return suite, (base, twin, *varied, *baselines)
+    arms = (base, twin, *_varied(suite, base, workers), *baselines)
+    return suite, tuple(replace(arm, phases=_phases(suite, arm, base)) for arm in arms)
 
 
-def _varied(base: Arm, factor: str, level: str | bool) -> Arm | None:
-    """The base with another level of one factor; ``None`` where that is the base's own."""
-    shown = {True: "on", False: "off"}.get(level, str(level)) if isinstance(level, bool) else str(level)
-    name = f"{factor}={shown}"
+def worker_counts(workers: int) -> tuple[int, ...]:
+    """Powers of two below ``workers``, that number itself, and twice as many."""
+    powers = [2**i for i in range(workers.bit_length()) if 2**i < workers]
+    return (*powers, workers, 2 * workers)
+
+
+def _varied(suite: Suite, base: Arm, workers: int) -> Iterator[Arm]:
+    """The base with another level of one factor, then with other levels of the two that are crossed."""
+    levels = dict(suite.levels)
+    if levels.get("workers") == (UP_TO_TWICE,):
+        levels["workers"] = worker_counts(workers)
+    for factor, found in levels.items():
+        yield from filter(None, (_with(base, factor, level, workers) for level in found))
+    if suite.crossed:
+        yield from _crossed(base, levels, suite.crossed, workers)
+
+
+def _crossed(
+    base: Arm, levels: Mapping[str, Sequence[Level]], crossed: Sequence[str], workers: int
+) -> Iterator[Arm]:
+    first, second = crossed
+    for level in levels[first]:
+        one = _with(base, first, level, workers)
+        for other in levels[second]:
+            both = _with(one, second, other, workers) if one else None
+            # More workers than the machine has cores are asked of the given cluster alone.
+            if one and both and (both.workers or 0) <= workers:
+                yield replace(
+                    both,
+                    name=f"{one.name} {both.name}",
+                    factor=first,
+                    level=f"{one.level} {both.name}",
+                )
+
+
+def _with(base: Arm, factor: str, level: Level, workers: int) -> Arm | None:
+    """An arm with another level of one factor; ``None`` where that is its own already."""
+    shown = {True: "on", False: "off"}[level] if isinstance(level, bool) else str(level)
+    changed = replace(base, name=f"{factor}={shown}", factor=factor, level=shown)
     if factor == "cluster":
-        if level == GIVEN:
-            return None
-        return replace(base, name=name, factor=factor, level=shown, cluster=str(level))
+        return None if level == GIVEN else replace(changed, cluster=shown)
+    if factor == "workers":
+        return None if level == workers else replace(changed, workers=int(level))
+    if factor == "loading":
+        return None if level == "whole" else replace(changed, variant=shown)
     strategy = base.strategy.replace(**{factor: level})
-    if strategy == base.strategy:
-        return None
-    return replace(base, name=name, factor=factor, level=shown, strategy=strategy)
+    return None if strategy == base.strategy else replace(changed, strategy=strategy)
+
+
+def _phases(suite: Suite, arm: Arm, base: Arm) -> tuple[str, ...]:
+    """What an arm is measured in: whatever a phase can't tell apart from the one before is left out."""
+    if suite.poisons:
+        if arm.kind != ENGINE:
+            return suite.phases[:1]  # nobody looks after a baseline whose process died
+        if arm.twin:
+            return suite.phases[:1]  # it tells how far speeds differ by chance
+        same = arm.strategy.errors == base.strategy.errors
+        return suite.phases if same else suite.phases[1:]  # no clean document needs a level of errors
+    cached = arm.kind == ENGINE and arm.strategy.cache != "none"
+    return suite.phases if cached else ("",)

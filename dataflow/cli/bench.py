@@ -17,7 +17,10 @@ from dataflow.cli.options import corpus_options, place_options
 @corpus_options
 @functools.partial(place_options, cluster="local")
 @click.option(
-    "--suite", default="quick", show_default=True, help="Which experiments: quick, caching or invalidation."
+    "--suite",
+    default="quick",
+    show_default=True,
+    help="Which experiments: batching, caching, invalidation, parallel, quick, single or streaming.",
 )
 @click.option(
     "--blocks",

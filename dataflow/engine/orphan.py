@@ -11,9 +11,10 @@ __all__ = ["dask_setup"]
 
 
 def dask_setup(_server: Any) -> None:
-    """Watch the process named in ``DATAFLOW_PARENT``; without it, do nothing."""
+    """Watch the process named in ``DATAFLOW_PARENT``; without it, or in that very process, do nothing."""
     parent = os.environ.get("DATAFLOW_PARENT")
-    if parent:
+    # A cluster that is opened while another is open loads that one's preloads too, in the driver itself.
+    if parent and int(parent) != os.getpid():
         threading.Thread(target=_follow, args=(int(parent),), name="dataflow-orphan", daemon=True).start()
 
 

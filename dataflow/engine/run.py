@@ -179,7 +179,9 @@ def start(
             _counting(summary, on_batch),
             on_stall,
             CostModel(costs),
+            summary.mark,
         )
+        summary.mark("opened")
         started = Run(stack.pop_all(), stream, documents, output, keeper, summary)
         started.dashboard_link = opened.dashboard_link if opened else None
         return started
@@ -207,6 +209,7 @@ def _stream(
     on_batch: Callable[[BatchResult], None] | None,
     on_stall: Callable[[Stall], None] | None,
     model: CostModel,
+    on_mark: Callable[[str], None],
 ) -> Stream:
     read = read_document if documents.process_local and not isinstance(executor, InlineExecutor) else None
     batcher = batcher_for(plan.strategy, iter(()), executor.slots, read, numbered=numbered, model=model)
@@ -217,6 +220,7 @@ def _stream(
         manifest=keeper,
         on_batch=on_batch,
         on_stall=on_stall,
+        on_mark=on_mark,
         all_note=bool(plan.ledger),
     )
 

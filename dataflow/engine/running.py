@@ -32,6 +32,8 @@ class Summary:
         uncacheable: why nothing is memoized although the strategy asked for it; ``None`` where it is.
         skipped: documents that an earlier run had done, where this one goes on with it.
         notes: what the user should know besides, a line each.
+        marks: ``perf_counter`` when it was ``opened``, when the first batch was ``sent``, and when the latest
+            result had ``come`` and was ``committed``.
     """
 
     documents: Counter[str] = field(default_factory=Counter)
@@ -44,6 +46,11 @@ class Summary:
     uncacheable: str | None = None
     skipped: int = 0
     notes: list[str] = field(default_factory=list)
+    marks: dict[str, float] = field(default_factory=dict)
+
+    def mark(self, name: str) -> None:
+        """Note that something happens now."""
+        self.marks[name] = time.perf_counter()
 
     @property
     def total(self) -> int:

@@ -36,6 +36,8 @@ class Stream:
         manifest: where parts are committed, for a run with an output.
         on_batch: sees each batch's result, after it was committed.
         on_stall: told which documents the workers are at when nothing has moved for a while.
+        on_mark: told when the first batch was ``sent``, and each time that results have ``come`` and are
+            ``committed``.
         all_note: every worker keeps a ledger that this machine can read.
     """
 
@@ -48,10 +50,12 @@ class Stream:
         manifest: Keeper | None = None,
         on_batch: Callable[[BatchResult], None] | None = None,
         on_stall: Callable[[Stall], None] | None = None,
+        on_mark: Callable[[str], None] | None = None,
         all_note: bool = False,
     ) -> None:
         self._plan, self._batcher, self._executor = plan, batcher, executor
         self._manifest, self._on_batch = manifest, on_batch
+        self._mark = on_mark or (lambda name: None)
         self._live: dict[GraphKey, Batch] = {}
         self._again: deque[Batch] = deque()
         self._ended = False
@@ -75,12 +79,15 @@ class Stream:
 
     def _outcomes(self) -> Iterator[Outcome]:
         self._refill()
+        self._mark("sent")
         while self._live:
             ended = self._wait()
             if not ended:
                 self._stall.idle(self._live.values())
                 continue
+            self._mark("come")
             outcomes = self._settle(ended)
+            self._mark("committed")
             self._refill()
             yield from outcomes
             self._stall.moved()  # only now: a consumer that takes its time is no standstill

@@ -73,7 +73,7 @@ def compute(run: str, index: int, work: Work) -> Work:
                 continue
             others = run_stage(plan, work, item, index)
             for other, seconds in others.items():
-                move_seconds(work, plan.pipeline.stages[index].name, other, seconds)
+                move_seconds(work, name, other, seconds)
             if memoized:
                 recall.keep(plan, work, item, item.stage - 1)
     return work

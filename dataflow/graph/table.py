@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from dataflow.pipeline import Pipeline
 
-__all__ = ["Sink", "sink_for", "write_part"]
+__all__ = ["Sink", "part_table", "sink_for", "write_part"]
 
 _BASE: tuple[tuple[str, str, str], ...] = (
     ("document", "string", "URL or path of the document"),
@@ -109,12 +109,7 @@ def write_part(sink: Sink, batch: int, outcomes: Sequence[Outcome], values: Sequ
     import pyarrow.parquet as pq
     from fsspec.core import url_to_fs
 
-    schema = sink.schema()
-    columns = [_base_column(outcomes, name) for name, _, _ in _BASE]
-    columns += _value_columns(sink, values)
-    table = pa.Table.from_arrays(
-        [pa.array(c, type=f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
-    )
+    table = part_table(sink, outcomes, values)
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd", use_dictionary=["media_type", "status", "error_type"])
     data = buffer.getvalue()
@@ -128,6 +123,21 @@ def write_part(sink: Sink, batch: int, outcomes: Sequence[Outcome], values: Sequ
         return name
 
     return patiently(write), int(data.size)
+
+
+def part_table(sink: Sink, outcomes: Sequence[Outcome], values: Sequence[Any]) -> pa.Table:
+    """The rows of a part.
+
+    Raises:
+        TypeError, ValueError, pyarrow.ArrowException: a value doesn't fit its column.
+    """
+    import pyarrow as pa
+
+    schema = sink.schema()
+    columns = [_base_column(outcomes, name) for name, _, _ in _BASE]
+    columns += _value_columns(sink, values)
+    arrays = [pa.array(c, type=f.type) for c, f in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def fits(sink: Sink, value: Any) -> str | None:

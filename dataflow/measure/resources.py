@@ -18,6 +18,7 @@ __all__ = [
     "Sample",
     "Sampler",
     "Seen",
+    "growth_bytes",
     "last_evicted",
     "look_at",
     "peak_bytes",
@@ -181,3 +182,13 @@ def peak_used_bytes(samples: Iterable[Sample]) -> int | None:
 def last_evicted(samples: Iterable[Sample]) -> int | None:
     """How many keys a Redis server had evicted at its last sample; ``None`` where none was sampled."""
     return next((s.evicted_keys for s in reversed(list(samples)) if s.evicted_keys is not None), None)
+
+
+def growth_bytes(samples: Iterable[Sample], wanted: Callable[[str], bool]) -> int | None:
+    """What :func:`peak_bytes` is above the sum of what each process had at its first sample."""
+    some = [s for s in samples if wanted(s.process)]
+    first: dict[tuple[str, int], int] = {}
+    for sample in sorted(some, key=lambda s: s.at_seconds):
+        first.setdefault((sample.process, sample.process_id), sample.rss_bytes)
+    peak = peak_bytes(some, lambda process: True)
+    return None if peak is None else max(0, peak - sum(first.values()))

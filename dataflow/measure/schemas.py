@@ -47,7 +47,7 @@ scenario | string | name | single, batch or mixed
 strategy | string | name | the arm: base, twin, factor=level, serial or pool
 factor | string | name | what the arm varies against base; twin, baseline, or empty for base
 level | string | name | the factor's level
-phase | string | name | for arms with a cache: cold, warm, or what was edited before it; otherwise empty
+phase | string | name | cold, warm, or what was edited before it, for arms with a cache; clean or poison; or empty
 block | int64 | number | the block, from 0; arms are compared within blocks
 position | int64 | number | the trial's place in its block's random order, from 0
 cluster | string | name | the cluster, or the baseline's name
@@ -57,11 +57,15 @@ cache | string | name | level of the factor cache
 freshness | string | name | level of the factor freshness
 batching | string | name | level of the factor batching
 collect | string | name | level of the factor collect
+errors | string | name | level of the factor errors
+loading | string | name | whole, or the workload's variant that was run, such as pages
 fuse | bool | boolean | true: one Dask task a batch
 documents | int64 | documents | outcomes of any status
 ok | int64 | documents | outcomes ok
 failed | int64 | documents | outcomes failed
 quarantined | int64 | documents | outcomes quarantined
+poison | int64 | documents | put among the others to end the worker that works on them; null in other phases
+lost | int64 | documents | quarantined though the plain loop gets through them; null where not known
 success_rate | float64 | fraction | ok / documents
 bytes_in | int64 | bytes | bytes of the documents
 bytes_out | int64 | bytes | bytes of the Parquet parts written
@@ -88,6 +92,8 @@ recomputed | int64 | documents | computed in vain: to the result that the arm ha
 batches | int64 | batches | batches run
 batch_documents_mean | float64 | documents | documents / batches
 peak_rss_bytes | int64 | bytes | highest sum of resident memory over all processes but Redis
+driver_growth_bytes | int64 | bytes | highest resident memory of the driver, less that at the trial's start
+workers_growth_bytes | int64 | bytes | the same of all other processes but Redis, together
 mean_cpu_percent | float64 | percent | CPU time / wall time, over all processes; 100 is one core
 redis_peak_bytes | int64 | bytes | highest resident memory of the Redis server; null without one
 redis_used_peak_bytes | int64 | bytes | most that its data took, as it says itself; null without one
@@ -96,7 +102,7 @@ overhead_seconds | float64 | seconds | wall_seconds x threads, less the seconds 
 ideal_seconds | float64 | seconds | CPU seconds of a serial run / threads; null where not known
 efficiency | float64 | fraction | ideal_seconds / wall_seconds; null where not known
 output_digest | string | hex digest | of all results, in the corpus's order
-matches_serial | bool | boolean | the digest equals a serial run's; null where not known
+matches_serial | bool | boolean | the digest equals a serial run's, over what wasn't lost; null where not known
 steal_percent | float64 | percent | CPU time that the hypervisor took during the trial
 load | float64 | processes | load average over one minute, before the trial
 probe_seconds | float64 | seconds | a fixed piece of CPU work, timed before the trial
@@ -178,6 +184,33 @@ seconds | float64 | seconds | worker-seconds in this node, over all batches
 """
 )
 
+_OVERHEADS = (
+    _KEYS
+    + """
+part | string | name | open, send, to the worker, a node's name, between nodes, back, commit or close
+step | int64 | number | its place in the order of time, from 0
+seconds | float64 | seconds | wall seconds; the parts of a trial add up to its wall_seconds
+"""
+)
+
+_ANSWERS = """
+run_id | string | name | the run, as its folder is called
+suite | string | name | the suite
+workload | string | name | the workload
+strategy | string | name | the arm
+factor | string | name | what the arm varies against base
+level | string | name | the factor's level
+phase | string | name | as in trials
+cluster | string | name | the cluster, or the baseline's name
+measure | string | name | what the number is, such as speed_up, to_best, lost, or a part of the wall time
+unit | string | name | its unit
+value | float64 | see unit | median
+lowest | float64 | see unit | the lowest of the values
+highest | float64 | see unit | the highest of the values
+values | int64 | number | how many there are: one a block for what is compared in blocks, else one a trial
+verdict | string | name | best, indistinguishable, slower or inconclusive; null where nothing was tested
+"""
+
 #: Every table of a run, by the name of its Parquet file.
 TABLES: dict[str, tuple[Column, ...]] = {
     "trials": _columns(_TRIALS),
@@ -186,6 +219,8 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "resources": _columns(_RESOURCES),
     "stages": _columns(_STAGES),
     "cache": _columns(_CACHE),
+    "overheads": _columns(_OVERHEADS),
+    "answers": _columns(_ANSWERS),
 }
 
 _ABOUT = {
@@ -195,6 +230,9 @@ _ABOUT = {
     "resources": "One row a sample of each process.",
     "stages": "One row a node of each trial: where the workers' time went.",
     "cache": "One row a metric, tier and reason of each trial with a cache; what didn't happen has no row.",
+    "overheads": "One row a part of the wall time, for trials of a single batch, such as one document.",
+    "answers": "One row a number that a suite answers with: what the terminal and the report show, for suites that "
+    "have a question of their own. Written with the report.",
 }
 
 
@@ -244,7 +282,9 @@ Each run of `make bench` leaves one folder here, `<UTC time>-<workload>-<cluster
 | --- | --- |
 | `report.html` | the report: one file that opens with no network |
 | `run.json` | command, seed, environment, versions, commit, machine |
-| `trials`, `batches`, `documents`, `resources`, `stages` and `cache.parquet` | everything measured: see below |
+| `trials`, `batches`, `documents`, `resources`, `stages`, `cache` and `overheads.parquet` | all that was measured |
+| `profile.yaml` | the strategy that the run recommends, for `dataflow run --profile` |
+| `answers.parquet` | what follows from it, where the suite has a question of its own |
 | `csv/metrics.csv` | the trials |
 | `csv/timings.csv` | the raw timings: one row a trial and kind of time |
 | `csv/strategies.csv` | the comparison: one row a strategy |
@@ -252,7 +292,7 @@ Each run of `make bench` leaves one folder here, `<UTC time>-<workload>-<cluster
 
 The tables are written after every trial, each to a temporary name that then takes its place, `trials.parquet`
 last: whatever ends a run, every file can be read, and each trial there has its rows in the other tables.
-`dataflow report results/<run>` (`make report`) writes `report.html` and `csv/` again.
+`dataflow report results/<run>` (`make report`) writes `report.html`, `answers.parquet` and `csv/` again.
 
 ## Open them
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dataflow.document import Document
 from dataflow.engine.manifest import committed_parts
 from dataflow.engine.run import run
+from dataflow.graph.table import part_table, sink_for
 from dataflow.graph.work import BatchResult
+from dataflow.measure.digests import Output, Rows
 from dataflow.measure.probes import ClusterProbe, Probe, ProcessProbe, RedisProbe
 from dataflow.outcome import Outcome
 from dataflow.pipeline import Pipeline
@@ -35,6 +37,8 @@ class Execution:
         batches: likewise.
         parts: names of the Parquet files that hold the rows.
         uncacheable: why nothing was memoized although the strategy asked for it.
+        marks: ``perf_counter`` at the run's own steps: ``opened``, ``sent``, ``come`` and ``committed``.
+        output: the rows, digested as they came; ``None`` where parts hold them.
     """
 
     started: float
@@ -44,6 +48,8 @@ class Execution:
     batches: list[BatchResult] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     uncacheable: str | None = None
+    marks: dict[str, float] = field(default_factory=dict)
+    output: Output | None = None
 
 
 class Subject(Protocol):
@@ -74,6 +80,7 @@ class EngineSubject:
         redis_url: the server for ``cache="redis"`` and ``"tiered"``.
         namespace: the beginning of the cache's keys: a new one for a cold trial.
         search_path: folders that workers need on ``sys.path``.
+        values: results come back to this process, which digests and drops them, and no part is written.
     """
 
     def __init__(
@@ -85,11 +92,12 @@ class EngineSubject:
         redis_url: str | None = None,
         namespace: str = "dataflow",
         search_path: Iterable[str] = (),
+        values: bool = False,
     ) -> None:
         threads = client.nthreads() if client else {"": 1}
         self.workers, self.threads = len(threads), sum(threads.values())
         self._pipeline, self._client = pipeline, client
-        self._redis_url = redis_url
+        self._redis_url, self._values = redis_url, values
         self._options: dict[str, Any] = {
             "strategy": strategy,
             "cluster": client or "inline",
@@ -102,15 +110,21 @@ class EngineSubject:
     def execute(self, documents: Sequence[Document], folder: Path) -> Execution:
         """Run it, and drain its outcomes."""
         execution = Execution(time.perf_counter())
-        options = {**self._options, "output": str(folder), "on_batch": execution.batches.append}
+        output = None if self._values else str(folder)
+        taker = _Taker(self._pipeline) if self._values else None
+        options = {**self._options, "output": output, "on_batch": _without_values(execution.batches)}
         with run(self._pipeline, documents, **options) as outcomes:
             for outcome in outcomes:
                 if execution.first is None:
                     execution.first = time.perf_counter()
-                execution.outcomes.append(outcome)
+                execution.outcomes.append(taker.take(outcome) if taker else outcome)
+        if taker:
+            execution.output = taker.output()
         execution.ended = time.perf_counter()
         execution.uncacheable = outcomes.summary.uncacheable
-        execution.parts = [r["part"] for r in committed_parts(str(folder)) if "part" in r]
+        execution.marks = outcomes.summary.marks
+        if output:
+            execution.parts = [r["part"] for r in committed_parts(output) if "part" in r]
         return execution
 
     def probes(self) -> list[Probe]:
@@ -122,3 +136,34 @@ class EngineSubject:
             assert self._redis_url is not None
             found.append(RedisProbe(self._redis_url))
         return found
+
+
+_TAKEN_AT_ONCE = 32
+
+
+class _Taker:
+    """A consumer that looks at every value and keeps none, so that what is held is the engine's doing."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._sink, self._rows = sink_for(pipeline, ""), Rows()
+        self._waiting: list[Outcome] = []
+
+    def take(self, outcome: Outcome) -> Outcome:
+        """The outcome without its value."""
+        self._waiting.append(outcome)
+        if len(self._waiting) >= _TAKEN_AT_ONCE:
+            self._digest()
+        return replace(outcome, value=None)
+
+    def output(self) -> Output:
+        self._digest()
+        return self._rows.output()
+
+    def _digest(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._rows.take(part_table(self._sink, waiting, [o.value for o in waiting]).to_pylist())
+
+
+def _without_values(batches: list[BatchResult]) -> Callable[[BatchResult], None]:
+    """Keeps what batches say of themselves, and not the values that came with them."""
+    return lambda result: batches.append(replace(result, values=None))

@@ -31,6 +31,7 @@ __all__ = [
     "latest",
     "read_results",
     "read_run",
+    "replace_table",
     "schema",
     "write_text",
 ]
@@ -167,6 +168,26 @@ def read_run(folder: str | os.PathLike[str]) -> dict[str, Any]:
     return data if isinstance(data, dict) else {"run": data}
 
 
+def replace_table(folder: str | os.PathLike[str], table: str, rows: Iterable[Mapping[str, Any]]) -> Path:
+    """Write a whole table of a run anew, atomically; ``run_id`` is filled in.
+
+    Raises:
+        ResultsError: no such column, a value of another type, or the file can't be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = Path(folder) / f"{table}.parquet"
+    run_id = Path(folder).resolve().name
+    new = _arrow_table(table, [{**row, "run_id": run_id} for row in rows])
+    try:
+        with _replacing(path) as part:
+            pq.write_table(new, part, compression="zstd")
+    except (OSError, pa.ArrowException) as error:
+        raise _unwritable(path, error) from error
+    return path
+
+
 def latest(root: str | os.PathLike[str] = "results") -> Path:
     """The folder of the newest run that has a trial.
 
@@ -246,7 +267,7 @@ def _arrow_table(table: str, rows: list[dict[str, Any]]) -> pa.Table:
     unknown = sorted(set().union(*rows) - set(wanted.names))
     if unknown:
         raise ResultsError(f"table {table} has no column {unknown[0]!r}.")
-    if any(row.get("trial") is None for row in rows):
+    if "trial" in wanted.names and any(row.get("trial") is None for row in rows):
         raise ResultsError(f"table {table}: a row doesn't say its trial.")
     columns = []
     for field in wanted:

@@ -59,7 +59,7 @@ def run_trial(
         with _sampled(subject.probes(), samples):
             execution = subject.execute(documents, folder / "output")
         row.update(_covariates(watch))
-        output = read_output(folder / "output", execution.parts)
+        output = execution.output or read_output(folder / "output", execution.parts)
         return records(row, subject, execution, output, samples, reference, before)
     except Exception as error:
         _logger.info("trial %s failed", row["trial"], exc_info=True)

@@ -17,6 +17,8 @@ _TOLERANCE = 1e-9
 _QUESTIONS = {
     "": "Documents seen for the first time",
     "cold": "Documents seen for the first time",
+    "clean": "Documents seen for the first time",
+    "poison": "With documents among them that end their worker",
     "warm": "The same documents again",
     "churn": "The same documents, a tenth of them changed",
     "content": "After the content of a tenth changed",

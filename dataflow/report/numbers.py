@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["NOTHING", "amount", "finite", "megabytes", "percent", "seconds", "times"]
+__all__ = ["NOTHING", "amount", "finite", "megabytes", "percent", "seconds", "times", "whole"]
 
 #: What stands where there is no number.
 NOTHING = "-"
@@ -23,6 +23,11 @@ def amount(value: float | None) -> str:
         return "0"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{min(digits, 9)}f}"
+
+
+def whole(value: float | None) -> str:
+    """A count: without digits where it has none."""
+    return f"{value:,.0f}" if value is not None and value == round(value) else amount(value)
 
 
 def times(ratio: float | None) -> str:

@@ -19,6 +19,8 @@ FACTORS = {
     "io": "#56B4E9",
     "fuse": "#56B4E9",
     "baseline": "#8C8C8C",
+    "workers": "#009E73",
+    "loading": "#56B4E9",
     "twin": "#8C8C8C",
 }
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dataflow.report.numbers import finite
-from dataflow.report.palette import INK, colour_of_factor
+from dataflow.report.palette import INK, colour_of_factor, colours
 from dataflow.report.summary import Arm
 
 if TYPE_CHECKING:
     from bokeh.plotting import figure
 
-__all__ = ["Picture", "lines", "pairs", "points", "stacks", "strip"]
+__all__ = ["Picture", "lines", "pairs", "points", "scaling", "stacks", "strip"]
 
 #: A value of one trial, for a picture's axis; ``None`` where the trial has none.
 Value = Callable[[Mapping[str, Any]], float | None]
@@ -126,6 +126,33 @@ def points(
     _round_ticks(plot, [row["x"] for row in rows])
     plot.xaxis.axis_label, plot.yaxis.axis_label = x_axis, y_axis
     return Picture(plot, {name: colour[name] for name in dict.fromkeys(row["name"] for row in rows)})
+
+
+def scaling(rows: Sequence[Mapping[str, Any]], x_axis: str, y_axis: str) -> Picture | None:
+    """A line a ``name`` through the medians of ``y`` at each ``x``, and a dashed one where both are equal."""
+    from statistics import median
+
+    from bokeh.models import DataRange1d, FixedTicker
+
+    if not rows:
+        return None
+    shades = colours(sorted({row["name"] for row in rows}))
+    plot = _figure(height=340, x_range=DataRange1d(start=0), y_range=DataRange1d(start=0))
+    sizes = sorted({row["x"] for row in rows})
+    plot.line([0, sizes[-1]], [0, sizes[-1]], line_color=INK, line_dash=[5, 4], line_width=1.5)
+    for name, shade in shades.items():
+        own: dict[float, list[float]] = {}
+        for row in (r for r in rows if r["name"] == name):
+            own.setdefault(row["x"], []).append(row["y"])
+        plot.line(sorted(own), [median(own[x]) for x in sorted(own)], line_color=shade, line_width=2.2)
+    data = [{**row, "colour": shades[row["name"]]} for row in rows]
+    marks = plot.scatter("x", "y", source=_source(data), size=9, color="colour", fill_alpha=0.5)
+    _hover(plot, marks, [("strategy", "@strategy"), (x_axis, "@x"), (y_axis, "@y{0,0.[00]}")])
+    plot.xaxis.ticker = FixedTicker(ticks=sizes)
+    plot.xaxis.axis_label, plot.yaxis.axis_label = x_axis, y_axis
+    return Picture(
+        plot, shades, "Each dot is a block; the dashed line is the ideal, as many times as there are threads."
+    )
 
 
 def pairs(rows: Sequence[tuple[str, float, float]], names: tuple[str, str], axis: str) -> Picture | None:

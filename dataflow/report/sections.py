@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 
+from dataflow.report.answer import Answer
+from dataflow.report.answers import answers
 from dataflow.report.causes import batches, cache, memory, worker_time
 from dataflow.report.data import Reason, failure_reasons
 from dataflow.report.layout import by_group, column, strips
@@ -25,7 +27,24 @@ def sections(results: Results) -> list[Section]:
     makers: tuple[Callable[[Results], Section], ...] = (
         _strategies, _speed, _time, memory, _success, batches, cache, worker_time, _efficiency, _repeat,
     )  # fmt: skip
-    return [maker(results) for maker in makers]
+    return [*_answers(results), *(maker(results) for maker in makers)]
+
+
+def _answers(results: Results) -> list[Section]:
+    """What the suite itself was asked, where it has a question of its own."""
+    found = [answer for made in answers(results).values() for answer in made]
+    sections = []
+    for number, answer in enumerate(found, start=1):
+        section = Section(f"answer-{number}", answer.title, answer.lead)
+        section.body += [paragraph(sentence) for sentence in answer.sentences]
+        section.body += [picture for make in answer.pictures if (picture := make())]
+        section.body.append(table(*(answer.details or (answer.columns, answer.rows)), _texts(answer)))
+        sections.append(section)
+    return sections
+
+
+def _texts(answer: Answer) -> int:
+    return 2 if "errors" in answer.columns else 1
 
 
 def _strategies(results: Results) -> Section:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataflow.report.answer import Answer
+from dataflow.report.answers import answers
 from dataflow.report.numbers import NOTHING, amount, megabytes, percent, times
 from dataflow.report.results import load
 from dataflow.report.summary import Arm, groups_of
@@ -35,8 +38,16 @@ def print_summary(folder: str | os.PathLike[str], console: Console | None = None
     console = console or Console()
     results = load(folder)
     groups = groups_of(results.arms)
+    found = answers(results)
     for group, arms in groups.items():
-        console.print(_table(arms, group.label if len(groups) > 1 else ""))
+        title = group.label if len(groups) > 1 else ""
+        # A suite with a question of its own is answered in its own columns.
+        tables = [_answer(a) for a in found[group]] if group in found else [_table(arms, title)]
+        for table in tables:
+            console.print(table)
+    for answer in (a for made in found.values() for a in made):
+        for sentence in answer.sentences:
+            console.print(Text(sentence))
     for error in dict.fromkeys(f"{arm.label}: {error}" for arm in results.arms for error in arm.errors):
         console.print(Text(f"A trial failed: {error}", style="red"))
     for advice in results.advice:
@@ -47,7 +58,16 @@ def print_summary(folder: str | os.PathLike[str], console: Console | None = None
             console.print(Text(f"  {path}"), soft_wrap=True)
 
 
-def _table(arms: list[Arm], title: str) -> Table:
+def _answer(answer: Answer) -> Table:
+    from rich.text import Text
+
+    table = _empty(answer.columns, answer.title)
+    for cells in answer.rows:
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _empty(columns: Sequence[str], title: str) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -55,9 +75,16 @@ def _table(arms: list[Arm], title: str) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=Text(title) if title else None, title_justify="left"
     )
-    table.add_column("strategy", overflow="fold")
-    for name in ("docs/s", "to base", "min-max", "ok", "hits", "memory"):
+    table.add_column(columns[0], overflow="fold")
+    for name in columns[1:]:
         table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _table(arms: list[Arm], title: str) -> Table:
+    from rich.text import Text
+
+    table = _empty(("strategy", "docs/s", "to base", "min-max", "ok", "hits", "memory"), title)
     for arm in arms:
         style = "red" if arm.disqualified else ""
         table.add_row(Text(arm.name, style=style), *map(Text, _cells(arm)))

@@ -1,4 +1,4 @@
-"""A run's folder to its report: reads the tables, writes ``report.html``, ``profile.yaml`` and ``csv/``."""
+"""A run's folder to its report: reads the tables, writes page, CSV files, profile and what its suite answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dataflow.errors import counted
-from dataflow.measure.tables import write_text
+from dataflow.measure.tables import replace_table, write_text
+from dataflow.report.answers import answers
 from dataflow.report.export import write_csv
 from dataflow.report.page import page
 from dataflow.report.recommend import profile_of
@@ -35,6 +36,9 @@ def build(folder: str | os.PathLike[str]) -> Path:
     profile = profile_of(results)
     if profile is not None:
         write_text(path / "profile.yaml", profile.dump())
+    numbers = [n.row() for found in answers(results).values() for answer in found for n in answer.numbers]
+    if numbers:
+        replace_table(path, "answers", numbers)
     name = path.resolve().name
     text = page(name, _subtitle(results), results.advice, _notes(results), sections(results))
     return write_text(path / "report.html", text)

@@ -19,8 +19,14 @@ QUICK = SUITES["quick"]
     ],
 )
 def test_as_many_blocks_as_fit_within_the_suites_bounds(block_seconds, blocks):
-    assert blocks_that_fit(QUICK, block_seconds) == blocks
+    assert blocks_that_fit(QUICK, [block_seconds]) == blocks
 
 
 def test_the_users_own_limit_takes_the_place_of_the_suites():
-    assert blocks_that_fit(QUICK, 10.0, max_seconds=35.0) == 3
+    assert blocks_that_fit(QUICK, [10.0], max_seconds=35.0) == 3
+
+
+def test_a_first_block_with_phases_of_its_own_says_nothing_about_the_others():
+    batching = SUITES["batching"]
+    assert blocks_that_fit(batching, [60.0], max_seconds=100.0) == batching.most_blocks
+    assert blocks_that_fit(batching, [60.0, 9.0, 11.0], max_seconds=100.0) == 5

@@ -143,6 +143,6 @@ def test_only_code_has_the_other_version(edited):
 
 
 def test_every_phase_of_every_suite_is_explained():
-    for suite in SUITES.values():
+    for suite in (s for s in SUITES.values() if not s.poisons):
         assert suite.phases[:2] == COLD_AND_WARM
         assert set(suite.phases[2:]) <= set(EDITS)

@@ -57,6 +57,20 @@ def test_each_block_holds_every_arm_once_and_every_trial_is_saved(start):
         assert positions == list(range(TRIALS_A_BLOCK))
 
 
+def test_a_phase_that_is_run_once_is_in_the_first_block_alone_and_the_bar_knows(start, tmp_path, fake_rig):
+    suite, arms = suite_arms("batching")
+    rig = fake_rig()
+    reports = []
+    results = ResultsFolder.create(tmp_path / "results", "fake", "fake")
+    Experiment(
+        rig, suite, arms, results, progress=reports.append, say=lambda text: None, clock=rig.clock
+    ).run(3)
+    phases = {block: {phase for b, _, phase, _ in rig.trials if b == block} for block in range(3)}
+    assert phases == {0: {"clean", "poison"}, 1: {"clean"}, 2: {"clean"}}
+    assert {report.total for report in reports} == {len(rig.trials)}
+    assert rig.forgotten == []  # no arm has a cache
+
+
 def test_the_order_differs_from_block_to_block_and_is_the_seeds(start):
     def order(seed):
         experiment, rig = start(seed=seed)

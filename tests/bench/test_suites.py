@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from dataflow.bench.suites import GIVEN, SUITES, suite_arms
+from dataflow.bench.suites import GIVEN, INLINE, SUITES, suite_arms, worker_counts
 from dataflow.errors import StrategyError
 from dataflow.strategy import Strategy
 
@@ -103,8 +103,53 @@ def test_a_suites_own_base_gives_way_to_what_the_user_chose():
 
 
 def test_only_suites_with_phases_of_their_own_edit_anything():
-    assert {name: suite.edits for name, suite in SUITES.items()} == {
-        "quick": False,
-        "caching": True,
-        "invalidation": True,
+    assert {name for name, suite in SUITES.items() if suite.edits} == {"caching", "invalidation"}
+    assert {name for name, suite in SUITES.items() if suite.poisons} == {"batching"}
+
+
+def test_workers_are_powers_of_two_up_to_all_of_them_and_twice_as_many():
+    assert worker_counts(1) == (1, 2)
+    assert worker_counts(2) == (1, 2, 4)
+    assert worker_counts(6) == (1, 2, 4, 6, 12)
+
+
+def test_parallel_asks_every_size_of_every_cluster_and_twice_the_cores_of_the_given_one():
+    found = {arm.name: arm for arm in suite_arms("parallel", workers=4)[1]}
+    assert {(arm.cluster, arm.workers) for arm in found.values() if arm.cluster == GIVEN} == {
+        (GIVEN, None),
+        (GIVEN, 1),
+        (GIVEN, 2),
+        (GIVEN, 8),
     }
+    for cluster in ("threads", "processes", "distributed"):
+        sizes = {arm.workers for arm in found.values() if arm.cluster == cluster}
+        assert sizes == {None, 1, 2}
+    one = found["cluster=threads workers=1"]
+    assert (one.factor, one.level, one.place) == ("cluster", "threads workers=1", "threads x 1")
+
+
+def test_batching_poisons_every_batch_size_under_each_level_of_errors_and_measures_speed_on_clean_ones():
+    suite, arms = suite_arms("batching")
+    found = {arm.name: arm for arm in arms}
+    assert found["base"].phases == found["batching=fixed:64"].phases == ("clean", "poison")
+    assert found["errors=skip"].phases == found["batching=fixed:64 errors=skip"].phases == ("poison",)
+    assert found["serial"].phases == found["pool"].phases == found["twin"].phases == ("clean",)
+    assert "fail" not in {arm.strategy.errors for arm in arms}  # it would end the run
+    assert suite.once == ("poison",)
+
+
+def test_streaming_asks_how_results_come_and_how_documents_are_loaded():
+    found = {arm.name: arm for arm in suite_arms("streaming")[1]}
+    assert set(found) == {
+        *("base", "twin", "collect=gather", "collect=ordered", "loading=pages", "serial", "pool")
+    }
+    assert found["loading=pages"].variant == "pages"
+    assert found["base"].variant == ""
+
+
+def test_single_asks_every_cache_on_the_given_cluster_and_in_process():
+    found = {arm.name: arm for arm in suite_arms("single")[1]}
+    assert found["cluster=inline"].phases == ("",)
+    for cache in ("lru", "redis", "tiered"):
+        assert found[f"cache={cache}"].phases == ("cold", "warm")
+        assert found[f"cluster=inline cache={cache}"].cluster == INLINE

@@ -10,6 +10,7 @@ results/benchmarks-TIME.json after each section.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import shutil
@@ -248,6 +249,9 @@ def cache(given: argparse.Namespace, base: Path) -> dict[str, Any]:
             f"{one['mgets']:.2f} MGETs a batch in one round trip"
         )
         _tell_arms(one["seconds"], "mget", number)
+        _tell_speed_up(one["seconds"])
+    for library in [n for n in ("cashews", "diskcache", "joblib") if not importlib.util.find_spec(n)]:
+        print(f"  {library}: not installed (python -m pip install --group peers)")
     values = max(100, round(20_000 * min(1.0, given.share)))
     arguments = {"values": values, "value_bytes": 3_600, "batch": 128, "repeats": given.repeats}
     found["libraries"] = one = _child(["caching.py", "libraries", json.dumps(arguments)])
@@ -272,6 +276,13 @@ def _tell_arms(seconds: dict[str, list[float]], reference: str, number: int) -> 
         for arm, some in seconds.items()
     ]
     print(table(("arm", "us each", f"x of {reference}"), rows), flush=True)
+
+
+def _tell_speed_up(seconds: dict[str, list[float]]) -> None:
+    """How many times faster than cold the same documents are when they are known."""
+    cold = median(seconds["cold"])
+    for arm, where in (("near", "in the worker"), ("far", "on the server")):
+        print(f"  known {where}: {spread([cold / s for s in seconds[arm]], '.0f')} times faster than cold")
 
 
 SECTIONS = {"small": small, "throughput": throughput, "tail": tail, "scale": scale, "cache": cache}

@@ -45,6 +45,23 @@ def test_every_cluster_stays_on_loopback():
         assert options["dashboard_address"].startswith("127.0.0.1:")
 
 
+def test_a_worker_that_dies_twice_in_a_short_while_keeps_its_nanny():
+    for name in cluster_names():
+        assert load_cluster(name).config["distributed.deploy.lost-worker-timeout"] == "24h"
+
+
+def test_a_cluster_opened_beside_a_distributed_one_does_not_end_the_driver():
+    # In a process of its own: what is tested for ends the one that it happens in, without a word.
+    script = (
+        "from dataflow.engine.clusters import open_cluster\n"
+        "if __name__ == '__main__':\n"
+        "    with open_cluster('distributed', 1), open_cluster('processes', 1) as second:\n"
+        "        print(second.slots)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "1\n", done.stderr
+
+
 @pytest.fixture
 def scheduler(tmp_path):
     """A scheduler and two workers, started by hand with Dask's own command line."""

@@ -59,5 +59,14 @@ def test_a_missing_and_a_doubled_row_are_another_digest(output):
     assert doubled.doubled == 1
 
 
+def test_the_same_rows_in_other_places_are_the_same_rows_and_another_whole(output):
+    found = output([0, 1])
+    moved = found.moved([0, 5])
+    assert moved.rows == {0: found.rows[0], 5: found.rows[1]}
+    assert moved.characters == {0: 0, 5: 10}
+    assert moved.digest != found.digest
+    assert found.moved([0, 1]).digest == found.digest
+
+
 def test_characters_are_known_by_position(output):
     assert output([1, 2]).characters == {1: 10, 2: 20}

@@ -8,6 +8,7 @@ from dataflow.measure.resources import (
     Sample,
     Sampler,
     Seen,
+    growth_bytes,
     last_evicted,
     look_at,
     peak_bytes,
@@ -82,6 +83,18 @@ def test_cpu_is_added_up_over_processes_and_the_server_is_not_the_runs_own():
         Sample(1.0, "redis", 3, 100.0, 9.0, 1),
     ]
     assert used_cpu_seconds(samples) == pytest.approx(2.5)
+
+
+def test_growth_is_the_peak_above_what_each_process_began_with():
+    samples = [
+        Sample(0.0, "driver", 1, None, 0, 100),
+        Sample(0.1, "worker-0", 2, None, 0, 50),
+        Sample(0.2, "driver", 1, None, 0, 130),
+        Sample(0.3, "worker-0", 2, None, 0, 40),
+    ]
+    assert growth_bytes(samples, lambda process: True) == 30
+    assert growth_bytes(samples, lambda process: process == "worker-0") == 0
+    assert growth_bytes(samples, lambda process: process == "redis") is None
 
 
 def test_the_peak_is_the_largest_sum_at_one_time():

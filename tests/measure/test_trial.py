@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 
 import pytest
 
 from dataflow import Pipeline, Strategy, stage
 from dataflow.corpus import open_corpus
 from dataflow.errors import CacheError
+from dataflow.measure.digests import Output
 from dataflow.measure.probes import ProcessProbe, RedisProbe
 from dataflow.measure.records import Reference
 from dataflow.measure.resources import last_evicted, peak_used_bytes
@@ -68,8 +70,44 @@ def test_the_rows_fit_the_tables(documents, tmp_path):
     results = ResultsFolder.create(tmp_path / "results")
     cached = subject(text, cache="lru", namespace=f"test-{tmp_path}")
     run_trial(cached, documents, {**DESIGN, "cache": "lru"}, scratch=tmp_path).save(results)
+    run_trial(subject(text), documents[:1], {**DESIGN, "trial": 4}, scratch=tmp_path).save(results)
     tables = read_results(results.path)
-    assert all(tables[name].num_rows for name in TABLES)
+    assert all(tables[name].num_rows for name in TABLES if name != "answers")  # those come with the report
+    # Only what is one batch has parts that don't overlap.
+    assert set(tables["overheads"]["trial"].to_pylist()) == {4}
+
+
+@pytest.mark.parametrize("collect", ["gather", "ordered", "as_completed"])
+def test_values_that_come_back_are_those_that_would_be_written_and_none_is_kept(documents, tmp_path, collect):
+    written = run_trial(subject(text), documents, DESIGN, scratch=tmp_path)
+    back = EngineSubject(Pipeline(text), Strategy(collect=collect), None, values=True)
+    execution = back.execute(documents, tmp_path / "nowhere")
+    assert execution.output.digest == written.output.digest
+    assert all(o.value is None for o in execution.outcomes)
+    assert all(b.values is None for b in execution.batches)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_with_poison_about_what_is_lost_is_counted_and_the_rest_compared(documents, tmp_path):
+    output = run_trial(subject(text), documents, DESIGN, scratch=tmp_path).output
+    innocent = Output("", {p: d for p, d in output.rows.items() if p != 2})
+    reference = Reference(innocent, 1.0, poison=frozenset({2}))
+
+    class Losing(EngineSubject):
+        def execute(self, documents, folder):
+            execution = super().execute(documents, folder)
+            execution.outcomes = [
+                replace(o, status="quarantined") if o.position in (1, 2) else o for o in execution.outcomes
+            ]
+            return execution
+
+    def trial(*stages):
+        losing = Losing(Pipeline(*stages), Strategy(batching="fixed:2"), None)
+        return run_trial(losing, documents, DESIGN, scratch=tmp_path, reference=reference).trial
+
+    same = trial(text)
+    assert (same["poison"], same["lost"], same["matches_serial"]) == (1, 1, True)
+    assert trial(shout)["matches_serial"] is False
 
 
 def test_what_no_node_explains_and_what_nodes_explain_add_up_to_the_workers_time(documents, tmp_path):

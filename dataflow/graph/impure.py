@@ -1,0 +1,222 @@
+"""Names whose answer doesn't follow from their arguments alone: chance, clocks, files, the process, the network.
+
+The tables name what gives another answer each time (chance, clocks, identities), what reads or changes the
+outside world (files, network, environment, processes) and what varies by process (``hash``, ``id``).
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import types
+from typing import Any
+
+__all__ = ["ALLOWED", "CLOCK_TEXTS", "DENIED", "DENIED_METHODS", "FIXED", "denied", "denied_attribute",
+           "denied_below", "denied_value", "is_fixed", "is_text_clock", "mutates", "mutates_first"]  # fmt: skip
+
+_CHANCE = """
+random _random secrets uuid.uuid1 uuid.uuid4 uuid.uuid6 uuid.uuid7 uuid.uuid8 uuid.getnode time numpy.random
+scipy.stats.qmc dask.array.random dask.bag.random datetime.datetime.now datetime.datetime.utcnow
+datetime.datetime.today datetime.date.today pandas.Timestamp.now pandas.Timestamp.utcnow
+pandas.Timestamp.today builtins.hash builtins.id logging.makeLogRecord logging.LogRecord
+email.utils.make_msgid email.utils.formatdate email.utils.localtime gzip.compress
+"""
+_PROCESS = """
+os posix nt sys.argv sys.stdin sys._getframe sys.modules sys.path sys.getrefcount getpass platform subprocess
+_posixsubprocess multiprocessing signal resource psutil pwd grp locale gc tracemalloc pty webbrowser ctypes
+inspect.stack inspect.currentframe threading.get_ident threading.get_native_id threading.current_thread
+threading.local _thread._local _thread.get_ident distributed dask.config builtins.input
+contextvars.ContextVar _contextvars.ContextVar contextvars.copy_context _contextvars.copy_context
+decimal.getcontext decimal.setcontext _decimal.getcontext _decimal.setcontext numpy.geterr numpy.seterr
+pandas.get_option pandas.set_option pandas.options
+"""
+_FILES = """
+builtins.open io.open io.open_code io.FileIO _io _pyio posixpath ntpath genericpath tempfile shutil glob
+fileinput filecmp mmap linecache fcntl netrc dbm shelve pathlib.Path.cwd pathlib.Path.home
+gzip.open gzip.GzipFile bz2.open bz2.BZ2File lzma.open lzma.LZMAFile codecs.open zipfile tarfile sqlite3 _sqlite3
+duckdb fsspec s3fs gcsfs adlfs zarr h5py tiledb partd pkgutil.get_data
+xml.etree.ElementTree.parse xml.etree.ElementTree.iterparse xml.etree.cElementTree xml.dom.minidom.parse
+xml.sax.parse lxml.etree.parse lxml.etree.iterparse lxml.html.parse PIL.Image.open imageio cv2.imread cv2.imwrite
+"""
+_NETWORK = """
+socket _socket socketserver ssl _ssl select selectors urllib.request urllib.robotparser urllib3 http.client
+http.server ftplib smtplib poplib imaplib nntplib telnetlib xmlrpc requests httpx aiohttp websockets websocket
+paramiko grpc boto3 botocore aiobotocore redis valkey pymongo psycopg psycopg2 pymysql sqlalchemy asyncio.subprocess
+"""
+_TABLES = """
+numpy.load numpy.fromfile numpy.loadtxt numpy.genfromtxt numpy.fromregex numpy.memmap numpy.save numpy.savetxt
+numpy.savez numpy.savez_compressed numpy.DataSource numpy.lib.format.open_memmap numpy.lib.format.read_array
+numpy.lib.format.write_array numpy.lib.npyio numpy.lib._npyio_impl numpy.rec.fromfile numpy.lib._datasource
+pandas.ExcelFile pandas.ExcelWriter pandas.HDFStore pandas.io.parsers pandas.io.parquet pandas.io.sql
+pandas.io.pickle pandas.io.excel pandas.io.feather_format pandas.io.orc pandas.io.html pandas.io.xml
+pandas.io.pytables pandas.io.stata pandas.io.sas pandas.io.spss pandas.io.clipboards pandas.io.common
+pyarrow.parquet pyarrow.dataset pyarrow.fs pyarrow.csv pyarrow.feather pyarrow.json pyarrow.orc pyarrow.flight
+pyarrow._parquet pyarrow._dataset pyarrow._fs pyarrow._csv pyarrow._feather pyarrow._json pyarrow._orc
+pyarrow._flight pyarrow._s3fs pyarrow._hdfs pyarrow._gcsfs
+"""
+# In any module of the package, whatever it is defined in.
+_ARROW = """
+memory_map create_memory_map OSFile MemoryMappedFile input_stream output_stream FileSystem LocalFileSystem
+"""
+# Tasks of Dask's own that read, write, warn, or hand data on past the graph.
+_DASK = """
+dask.bytes dask.dataframe.io dask.dataframe.dask_expr.io dask.bag.text dask.bag.avro
+dask.array.core.store_chunk dask.array.core.load_chunk dask.array.core.load_store_chunk
+dask.bag.core.partition dask.bag.core.collect dask.bag.core.safe_take dask.bag.core._to_textfiles_chunk
+dask.dataframe.shuffle dask.dataframe.dask_expr._shuffle._shuffle_transfer
+"""
+_UNSEEN = """
+builtins.eval builtins.exec builtins.globals builtins.locals builtins.vars builtins.__import__ importlib
+runpy pkgutil
+"""
+_PATHS = """
+join split basename dirname splitext splitdrive splitroot normpath normcase isabs commonprefix commonpath
+sep altsep extsep pathsep pardir curdir
+"""
+_HARMLESS = """
+time.sleep time.strptime time.struct_time os.fspath os.fsencode os.fsdecode os.PathLike os.sep os.altsep
+os.linesep os.extsep os.pathsep os.pardir os.curdir posix.fspath nt.fspath
+_io.BytesIO _io.StringIO _io.TextIOWrapper _io.BufferedReader pyarrow.fs.FileType
+dask.dataframe.dask_expr.io.io.FromPandas dask.dataframe.io.utils
+"""
+# Methods of objects that aren't known until the code runs.
+_METHODS = """
+read_text read_bytes write_text write_bytes iterdir urandom urlopen urlretrieve tofile to_csv to_parquet to_sql
+to_pickle to_feather to_excel to_hdf to_orc to_stata savefig unlink mkdir rmdir touch open stat lstat exists
+is_file is_dir is_symlink is_mount samefile glob rglob resolve absolute expanduser readlink symlink_to hardlink_to
+chmod sample now utcnow today getsize getmtime
+"""
+_TEXT_CLOCKS_NAMES = """
+numpy.datetime64 numpy.array numpy.asarray numpy.full pandas.Timestamp pandas.to_datetime pandas.DatetimeIndex
+pandas.Period pandas.date_range pandas.period_range pandas.bdate_range
+"""
+_WRITERS_NAMES = """
+append extend add update pop insert remove clear sort reverse setdefault popitem discard appendleft
+extendleft popleft rotate subtract intersection_update difference_update symmetric_difference_update
+move_to_end put put_nowait fill resize itemset setflags byteswap write writelines writestr seek truncate
+send __setitem__ __delitem__ __setattr__ __delattr__ __iadd__ __ior__
+"""
+_OF_ARRAYS_NAMES = """
+fill sort put resize itemset setflags partition setfield __setitem__ __iadd__
+"""
+_FIRST_NAMES = """
+builtins.setattr builtins.delattr builtins.next _operator.setitem _operator.delitem _operator.iadd
+_operator.iconcat _operator.isub _operator.imul _operator.ior _operator.iand _operator.ixor _heapq.heappush
+_heapq.heappop _heapq.heapify _heapq.heapreplace _heapq.heappushpop _bisect.insort _bisect.insort_left
+_bisect.insort_right numpy.copyto numpy.put numpy.place numpy.putmask numpy.fill_diagonal numpy.put_along_axis
+"""
+DENIED = frozenset((_CHANCE + _PROCESS + _FILES + _NETWORK + _TABLES + _DASK + _UNSEEN).split()) | frozenset(
+    f"pyarrow.{module}{name}" for module in ("", "lib.") for name in _ARROW.split()
+)
+"""Dotted names; whatever is inside of them is denied too."""
+ALLOWED = frozenset(_HARMLESS.split()) | frozenset(
+    f"{module}.{name}"
+    for module in ("os.path", "posixpath", "ntpath", "genericpath")
+    for name in _PATHS.split()
+)
+"""What of these changes nothing."""
+DENIED_METHODS = frozenset(_METHODS.split())
+"""Methods that read, write or tell the time, of whatever object."""
+_READERS = ("pandas.read_", "dask.dataframe.read_", "polars.read_", "polars.scan_", "geopandas.read_")
+# Of their text "now" or "today" they make the time of day.
+_TEXT_CLOCKS = frozenset(_TEXT_CLOCKS_NAMES.split())
+_WRITERS = frozenset(_WRITERS_NAMES.split())
+# By the package that a known object is of: what is called ``add`` there gives something new.
+_OF_TABLES = frozenset({"update", "pop", "insert", "__setitem__", "__delitem__", "__setattr__"})
+_OF_ARRAYS = frozenset(_OF_ARRAYS_NAMES.split())
+_FIRST = frozenset(_FIRST_NAMES.split())
+CLOCK_TEXTS = frozenset({"now", "today"})
+FIXED = (str, bytes, int, float, complex, tuple, frozenset, type(None), range, datetime.date, datetime.timedelta,
+          datetime.time, types.FunctionType, types.BuiltinFunctionType, types.MappingProxyType)  # fmt: skip
+_PLAIN_MODULES = ("builtins", "types", "functools", "collections", "abc", "typing")
+
+
+@functools.lru_cache(maxsize=8192)
+def denied(dotted: str) -> str | None:
+    """The reason to refuse a dotted name; ``None`` if there is none."""
+    parts = dotted.split(".")
+    prefixes = {".".join(parts[:n]) for n in range(1, len(parts) + 1)}
+    if (prefixes & DENIED or dotted.startswith(_READERS)) and not prefixes & ALLOWED:
+        return f"it reaches {dotted}, whose answer may differ each time or comes from outside"
+    return None
+
+
+@functools.lru_cache(maxsize=1024)
+def denied_below(dotted: str) -> bool:
+    """Whether a name of a module or a class is denied, or anything in it."""
+    inside = dotted + "."
+    return denied(dotted) is not None or any(name.startswith(inside) for name in (*DENIED, *_READERS))
+
+
+def denied_value(value: Any) -> str | None:
+    """The reason to refuse a value for what it is: by its name, its method's, its class's, or its classes'."""
+    if isinstance(value, types.ModuleType):
+        return denied(value.__name__)
+    kind = type(value)
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    if not isinstance(name, str) or not callable(value):
+        if hasattr(kind, "__next__"):
+            return f"it reaches a {kind.__qualname__}, which moves on each time it is asked"
+        return _of_classes(kind)
+    module, own = getattr(value, "__module__", None), getattr(value, "__self__", None)
+    last = name.rpartition(".")[2]
+    reason = denied(f"{module if isinstance(module, str) else _home(own)}.{name}")
+    if reason is None and own is not None and not isinstance(own, types.ModuleType):
+        reason = _of_classes(own if isinstance(own, type) else type(own), last)
+    owner = getattr(value, "__objclass__", None)
+    if reason is None and isinstance(owner, type):
+        reason = _of_classes(owner, last)
+    return reason
+
+
+def _home(owner: object) -> str:
+    if owner is None:
+        return "builtins"
+    return owner.__name__ if isinstance(owner, types.ModuleType) else type(owner).__module__
+
+
+def _of_classes(kind: type, name: str = "") -> str | None:
+    for base in kind.__mro__:
+        if base.__module__ in _PLAIN_MODULES:
+            continue
+        reason = denied(f"{base.__module__}.{base.__qualname__}" + (f".{name}" if name else ""))
+        if reason:
+            return reason
+    return None
+
+
+def denied_attribute(owner: Any, name: str) -> str | None:
+    """The reason to refuse what is taken of a module, a class or an object by this name."""
+    if isinstance(owner, types.ModuleType):
+        return denied(f"{owner.__name__}.{name}")
+    return _of_classes(owner if isinstance(owner, type) else type(owner), name)
+
+
+def is_text_clock(value: Any) -> bool:
+    """Whether a callable takes the text "now" for the time of day."""
+    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}" in _TEXT_CLOCKS
+
+
+def mutates(owner: Any, name: str) -> bool:
+    """Whether a method of this name changes the object. ``owner`` is an ellipsis where it isn't known."""
+    package = type(owner).__module__.partition(".")[0]
+    if isinstance(owner, (*FIXED, types.ModuleType, type)):
+        return False
+    if package in ("pandas", "pyarrow", "polars"):
+        return name in _OF_TABLES and not type(owner).__name__.endswith("Index")
+    if package == "numpy":
+        return name in _OF_ARRAYS
+    return name in _WRITERS
+
+
+def is_fixed(value: Any) -> bool:
+    """Whether nothing can be written to a value."""
+    return isinstance(value, FIXED) and not isinstance(value, types.FunctionType)
+
+
+def mutates_first(value: Any) -> bool:
+    """Whether a function changes its first argument: ``setattr``, ``heappush``, ``list.append``."""
+    module, name = getattr(value, "__module__", None), str(getattr(value, "__qualname__", ""))
+    if isinstance(getattr(value, "__objclass__", None), type):
+        return name.rpartition(".")[2] in _WRITERS and not issubclass(value.__objclass__, FIXED)
+    return f"{module if isinstance(module, str) else 'builtins'}.{name}" in _FIRST

@@ -1,0 +1,304 @@
+"""What a task reaches: each way to another answer is found out, and what is pure isn't refused."""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import decimal
+import functools
+import heapq
+import importlib
+import io
+import json
+import math
+import operator
+import os
+import re
+import textwrap
+import types
+import uuid
+from contextvars import ContextVar
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from dask.delayed import delayed
+
+from dataflow.graph.memoize import memoize
+from dataflow.graph.purity import Purity
+from dataflow.memo.spec import MemoSpec
+
+HEAD = """
+import bz2, codecs, collections, copy, datetime, decimal, email.utils, fileinput, functools, glob, gzip, heapq, io
+import json, logging, lzma, math, mmap, operator, os, os.path, re, shutil, socket, sqlite3, statistics
+import subprocess, tarfile, tempfile, time, urllib.parse, urllib.request, uuid, zipfile
+import xml.etree.ElementTree as ElementTree
+import numpy as np, pandas as pd, pyarrow as pa, pyarrow.csv, pyarrow.feather, pyarrow.parquet
+from collections import deque
+from contextvars import ContextVar
+from decimal import Decimal
+from pathlib import Path
+
+N = {"n": 0, "rows": [1]}
+L, S, D, A = [1], {1}, deque([1]), np.zeros(3)
+FRAME = pd.DataFrame({"a": [1, 2]})
+V = ContextVar("V", default=1)
+class Held:
+    n = 0
+    def __init__(self): self.rows = []
+    def add(self, x): self.rows.append(x)
+    def total(self): return len(self.rows)
+    @classmethod
+    def count(cls): cls.n += 1
+G = Held()
+NOW = datetime.datetime.now
+DT = datetime.datetime
+BORN = datetime.datetime(2020, 1, 1)
+KIND = "now"
+COUNT = iter([1, 2])
+def into(rows, x): rows.append(x); return rows
+def of(module): return module.random.rand()
+"""
+
+
+def made(source):
+    """The function ``f`` of a module's source."""
+    module = types.ModuleType("a_users_module")
+    exec(HEAD + textwrap.dedent(source), module.__dict__)
+    return module.f
+
+
+def body(text):
+    lines = text.split("; ")
+    return "def f(x):\n" + "".join(f"    {line}\n" for line in lines)
+
+
+IMPORTED = [
+    "from datetime import datetime; return datetime.now().isoformat()",
+    "import datetime; return datetime.datetime.now()",
+    "import datetime as d; return d.date.today()",
+    "import numpy as np; return np.random.rand()",
+    "import numpy; r = numpy.random; return r.rand()",
+    "from numpy import random; return random.rand()",
+    "import uuid; return uuid.uuid4()",
+    "import pandas as pd; return pd.read_csv(x)",
+    "from pandas import read_csv as r; return r(x)",
+    "import os.path as p; return p.getsize(x)",
+    "from os import path; return path.getmtime(x)",
+    "import io; return io.open(x).read()",
+    "import builtins; return builtins.open(x).read()",
+    "import pyarrow.feather as q; return q.read_table(x)",
+    "import email.utils; return email.utils.make_msgid()",
+    "import time as t; return t.time()",
+    "import numpy; return of(numpy)",
+    "import xml.etree.ElementTree as E; return E.parse(x)",
+]  # fmt: skip
+ALIASED = [
+    "return NOW()", "d = DT; return d.now()", "return DT.today()", "return BORN.now()",
+    "return getattr(datetime.datetime, 'now')()", "return getattr(datetime.datetime, x)()",
+    "n = 'now'; return getattr(DT, n)()", "t = time; return t.time()", "return operator.attrgetter('now')(DT)()",
+    "d = DT if x else None; return d.now()", "return [d.now() for d in [DT]]", "return (lambda d: d.now())(DT)",
+    "return time.strftime('%Y')", "return time.gmtime()", "return time.localtime()",
+    "return os.path.getsize(x)", "return os.path.getmtime(x)", "return os.path.exists(x)",
+    "return os.path.abspath(x)", "return os.path.expandvars(x)", "return os.path.realpath(x)",
+]  # fmt: skip
+METHODS = [
+    "return Path(x).open().read()", "return Path(x).stat().st_size", "return Path(x).exists()",
+    "return list(Path(x).glob('*'))", "return list(Path(x).rglob('*'))", "return Path(x).resolve()",
+    "return FRAME.sample(1)", "return x.read_text()", "return Path.read_text(x)",
+    "return list(map(Path.read_text, x))", "return getattr(x, 'read_bytes')()",
+]  # fmt: skip
+READERS = [
+    "return gzip.open(x)", "return bz2.open(x)", "return lzma.open(x)", "return codecs.open(x)",
+    "return zipfile.ZipFile(x)", "return tarfile.open(x)", "return pa.memory_map(x)", "return pa.OSFile(x)",
+    "return pa.feather.read_table(x)", "return pa.parquet.read_table(x)", "return pa.csv.read_csv(x)",
+    "return pd.read_fwf(x)", "return pd.read_xml(x)", "return pd.read_orc(x)", "return pd.read_clipboard()",
+    "return ElementTree.parse(x)", "return np.lib.format.open_memmap(x)", "return np.load(x)",
+    "return np.loadtxt(x)", "return np.fromfile(x)", "return np.memmap(x)", "return sqlite3.connect(x)",
+    "return socket.socket()", "return urllib.request.urlopen(x)", "return subprocess.run(x)",
+    "return shutil.copy(x, x)", "return tempfile.mkdtemp()", "return glob.glob(x)", "return fileinput.input(x)",
+    "return mmap.mmap(x, 0)", "import requests; return requests.get(x)", "import httpx; return httpx.get(x)",
+    "import pyarrow.json as j; return j.read_json(x)", "import pyarrow.orc as o; return o.read_table(x)",
+]  # fmt: skip
+CLOCKS = [
+    "return np.datetime64('now')", "return np.datetime64('today')", "return pd.Timestamp('now')",
+    "return pd.Timestamp.now()", "return pd.Timestamp.today()", "return pd.Timestamp.utcnow()",
+    "return pd.to_datetime('now')", "return pd.to_datetime(['today'])", "return np.datetime64(KIND)",
+    "return logging.makeLogRecord({}).created", "return email.utils.make_msgid()",
+    "return email.utils.formatdate()", "return decimal.getcontext().prec", "return V.get()", "return next(COUNT)",
+]  # fmt: skip
+WRITES = [
+    "N['n'] += 1; return N['n']", "N['n'] = x", "del N['n']", "G.n += 1; return G.n", "G.n = x", "f.n = x",
+    "f.n = getattr(f, 'n', 0) + 1; return f.n", "L.append(x)", "L.extend(x)", "S.add(x)", "N.update(x)",
+    "return L.pop()", "return N.setdefault(x, 1)", "D.appendleft(x)", "rows = L; rows.append(x)",
+    "N['rows'].append(x)", "N.get('rows').append(x)", "rows = L if x else []; rows.append(x)", "L[:] = x",
+    "A[0] = x", "A.sort()", "a = A; a += 1; return a", "L.sort()", "list.append(L, x)",
+    "operator.setitem(N, 'n', x)", "setattr(G, 'n', x)", "heapq.heappush(L, x)", "return [L.append(y) for y in x]",
+    "for row in N.values(): row.append(x)", "np.add(A, x, out=A)", "FRAME['b'] = x",
+    "FRAME.drop(columns='a', inplace=True)", "return into(L, x)", "return into(rows=L, x=x)", "G.add(x)",
+    "Held.count()", "G.rows.append(x)", "Held.n += 1", "global L; L = x", "add = L.append; add(x)",
+    "import json; json.x = x", "g = lambda: L.append(x); return g()", "G.__dict__['n'] = x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", IMPORTED + ALIASED + METHODS + READERS + CLOCKS + WRITES)
+def test_what_looks_outside_or_writes_is_refused(text):
+    assert Purity().why_not(made(body(text)))
+
+
+PURE = [
+    "return json.dumps(x)", "return re.sub('a', 'b', x)", "return math.sqrt(x)", "return np.sum(x)",
+    "return x.strip().upper().split(',')", "rows = []; rows.append(x); return rows", "return N.get('n')",
+    "return os.path.join(x, os.path.basename(x))", "import os.path as p; return p.splitext(x)",
+    "return BORN + datetime.timedelta(days=x)", "return BORN.isoformat()", "return DT(2020, 1, x)",
+    "return Decimal(x) / Decimal(3)", "return FRAME.assign(b=x).groupby('a').sum()", "return FRAME.add(x)",
+    "return x.update", "return pd.Timestamp(x)", "return pd.to_datetime(x)", "return np.datetime64(x)",
+    "return isinstance(x, (datetime.datetime, pd.Timestamp, Path))", "return copy.deepcopy(N)",
+    "d = dict(N); d['n'] = x; return d", "d = {**N}; d.update(x); return d", "rows = list(L); rows.sort()",
+    "a = A.copy(); a += 1; a[0] = x; return a", "h = Held(); h.add(x); return h.total()", "return G.total()",
+    "return urllib.parse.quote(x)", "return io.BytesIO(x).getvalue()", "return uuid.uuid5(uuid.NAMESPACE_DNS, x)",
+    "return pd.json_normalize(x)", "x.sort(); return x", "return sorted(L)", "time.sleep(0); return x",
+    "return into([], x)", "return getattr(x, 'upper')()", "import json; return json.loads(x)",
+    "from collections import Counter; c = Counter(); c.update(x); return c", "return Path(x).name",
+    "import no_such_package_at_all; return no_such_package_at_all.f(x)", "seen = set(); seen.add(x); return seen",
+    "return {k: v for k, v in x.items() if k in S}", "total = 0; total += N['n']; return total",
+    "return np.add(x, 1)", "return np.linalg.norm(x)", "return statistics.mean(x)", "return functools.reduce(max, x)",
+    "g = lambda y: y + x; return g(1)", "out = []; [out.append(y) for y in x]; return out",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", PURE)
+def test_what_is_pure_is_not_refused(text):
+    assert Purity().why_not(made(body(text))) is None
+
+
+def reads_a_file(path):
+    with open(path) as file:
+        return file.read()
+
+
+class Holder:
+    def __init__(self, held=None):
+        self.held = held
+
+
+class Bound:
+    def __init__(self):
+        self.n = 0
+
+    def __call__(self, x):
+        self.n += 1
+        return x
+
+    def step(self, x):
+        self.bump()
+        return x
+
+    def bump(self):
+        self.n += 1
+
+
+class Meta(type):
+    def __call__(cls, *arguments):
+        return super().__call__(reads_a_file("x"))
+
+
+class Listed(list):
+    pass
+
+
+def listed():
+    value = Listed()
+    value.reads = reads_a_file
+    return value
+
+
+def dict_of():
+    value = collections.OrderedDict()
+    value.reads = reads_a_file
+    return value
+
+
+def collects(x, rows):
+    rows.append(x)
+    return x
+
+
+VALUES = {
+    "an unbound method": lambda: Path.read_text,
+    "another": lambda: Path.exists,
+    "a bound one": lambda: Path("x").read_text,
+    "methodcaller": lambda: operator.methodcaller("read_text"),
+    "methodcaller with a keyword": lambda: operator.methodcaller("read_text", encoding="utf-8"),
+    "today": lambda: date.today,
+    "now": lambda: datetime.datetime.now,
+    "now of pandas": lambda: pd.Timestamp.now,
+    "the text of now": lambda: np.datetime64,
+    "its stamp": lambda: pd.Timestamp,
+    "its partial": lambda: functools.partial(pd.to_datetime, "now"),
+    "a reader": lambda: np.load,
+    "a compiled reader": lambda: importlib.import_module("pyarrow").memory_map,
+    "a context": lambda: decimal.getcontext,
+    "a context's get": lambda: ContextVar("v").get,
+    "a heap in a partial": lambda: functools.partial(collects, rows=[object()]),
+    "a callable that counts": Bound,
+    "a method that counts by another": lambda: Bound().step,
+    "a deque": lambda: Holder(collections.deque([reads_a_file])),
+    "a mapping proxy": lambda: Holder(types.MappingProxyType({"a": reads_a_file})),
+    "an array of objects": lambda: Holder(np.array([reads_a_file, None], dtype=object)),
+    "an attribute of a list": lambda: Holder(listed()),
+    "an attribute of a dict": lambda: Holder(dict_of()),
+    "a default factory": lambda: Holder(collections.defaultdict(functools.partial(reads_a_file, "x"))),
+    "a metaclass": lambda: Meta("Made", (), {}),
+    "an iterator": lambda: functools.partial(next, iter([1, 2])),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_value_that_leads_outside_is_refused(name):
+    assert Purity().why_not(VALUES[name]())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        json.dumps, re.compile("a").sub, str.upper, "a".join, math.sqrt, np.sum, os.path.join, pd.to_datetime,
+        operator.methodcaller("upper"), operator.itemgetter(1), functools.partial(json.dumps, indent=1),
+        pd.DataFrame.sum, datetime.timedelta, decimal.Decimal, Path, Holder, Holder([1]), io.BytesIO,
+        heapq.nlargest, collections.Counter, functools.partial(collects, rows=None), sorted,
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_value_that_is_pure_is_not_refused(value):
+    assert Purity().why_not(value) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["raise ImportError('no')", "raise OSError('no')", "raise SystemExit(3)", "1 / 0"]
+)
+def test_an_optional_import_that_fails_breaks_nothing(text, tmp_path, monkeypatch):
+    (tmp_path / "an_optional_module.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = "try: import an_optional_module as m\n    except BaseException: m = None"
+    function = made(f"def f(x):\n    {source}\n    return x if m is None else m.f(x)")
+
+    memoized = memoize(delayed(function)(1), MemoSpec("dict", namespace=uuid.uuid4().hex))
+
+    assert memoized.compute(scheduler="sync") == 1
+
+
+def test_a_submodule_that_is_not_loaded_is_imported_to_be_looked_at(tmp_path, monkeypatch):
+    package = tmp_path / "a_package_to_see"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "sub.py").write_text("def go(x): return open(x).read()")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    assert Purity().why_not(made(body("from a_package_to_see import sub; return sub.go(x)")))
+
+
+def test_a_name_that_is_trusted_is_not_looked_at():
+    assert Purity(["f"]).why_not(made(body("return NOW()"))) is None
+    assert Purity(["into"]).why_not(made(body("return into(L, x)"))) is None
