@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import sys
 import types
 from typing import TYPE_CHECKING, Any
 
 from dataflow.memo.bindings import class_bindings
-from dataflow.memo.hints import hint
+from dataflow.memo.hints import each_hint, hint
 from dataflow.memo.keys import encode, tagged
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def class_parts(walk: Walk, kind: type) -> list[bytes]:
     parts = [encode(kind.__name__), b"".join(walk.value(base) for base in kind.__bases__)]
     parts.append(hint(walk, vars(kind).get("__orig_bases__", ())))
     parts.append(walk.value(type(kind)))
-    parts += [encode(name) + hint(walk, one) for name, one in annotations.items()]
+    space = getattr(sys.modules.get(kind.__module__), "__dict__", {})
+    parts.append(each_hint(walk, annotations, space))
     parts.append(tagged(b"body", walk.items(_body(kind), class_bindings(kind))))
     if dataclasses.is_dataclass(kind):
         parts += [_field(walk, field) for field in dataclasses.fields(kind)]

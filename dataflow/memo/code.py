@@ -23,8 +23,8 @@ __all__ = ["Bare", "Import", "Reads", "describe_function", "reads"]
 Chain = tuple[str, ...]
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef
 _HAS_DOCSTRING = 0x4000000
-_LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF"}
-_LOADS |= {"LOAD_FROM_DICT_OR_GLOBALS", "LOAD_FROM_DICT_OR_DEREF"}
+# What is in a closure is walked as the closure's: a name there says nothing of a global of the same name.
+_LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
 # Between a name and its attribute, or an import and its names, these change nothing.
 _TRANSPARENT = {"PUSH_NULL", "CACHE", "EXTENDED_ARG", "NOP", "PRECALL"}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import types
 import typing
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from dataflow.memo.keys import encode, tagged
 
 if TYPE_CHECKING:
     from dataflow.memo.walk import Walk
 
-__all__ = ["hint", "hints_of"]
+__all__ = ["each_hint", "hint", "hints_of"]
 
 
 def hints_of(walk: Walk, function: types.FunctionType) -> bytes:
@@ -20,7 +21,15 @@ def hints_of(walk: Walk, function: types.FunctionType) -> bytes:
         found = dict(function.__annotations__)
     except Exception:  # Python 3.14 evaluates them now, and a name may not be there
         return b""
-    return tagged(b"annotations", b"".join(encode(name) + hint(walk, one) for name, one in found.items()))
+    return tagged(b"annotations", each_hint(walk, found, function.__globals__))
+
+
+def each_hint(walk: Walk, found: Mapping[str, Any], space: Mapping[str, Any]) -> bytes:
+    """Annotations by name; those that are text, by what the names in it mean."""
+    return b"".join(
+        encode(name) + (walk.meaning(one, space) if isinstance(one, str) else hint(walk, one))
+        for name, one in found.items()
+    )
 
 
 def hint(walk: Walk, value: object) -> bytes:

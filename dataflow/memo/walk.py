@@ -183,7 +183,9 @@ class Walk:
             # Two lambdas of one installed function share its name; their code tells them apart.
             parts.append(describe_function(code))
         else:
-            parts = [describe_function(code), self._reads(function)]
+            names = (function.__name__, function.__qualname__)
+            given = names if names != (code.co_name, code.co_qualname) else None
+            parts = [describe_function(code), encode(given), self._reads(function)]
         parts.append(self.value(function.__defaults__))
         parts.append(self.value(function.__kwdefaults__))
         cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
@@ -195,11 +197,18 @@ class Walk:
 
     def _reads(self, function: types.FunctionType) -> bytes:
         code = function.__code__
-        found, space, free = reads(code), function.__globals__, set(code.co_freevars)
-        chains = [chain for chain in sorted(found.chains) if chain[0] not in free]
-        parts = [self._global(chain, space, code) for chain in chains]
+        found, space = reads(code), function.__globals__
+        parts = [self._global(chain, space, code) for chain in sorted(found.chains)]
         parts += [self._imported(statement, space, code) for statement in sorted(found.imports)]
         return tagged(b"reads", b"".join(parts))
+
+    def meaning(self, text: str, space: Mapping[str, Any]) -> bytes:
+        """An annotation that is text: what the names in it mean."""
+        try:
+            code = compile(text, "<annotation>", "eval", dont_inherit=True)
+        except (SyntaxError, ValueError):
+            return encode(text)
+        return encode(text) + b"".join(self._global(one, space, code) for one in sorted(reads(code).chains))
 
     def _global(self, chain: Chain, space: Mapping[str, Any], code: types.CodeType) -> bytes:
         name = chain[0]

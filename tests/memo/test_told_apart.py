@@ -147,6 +147,18 @@ TEXTS = {
     "what an annotation means": (
         "K = 1\ndef g(x: K):\n    pass\ndef f():\n    return g.__annotations__['x']\n", "K = 1", "K = 2",
     ),
+    "what an annotation of text means": (
+        "K = 1\ndef g(x: 'K'):\n    pass\ndef f():\n    return typing.get_type_hints(g)\n", "K = 1", "K = 2",
+    ),
+    "what a field's annotation of text means": (
+        "K = 1\n@dataclasses.dataclass\nclass D:\n    x: 'K' = 0\ndef f():\n    return D\n", "K = 1", "K = 2",
+    ),
+    "a global that is called like a closure's variable": (
+        "n = 1\ndef make():\n    n = 5\n    class A:\n        def g(self):\n            global n\n            return n\n    def f():\n"
+        "        def inner():\n            global n\n            return n\n        return n, inner()\n    return f\nf = make()\n",
+        "n = 1\n", "n = 2\n",
+    ),
+    "a name that was given": ("def g():\n    pass\ng.__name__ = 'a'\ndef f():\n    return g.__name__\n", "'a'", "'b'"),
     "an object that goes by a global's name": (
         "class Const:\n    def __init__(self, v):\n        self.v = v\n    def __reduce__(self):\n        return 'X'\nX = Const(1)\n"
         "def f():\n    return X.v\n",
