@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dataflow.graph.memo_worth import BUDGET_SECONDS, Spent, Worth
+from dataflow.graph.memoize.worth import BUDGET_SECONDS, Spent, Worth
 from dataflow.memo.dictionary import DictMemo
 from dataflow.memo.sealing import Sealing
 

@@ -14,11 +14,11 @@ from dask.core import toposort
 from dask.utils import key_split
 
 from dataflow.errors import CacheError
-from dataflow.graph import rebuild
-from dataflow.graph.describe import Described, Describer, functions_of
-from dataflow.graph.memo_nodes import MemoNode, PlainNode, node_counters
-from dataflow.graph.memo_source import spec_of, with_generation
-from dataflow.graph.purity import names_of
+from dataflow.graph.memoize import rebuild
+from dataflow.graph.memoize.describe import Described, Describer, functions_of
+from dataflow.graph.memoize.nodes import MemoNode, PlainNode, node_counters
+from dataflow.graph.memoize.purity import names_of
+from dataflow.graph.memoize.source import spec_of, with_generation
 from dataflow.graph.taskspec import Alias, DataNode, Task, TaskRef, is_future, nodes_of
 from dataflow.memo.keys import Uncacheable, digest, encode
 from dataflow.memo.spec import MemoSpec, open_memo

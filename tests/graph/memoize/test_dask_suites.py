@@ -13,7 +13,7 @@ import pytest
 
 from dataflow.memo.server import EmbeddedServer
 
-SUPPORT = Path(__file__).resolve().parent.parent / "support"
+SUPPORT = Path(__file__).resolve().parents[2] / "support"
 ROOT = SUPPORT.parent.parent
 # Left out for their time alone: each starts processes, a server, or shuffles for seconds.
 SLOW = "not processes and not s3 and not groupby_tasks_2 and not disk and not temporary_directory"

@@ -6,9 +6,9 @@ import os
 import time
 from typing import Any
 
-from dataflow.graph.contents import content
-from dataflow.graph.describe import Described, is_unchanged
-from dataflow.graph.memo_worth import Spent, Worth, worth_of
+from dataflow.graph.memoize.contents import content
+from dataflow.graph.memoize.describe import Described, is_unchanged
+from dataflow.graph.memoize.worth import Spent, Worth, worth_of
 from dataflow.memo.base import LOST, WON, Counters, Entry, Found, tapped
 from dataflow.memo.chain import marks
 from dataflow.memo.keys import Key, Uncacheable, digest, encode, memo_key, tagged
@@ -36,7 +36,7 @@ class MemoNode:
 
     Args:
         task: the task as it was.
-        described: see :class:`dataflow.graph.describe.Described`.
+        described: see :class:`dataflow.graph.memoize.describe.Described`.
         derived: for each input, a key that follows from the graph alone; ``None`` where there is none. It
             stands for a result whose content can't be told, such as an iterator or a model.
         spec: the memo.

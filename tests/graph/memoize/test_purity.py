@@ -28,7 +28,7 @@ import pytest
 from dask.delayed import delayed
 
 from dataflow.graph.memoize import memoize
-from dataflow.graph.purity import Purity
+from dataflow.graph.memoize.purity import Purity
 from dataflow.memo.spec import MemoSpec
 
 HEAD = """

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from dataflow.graph.contents import content
-from dataflow.graph.purity import Purity
+from dataflow.graph.memoize.contents import content
+from dataflow.graph.memoize.purity import Purity
 from dataflow.graph.taskspec import Alias, DataNode, GraphNode, NestedContainer, Task, TaskRef, is_subgraph
 from dataflow.memo.fingerprint import fingerprint
 from dataflow.memo.keys import Uncacheable, digest, encode, tagged

@@ -15,8 +15,8 @@ import pytest
 from dask.delayed import delayed
 
 from dataflow.errors import CacheError
-from dataflow.graph.memo_nodes import MemoNode, node_counters
 from dataflow.graph.memoize import memoize
+from dataflow.graph.memoize.nodes import MemoNode, node_counters
 from dataflow.memo.admin import invalidate_stage
 from dataflow.memo.base import WON
 from dataflow.memo.sealed import SealedMemo

@@ -1,9 +1,9 @@
 """Does a task's result follow from its code and arguments alone? What looks outside is found out here.
 
-First-party code is searched through, as deep as it goes: :mod:`dataflow.graph.flow` says what a function does with
-names that aren't its own, and here they are looked up. Installed code is known by its names alone, which stand in
-:mod:`dataflow.graph.impure`. A function that is called with an object that isn't the caller's own is looked at again
-with that object in its parameter's place.
+First-party code is searched through, as deep as it goes: :mod:`dataflow.graph.memoize.flow` says what a function does
+with names that aren't its own, and here they are looked up. Installed code is known by its names alone, which stand in
+:mod:`dataflow.graph.memoize.impure`. A function that is called with an object that isn't the caller's own is looked at
+again with that object in its parameter's place.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from dataflow.graph import impure
-from dataflow.graph.flow import uses
-from dataflow.graph.impure import ALLOWED, DENIED, DENIED_METHODS
-from dataflow.graph.look import Call, Looked, Reached, is_first_party, own_parts
+from dataflow.graph.memoize import impure
+from dataflow.graph.memoize.flow import uses
+from dataflow.graph.memoize.impure import ALLOWED, DENIED, DENIED_METHODS
+from dataflow.graph.memoize.look import Call, Looked, Reached, is_first_party, own_parts
 from dataflow.memo.keys import LEAVES, of_leaves
 from dataflow.memo.origin import installed_as
 from dataflow.memo.special import importable
