@@ -55,6 +55,8 @@ def _sentences(arms: Sequence[Arm], numbers: Sequence[Number], results: Results)
     best = max(ups, key=lambda n: n.value or 0, default=None)
     if best is None:
         return ["No speed-up is known: the plain loop didn't get through."]
+    if best.arm.strategy == "serial":
+        return ["The plain loop is the fastest: more workers gain nothing on these documents here."]
     shares = [n.value for n in numbers if n.measure == "efficiency" and n.arm is best.arm]
     share = f", {percent(shares[0])} of the ideal" if shares and shares[0] is not None else ""
     blocks = counted(len(best.values), "block")
