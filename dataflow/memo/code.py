@@ -12,14 +12,16 @@ import copy
 import dis
 import functools
 import linecache
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import CodeType
+from typing import Any, TypeVar
 
 from dataflow.memo.keys import encode, tagged
 
 __all__ = ["Bare", "Import", "Reads", "describe_function", "reads"]
 
+T = TypeVar("T")
 Chain = tuple[str, ...]
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef
 _HAS_DOCSTRING = 0x4000000
@@ -57,6 +59,10 @@ class Reads:
 
 def describe_function(code: CodeType) -> bytes:
     """A function's own code as bytes: the same after a comment, a move, or another docstring."""
+    return _once(code, "described", _describe)
+
+
+def _describe(code: CodeType) -> bytes:
     node = _live_node(code)
     if node is None:
         return tagged(b"bytecode", _instructions(code))
@@ -65,10 +71,31 @@ def describe_function(code: CodeType) -> bytes:
 
 def reads(code: CodeType) -> Reads:
     """The names that ``code``, and the code nested in it, looks up outside of itself."""
+    return _once(code, "reads", _reads)
+
+
+def _reads(code: CodeType) -> Reads:
     found = Reads()
     for inner in _nested(code):
         _read_one(inner, found)
     return found
+
+
+# Code can't be changed, and each run with a cache describes a hundred pieces of it. By identity, as equal code may come
+# of different files; held together with its description, so that nothing else gets its identity.
+_known: dict[tuple[int, str], tuple[CodeType, Any]] = {}
+_MOST_KNOWN = 20_000
+
+
+def _once(code: CodeType, what: str, describe: Callable[[CodeType], T]) -> T:
+    key = (id(code), what)
+    found = _known.get(key)
+    if found is None:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        found = _known[key] = (code, describe(code))
+    result: T = found[1]
+    return result
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:

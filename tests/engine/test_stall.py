@@ -1,4 +1,8 @@
-from dataflow import Document, Pipeline, Strategy
+import functools
+
+import pytest
+
+from dataflow import Document, Pipeline, Strategy, run
 from dataflow.engine.stall import StallWatch
 from dataflow.graph.guard import Guard
 from dataflow.graph.plan import Batch, Plan
@@ -68,3 +72,28 @@ def test_without_a_ledger_nothing_is_told():
     stall.idle(LIVE)
     stall.idle(LIVE)
     assert told == []
+
+
+@pytest.mark.parametrize("place", ["processes", "auto"])
+def test_a_real_run_that_stands_still_says_at_which_line_of_which_document(
+    place, processes, words, write_corpus, monkeypatch
+):
+    monkeypatch.setattr("dataflow.engine.stream.StallWatch", functools.partial(StallWatch, after_seconds=0.5))
+    where = processes.client if place == "processes" else place
+    told = []
+    folder = write_corpus("one", "HANG x", "two")
+    outcomes = list(
+        run(
+            words.pipeline,
+            folder,
+            cluster=where,
+            timeout_seconds=8.0,
+            on_stall=told.append,
+            batching="fixed:1",
+        )
+    )
+    assert sorted(o.status for o in outcomes) == ["ok", "ok", "quarantined"]
+    hanging = next(one for one in told if one.document.endswith("0001.txt"))
+    assert hanging.stage == "extract"
+    assert hanging.line.startswith("words.py:")
+    assert "in misfortune" in hanging.line
