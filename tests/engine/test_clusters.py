@@ -107,10 +107,13 @@ def by_hand(tmp_path, *options):
     ]
     started += [subprocess.Popen(worker, cwd=tmp_path, stderr=subprocess.DEVNULL) for _ in range(2)]
     yield file
-    for process in started:
+    for process in reversed(started):  # a worker that loses its scheduler while it ends may never do so
         process.terminate()
-    for process in started:
-        process.wait()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def test_a_cluster_that_was_started_by_hand_is_used_and_left_running(scheduler, words, write_corpus):
