@@ -12,6 +12,8 @@ from dataflow.outcome import OK
 
 __all__ = ["admit", "computed", "observe"]
 
+_TOO_CHEAP_SECONDS = 1e-5
+
 
 def admit(plan: Plan, work: Work) -> None:
     """Say of which documents the memo is asked: not of kinds for which it doesn't pay."""
@@ -24,6 +26,8 @@ def admit(plan: Plan, work: Work) -> None:
     if not bypassed:
         return
     steps.count(work, "bypassed", bypassed)
+    if not work.memoized:
+        return
     for item in work.items:
         kind = item.document.media_type
         item.bypassed = not asked[kind]
@@ -38,14 +42,21 @@ def observe(plan: Plan, work: Work, stored: int, store_seconds: float) -> None:
         lookup_seconds=work.node_seconds.get("lookup", 0.0) + work.counters.get("digest_seconds", 0.0),
         stored=stored,
         store_seconds=store_seconds,
-        compute_seconds=_worth(plan, work.items),
-        stage_seconds={} if work.recalled else _stage_means(plan, work.items),
+        compute_seconds=_worth(plan, work),
+        stage_seconds={} if work.recalled or not work.memoized else _stage_means(plan, work.items),
     )
 
 
-def _worth(plan: Plan, items: Sequence[Item]) -> dict[str, list[float]]:
+def _worth(plan: Plan, work: Work) -> dict[str, list[float]]:
     """By kind, the seconds that computing each document takes, or took when it was kept."""
-    names, saves_reading = plan.chain.names, plan.fresh.by_stat
+    names, saves_reading, items = plan.chain.names, plan.fresh.by_stat, work.items
+    if not work.memoized:
+        counted = ("probe", *names) if saves_reading else names
+        mean = sum(work.node_seconds.get(name, 0.0) for name in counted) / max(1, len(items))
+        if mean < _TOO_CHEAP_SECONDS:
+            # Whatever one of them took, it is less than asking for all takes: no need to look at each.
+            kinds = Counter([item.document.media_type for item in items])
+            return {kind: [mean] * number for kind, number in kinds.items()}
     found: dict[str, list[float]] = {item.document.media_type: [] for item in items}
     for item in items:
         if item.twin is None:

@@ -65,6 +65,7 @@ def compute(run: str, index: int, work: Work) -> Work:
     if memoized and work.recalled:
         work.node_seconds.setdefault(name, 0.0)
         return work
+    memoized = memoized and work.memoized
     if memoized:
         recall.resume(plan, work, index)
     with timed(work, name):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from dataflow.errors import CacheError
-from dataflow.memo.base import Counters
+from dataflow.memo.base import Counters, Found
 from dataflow.memo.envelope import HEADER_BYTES, Opened
 from dataflow.memo.fifo import Fifo
 from dataflow.memo.keys import KEY_BYTES, Key
@@ -28,6 +28,7 @@ class Held(NamedTuple):
         ready: the value is held as it is; else it is decoded for each caller.
         value: it, and nobody else's.
         parts: the containers in it, where it has any, so that each caller gets a copy.
+        answer: made once, where the value is one that nobody can change.
         blob_bytes: its size as a store would keep it.
         weight: bytes that it takes here.
     """
@@ -38,6 +39,7 @@ class Held(NamedTuple):
     parts: Parts | None
     blob_bytes: int
     weight: int
+    answer: Found | None = None
 
 
 class Near:
@@ -96,9 +98,14 @@ def _held(opened: Opened, value: Any) -> Held:
     parts = None if atom else parts_of(value)
     if not atom and parts is None:
         return Held(opened, False, None, None, HEADER_BYTES + size, size)
-    own = value if parts is None else copy_of(value, parts)
-    known = weight(value) + _PART_BYTES * len(parts or ())
-    return Held(opened._replace(raw=b""), True, own, parts, HEADER_BYTES + size, known)
+    blob_bytes, bare = HEADER_BYTES + size, opened._replace(raw=b"")
+    if parts is None:
+        answer = Found(
+            value, Near.name, opened.compute_seconds, blob_bytes, opened.digest, opened.input_digest
+        )
+        return Held(bare, True, value, None, blob_bytes, weight(value), answer)
+    known = weight(value) + _PART_BYTES * len(parts)
+    return Held(bare, True, copy_of(value, parts), parts, blob_bytes, known)
 
 
 def _weight(held: Held) -> int:

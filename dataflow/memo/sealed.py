@@ -204,11 +204,13 @@ class SealedMemo:
         now, limited = self._sealing.now(), self._sealing.ttl_seconds is not None
         name = "" if self._near is None else self._near.name
         answers: dict[Key, Found | Missed] = {}
-        for key, (kept, ready, value, parts, size, _) in near.items():
+        for key, (kept, ready, value, parts, size, _, answer) in near.items():
             if (limited or kept.ttl_seconds) and self._sealing.expired(key, kept, now):
                 answers[key] = Missed("expired", kept.epoch)
+            elif answer is not None:
+                answers[key] = answer
             elif ready:
-                own = value if parts is None else copy_of(value, parts)
+                own = copy_of(value, parts or ())
                 answers[key] = Found(own, name, kept.compute_seconds, size, kept.digest, kept.input_digest)
             else:
                 answers[key] = self._found(key, kept, name, size, now)
