@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["print_summary"]
 
-_FILES = ("report.html", "run.json", "trials.parquet", "csv")
+_FILES = ("report.html", "profile.yaml", "run.json", "trials.parquet", "csv")
 
 
 def print_summary(folder: str | os.PathLike[str], console: Console | None = None) -> None:
