@@ -43,6 +43,7 @@ _RECORD = struct.Struct("<qqddi")  # batch, position, started, limit, stage
 _SLOTS = 512
 _SLOT_BYTES = 64
 _GRACE_SECONDS = 2.0
+_WATCHERS = tuple(("dataflow", "graph", name) for name in ("guard.py", "child.py"))
 _READ_STAGE = -1  # the stage number of reading the document
 
 
@@ -211,9 +212,9 @@ def ask_for_stacks(folder: str) -> None:
 
 
 def innermost_line(stack: str) -> str:
-    """``file:line in function`` of the first frame of a stack that isn't this module's own; or nothing."""
+    """``file:line in function`` of the first frame of a stack that isn't of a thread that only watches; or nothing."""
     for file, line, function in re.findall(r'File "([^"]+)", line (\d+) in (\S+)', stack):
-        if Path(file).name not in ("guard.py", "threading.py"):
+        if Path(file).parts[-3:] not in _WATCHERS and Path(file).name != "threading.py":
             return f"{Path(file).name}:{line} in {function}"
     return ""
 
