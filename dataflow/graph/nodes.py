@@ -36,7 +36,8 @@ def probe(run: str, packed: bytes) -> Work:
         numbers = zip(batch.documents, batch.positions, batch.attempts, strict=True)
         work.items += [Item(document, position, begun + 1) for document, position, begun in numbers]
         admit(plan, work)
-        count(work, "other_code", len(work.items) * plan.other_code)
+        if plan.other_code:
+            count(work, "other_code", len(work.items))
         unread = recall.prepare(plan, work)
         payloads = batch.payloads or (None,) * len(unread)  # with payloads, all are read
         for item, payload in zip(unread, payloads, strict=True):
