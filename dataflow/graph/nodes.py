@@ -18,6 +18,7 @@ from dataflow.graph import recall, table
 from dataflow.graph.admit import admit
 from dataflow.graph.plan import Batch, Plan, plan_of
 from dataflow.graph.steps import count, move_seconds, read, run_stage, run_stages, timed
+from dataflow.graph.turns import Turns
 from dataflow.graph.work import BatchResult, Item, Part, Work
 from dataflow.memo.codecs import own_copy
 from dataflow.outcome import OK, Outcome
@@ -40,8 +41,9 @@ def probe(run: str, packed: bytes) -> Work:
             count(work, "other_code", len(work.items))
         unread = recall.prepare(plan, work)
         payloads = batch.payloads or (None,) * len(unread)  # with payloads, all are read
-        for item, payload in zip(unread, payloads, strict=True):
-            read(plan, work, item, payload)
+        with Turns(plan, batch.number) as turns:
+            for item, payload in zip(unread, payloads, strict=True):
+                read(turns, work, item, payload)
         started = time.perf_counter()
         for item in unread:
             recall.note_content(plan, work, item)
@@ -69,11 +71,11 @@ def compute(run: str, index: int, work: Work) -> Work:
     memoized = memoized and work.memoized
     if memoized:
         recall.resume(plan, work, index)
-    with timed(work, name):
+    with timed(work, name), Turns(plan, work.batch.number) as turns:
         for item in work.items:
             if item.status != OK or item.stage > index or (memoized and (item.twin is not None or item.lost)):
                 continue
-            others = run_stage(plan, work, item, index)
+            others = run_stage(turns, item, index)
             for other, seconds in others.items():
                 move_seconds(work, name, other, seconds)
             if memoized:
@@ -170,7 +172,8 @@ def _copy_to_twins(plan: Plan, work: Work) -> None:
         if item.twin is not None and item.status == OK:
             first = work.items[item.twin]
             if first.changed:  # the value is of what the other document has become
-                run_stages(plan, work, item, plan.memo_stages)
+                with Turns(plan, work.batch.number) as turns:
+                    run_stages(turns, item, plan.memo_stages)
                 continue
             item.value, item.stage = own_copy(first.value), first.stage
             item.digest, item.size_bytes = first.digest, first.size_bytes

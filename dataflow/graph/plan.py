@@ -105,11 +105,26 @@ class Plan:
         """The strategy's freshness, taken apart."""
         return self.strategy.fresh
 
+    @functools.cached_property
+    def stage_names(self) -> tuple[str, ...]:
+        """The stages' names by their numbers; that of reading, at -1, included."""
+        return (*(s.name for s in self.pipeline.stages), "read")
+
+    @functools.cached_property
+    def limits(self) -> tuple[float, ...]:
+        """The stages' time limits in seconds by their numbers; that of reading, at -1, included."""
+        usual = self.strategy.timeout_seconds
+        return (*(s.timeout_seconds or usual for s in self.pipeline.stages), usual)
+
+    @functools.cached_property
+    def unsafe_stages(self) -> frozenset[int]:
+        """The numbers of the stages of which only one may run in a process at a time."""
+        return frozenset(n for n, s in enumerate(self.pipeline.stages) if not s.thread_safe)
+
     @property
     def longest_seconds(self) -> float:
         """The longest time limit of any stage."""
-        limits = [s.timeout_seconds or 0.0 for s in self.pipeline.stages]
-        return max(self.strategy.timeout_seconds, *limits)
+        return max(self.limits)
 
 
 _plans: dict[str, Plan] = {}

@@ -18,6 +18,7 @@ from dataflow.graph import steps
 from dataflow.graph.admit import observe
 from dataflow.graph.plan import Plan, admission_of
 from dataflow.graph.retain import entry_of, input_digest, keep_link, store
+from dataflow.graph.turns import Turns
 from dataflow.graph.work import Item, Work
 from dataflow.memo.base import LOST, WON, Found, Memo, Missed, tapped
 from dataflow.memo.codecs import Encoded, Failure, Link, encode_value
@@ -176,7 +177,8 @@ def _share(plan: Plan, work: Work, memo: Memo, lost: Sequence[Item]) -> None:
 def _compute(plan: Plan, work: Work, item: Item, index: int) -> None:
     """Run a stage after all; the time is the stage's, and not the store node's."""
     started, name = time.perf_counter(), plan.chain.names[index]
-    others = steps.run_stage(plan, work, item, index)
+    with Turns(plan, work.batch.number) as turns:
+        others = steps.run_stage(turns, item, index)
     steps.move_seconds(work, "store", name, time.perf_counter() - started)
     for other, seconds in others.items():
         steps.move_seconds(work, name, other, seconds)
@@ -244,8 +246,10 @@ def _read(plan: Plan, work: Work, items: Sequence[Item]) -> None:
     if not items:
         return
     started = time.perf_counter()
+    with Turns(plan, work.batch.number) as turns:
+        for item in items:
+            steps.read(turns, work, item, None)
     for item in items:
-        steps.read(plan, work, item, None)
         with_digest = time.perf_counter()
         note_content(plan, work, item)
         steps.count(work, "digest_seconds", time.perf_counter() - with_digest)

@@ -6,7 +6,8 @@ import contextlib
 import threading
 import time
 from asyncio import CancelledError
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from dataflow.corpus import read_document
@@ -20,42 +21,50 @@ from dataflow.outcome import OK
 
 __all__ = ["count", "move_seconds", "read", "run_stage", "run_stages", "timed"]
 
+_NO_OTHERS: Mapping[str, float] = MappingProxyType({})
 _NEVER_LASTING = (MemoryError, TimeoutError, CancelledError, RecursionError)
 
 
-def read(plan: Plan, work: Work, item: Item, payload: bytes | None) -> None:
+def read(turns: Turns, work: Work, item: Item, payload: bytes | None) -> None:
     """Read one document; whatever the file system raises is the document's failure.
 
     One that the first stage takes as an open file is opened when that stage runs; its content is digested here, where
     the memo asks by it.
     """
-    if payload is None and plan.pipeline.takes_file and (item.bypassed or not work.memoized):
+    later = payload is None and turns.plan.pipeline.takes_file
+    if later and (item.bypassed or not work.memoized):
         return
-    turns = Turns(plan, work.batch.number, item)
-    with _guarded(plan, item, turns, READ):
-        turns.take(READ, _read, plan, work, item, payload)
+    turns.begin(item)
+    try:
+        if later:
+            turns.take(READ, _digest, work, item)
+        else:
+            item.value = turns.take(READ, _read, item.document.url) if payload is None else payload
+            item.size_bytes = len(item.value)
+    except BaseException as error:
+        _fail(turns, error, READ)
+    finally:
+        _book(turns)
 
 
-def _read(plan: Plan, work: Work, item: Item, payload: bytes | None) -> None:
-    if payload is None and plan.pipeline.takes_file:
-        started = time.perf_counter()
-        digest_content(item)
-        count(
-            work, "digest_seconds", time.perf_counter() - started
-        )  # without a memo, nobody would read it here
-        return
-    url = item.document.url
-    item.value = patiently(lambda: read_document(url)) if payload is None else payload
-    item.size_bytes = len(item.value)
+def _read(url: str) -> bytes:
+    return patiently(lambda: read_document(url))
 
 
-def run_stages(plan: Plan, work: Work, item: Item, end: int) -> None:
+def _digest(work: Work, item: Item) -> None:
+    started = time.perf_counter()
+    digest_content(item)
+    # Without a memo, nobody would read it here.
+    count(work, "digest_seconds", time.perf_counter() - started)
+
+
+def run_stages(turns: Turns, item: Item, end: int) -> None:
     """Send one document through all stages before the one of that number that it hasn't got behind it."""
     while item.stage < end and item.status == OK:
-        run_stage(plan, work, item, item.stage)
+        run_stage(turns, item, item.stage)
 
 
-def run_stage(plan: Plan, work: Work, item: Item, index: int) -> dict[str, float]:
+def run_stage(turns: Turns, item: Item, index: int) -> Mapping[str, float]:
     """Send one document through one stage; whatever that raises is the document's failure.
 
     An iterator is no result yet: the stages after it run now as well, until one makes a value of the pieces. Where
@@ -64,32 +73,38 @@ def run_stage(plan: Plan, work: Work, item: Item, index: int) -> dict[str, float
     Returns:
         The seconds of the other stages that ran, by name.
     """
-    turns = Turns(plan, work.batch.number, item)
-    with _guarded(plan, item, turns, index), contextlib.ExitStack() as stack:
-        item.value, item.stage = _run_together(plan, item, turns, index, stack)
+    turns.begin(item)
+    try:
+        if index == 0 and turns.plan.pipeline.takes_file:
+            item.value, item.stage = _run_on_file(turns, item)
+        else:
+            item.value, item.stage = _run_together(
+                turns, item, index, _as_given(turns.plan, index, item.value)
+            )
         if item.stage > index + 1:
             item.result_digest = None  # that of what went into the first of them
-    return {_name(plan, n): seconds for n, seconds in turns.seconds.items() if n != index}
+    except BaseException as error:
+        _fail(turns, error, index)
+    finally:
+        _book(turns)
+    if len(turns.seconds) == 1:
+        return _NO_OTHERS
+    return {turns.plan.stage_names[n]: seconds for n, seconds in turns.seconds.items() if n != index}
 
 
-def _run_together(
-    plan: Plan, item: Item, turns: Turns, index: int, stack: contextlib.ExitStack
-) -> tuple[Any, int]:
-    """The value after a stage and those that pull at it, and how many stages it has behind it then."""
-    value = item.value
-    if index > 0 or not plan.pipeline.takes_file:
-        if (
-            index == plan.memo_stages > 0
-            and isinstance(value, list)
-            and plan.pipeline.stages[index - 1].streams
-        ):
-            value = iter(value)  # a memo keeps the pieces as a list
-        return _pulled(plan, item, turns, index, value, stack)
-    document = turns.take(READ, OpenDocument, item.document.url, value)
-    stack.callback(document.close)
-    item.size_bytes = document.size_bytes
+def _as_given(plan: Plan, index: int, value: Any) -> Any:
+    """A stage's argument: pieces are an iterator again where the memo has kept them as a list."""
+    if index != plan.memo_stages or index == 0 or not isinstance(value, list):
+        return value
+    return iter(value) if plan.pipeline.stages[index - 1].streams else value
+
+
+def _run_on_file(turns: Turns, item: Item) -> tuple[Any, int]:
+    """As :func:`_run_together`, for a first stage that takes the open document."""
+    document = turns.take(READ, OpenDocument, item.document.url, item.value)
     try:
-        found = _pulled(plan, item, turns, index, document.file, stack)
+        item.size_bytes = document.size_bytes
+        found = _run_together(turns, item, 0, document.file)
     except BaseException as error:
         if document.error is None:
             raise
@@ -97,53 +112,59 @@ def _run_together(
         if document.error is error:
             raise
         raise document.error from error  # and not what the parser made of it: damage, perhaps
-    if document.error:
-        turns.blame(document.error, READ)
-        raise document.error  # which the parser took for the end
+    finally:
+        failed = document.error
+        document.close()
+    if failed:
+        turns.blame(failed, READ)
+        raise failed  # which the parser took for the end
     return found
 
 
-def _pulled(
-    plan: Plan, item: Item, turns: Turns, index: int, value: Any, stack: contextlib.ExitStack
-) -> tuple[Any, int]:
-    """Call the stages from one on, each with the result of the one before, as long as that is an iterator."""
+def _run_together(turns: Turns, item: Item, index: int, value: Any) -> tuple[Any, int]:
+    """Call the stages from one on, each with the result of the one before, as long as that is an iterator.
+
+    Returns:
+        The value, and how many stages it has behind it.
+    """
+    plan = turns.plan
     stages = plan.pipeline.stages
+    arguments = (value, item.document) if index == 0 and stages[0].wants_document else (value,)
+    value = turns.take(index, stages[index].function, *arguments)
+    if not isinstance(value, Iterator):
+        return value, index + 1
     end = plan.memo_stages if index < plan.memo_stages else len(stages)
-    for number in range(index, end):
-        arguments = (value, item.document) if number == 0 and stages[0].wants_document else (value,)
-        value = turns.take(number, stages[number].function, *arguments)
-        if not isinstance(value, Iterator):
-            break
-        value = turns.pieces(number, value)
-        stack.callback(value.close)
-    else:
-        value = turns.take(end - 1, list, value.iterator)
-    return value, number + 1
+    with contextlib.ExitStack() as stack:
+        for number in range(index + 1, end):
+            pieces = turns.pieces(number - 1, value)
+            stack.callback(pieces.close)
+            value = turns.take(number, stages[number].function, pieces)
+            if not isinstance(value, Iterator):
+                return value, number + 1
+        stack.callback(turns.pieces(end - 1, value).close)
+        return turns.take(end - 1, list, value), end
 
 
-@contextlib.contextmanager
-def _guarded(plan: Plan, item: Item, turns: Turns, index: int) -> Iterator[None]:
-    """Make whatever a document raises its own failure, and book what its stages took."""
-    try:
-        yield
-    except BaseException as error:  # a parser that calls sys.exit() is a bad parser, no bad run
-        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
-            raise  # that one is the user's: on a worker, documents are never on the main thread
-        item.fail(type(error).__name__, one_line(error))
-        culprit = turns.culprit(error, index)
-        item.stage = max(culprit, index, 0)
-        lasting = plan.pipeline.stages[culprit].cache_errors if culprit != READ else ()
-        item.lasting = isinstance(error, lasting) and not isinstance(error, _NEVER_LASTING)
-    finally:
-        turns.forget()
-        for number, seconds in turns.seconds.items():
-            name = _name(plan, number)
-            item.stage_seconds[name] = item.stage_seconds.get(name, 0.0) + seconds
-            item.seconds += seconds
+def _fail(turns: Turns, error: BaseException, index: int) -> None:
+    """Make what a document raised its own failure."""
+    # A parser that calls sys.exit() is a bad parser, no bad run.
+    if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+        raise error  # that one is the user's: on a worker, documents are never on the main thread
+    item, culprit = turns.item, turns.culprit(error, index)
+    item.fail(type(error).__name__, one_line(error))
+    item.stage = max(culprit, index, 0)
+    lasting = turns.plan.pipeline.stages[culprit].cache_errors if culprit != READ else ()
+    item.lasting = isinstance(error, lasting) and not isinstance(error, _NEVER_LASTING)
 
 
-def _name(plan: Plan, number: int) -> str:
-    return "read" if number == READ else plan.pipeline.stages[number].name
+def _book(turns: Turns) -> None:
+    """Add what its stages took to the document's clocks."""
+    turns.forget()
+    item, names = turns.item, turns.plan.stage_names
+    for number, seconds in turns.seconds.items():
+        name = names[number]
+        item.stage_seconds[name] = item.stage_seconds.get(name, 0.0) + seconds
+        item.seconds += seconds
 
 
 @contextlib.contextmanager

@@ -17,7 +17,6 @@ from dataflow.graph.guard import guard_of, unsafe_lock
 if TYPE_CHECKING:
     from dataflow.graph.plan import Plan
     from dataflow.graph.work import Item
-    from dataflow.pipeline import Stage
 
 __all__ = ["READ", "Pieces", "Turns"]
 
@@ -26,29 +25,51 @@ READ = -1
 
 
 class Turns:
-    """The turns of one document.
+    """The turns of a node's documents, one document at a time; to be left as a context manager when all had theirs.
 
     Args:
-        plan: its stages and limits.
+        plan: the stages and their limits.
         batch: the batch's number, for the ledger.
-        item: the document.
 
     Attributes:
-        seconds: what each stage took itself, by its number.
+        plan: the stages and their limits.
+        item: the document whose turns these are.
+        seconds: what each of its stages took itself, by its number.
     """
 
-    def __init__(self, plan: Plan, batch: int, item: Item) -> None:
-        self._plan = plan
+    item: Item
+
+    def __init__(self, plan: Plan, batch: int) -> None:
+        self.plan = plan
         self._guard = guard_of(plan.ledger)
-        self._batch, self._position = batch, item.position
-        self._stack: list[int] = []
+        self._batch = batch
+        self._limits, self._unsafe = plan.limits, plan.unsafe_stages
+        self._number: int | None = None
         self._since = 0.0
         self.seconds: dict[int, float] = {}
         self._raised: tuple[BaseException, int] | None = None
 
+    def __enter__(self) -> Turns:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Once a node and not once a document: the next one's note takes the place of the last.
+        if self._guard:
+            self._guard.clear()
+
+    def begin(self, item: Item) -> None:
+        """The next document's turns."""
+        self.item, self.seconds, self._raised = item, {}, None
+
     def take(self, number: int, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function in a stage's turn."""
-        self._enter(number)
+        outer = self._number
+        if outer is not None:
+            self._book(outer)
+        unsafe = number in self._unsafe
+        if unsafe:
+            self._wait_for_lock()
+        self._start(number)
         try:
             return function(*args)
         except StopIteration:
@@ -58,7 +79,13 @@ class Turns:
                 self.blame(error, number)
             raise
         finally:
-            self._leave()
+            self._book(number)
+            if unsafe:
+                unsafe_lock.release()
+            if outer is None:
+                self._number = None
+            else:
+                self._start(outer)
 
     def pieces(self, number: int, iterator: Iterator[Any]) -> Pieces:
         """A stage's result, piece by piece, for the stage after it."""
@@ -76,37 +103,15 @@ class Turns:
         """Let go of what was raised, whose frames hold this object: a circle, and the pieces in it."""
         self._raised = None
 
-    def _enter(self, number: int) -> None:
-        now = time.perf_counter()
-        if self._stack:
-            self._book(now)
-        if not (number == READ or self._stage(number).thread_safe):
-            self._wait_for_lock()
-        self._stack.append(number)
-        self._begin(number)
-
-    def _leave(self) -> None:
-        self._book(time.perf_counter())
-        number = self._stack.pop()
-        if not (number == READ or self._stage(number).thread_safe):
-            unsafe_lock.release()
-        if self._stack:
-            self._begin(self._stack[-1])
-        elif self._guard:
-            self._guard.clear()
-
-    def _begin(self, number: int) -> None:
+    def _start(self, number: int) -> None:
+        self._number = number
         if self._guard:
-            limit = self._plan.strategy.timeout_seconds
-            if number != READ:
-                limit = self._stage(number).timeout_seconds or limit
             spent = self.seconds.get(number, 0.0)
-            self._guard.note(self._batch, self._position, number, limit, spent)
+            self._guard.note(self._batch, self.item.position, number, self._limits[number], spent)
         self._since = time.perf_counter()
 
-    def _book(self, now: float) -> None:
-        number = self._stack[-1]
-        self.seconds[number] = self.seconds.get(number, 0.0) + now - self._since
+    def _book(self, number: int) -> None:
+        self.seconds[number] = self.seconds.get(number, 0.0) + time.perf_counter() - self._since
 
     def _wait_for_lock(self) -> None:
         if unsafe_lock.acquire(blocking=False):
@@ -114,9 +119,6 @@ class Turns:
         if self._guard:
             self._guard.clear()  # a document that waits for its turn is not a slow one
         unsafe_lock.acquire()
-
-    def _stage(self, number: int) -> Stage[..., Any]:
-        return self._plan.pipeline.stages[number]
 
 
 class Pieces(Iterator[Any]):

@@ -257,10 +257,10 @@ def test_a_document_that_another_worker_is_at_is_taken_from_it(folder):
     memo.claim([key])
     real = recall.steps.run_stage
 
-    def meanwhile(plan, work, item, index):
+    def meanwhile(taking, item, index):
         memo.store([Entry(key, "from the other worker", 1.0)])
         memo.release([key])
-        return real(plan, work, item, index)
+        return real(taking, item, index)
 
     recall.steps.run_stage, nodes.run_stage = meanwhile, meanwhile
     try:
@@ -283,9 +283,9 @@ def test_a_document_whose_other_worker_gives_up_is_computed_after_all(folder):
     memo.claim([key])
     real = nodes.run_stage
 
-    def meanwhile(plan, work, item, index):
+    def meanwhile(taking, item, index):
         memo.release([key])
-        return real(plan, work, item, index)
+        return real(taking, item, index)
 
     nodes.run_stage = meanwhile
     try:

@@ -230,9 +230,10 @@ def test_a_document_that_waits_for_the_lock_is_not_noted_as_running(tmp_path):
     plan = Plan(
         "cafe", Pipeline(stage(thread_safe=False)(len)), Strategy(), MemoSpec("none"), ledger=str(tmp_path)
     )
-    taking = turns.Turns(plan, 1, nodes.Item(Document("a", 1, "text/plain"), 0, 1))
+    taking = turns.Turns(plan, 1)
+    taking.begin(nodes.Item(Document("a", 1, "text/plain"), 0, 1))
     try:
-        with unsafe_lock:
+        with unsafe_lock, taking:
             assert taking.take(0, lambda: len(read_running(str(tmp_path)))) == 1
         assert read_running(str(tmp_path)) == []
     finally:
@@ -321,11 +322,11 @@ def test_a_document_that_changes_between_digest_and_reading_is_not_kept(folder, 
     path = folder(a="a\nbcd\n", b="a\nbcd\n")
     real = nodes.run_stage
 
-    def changing(plan, work, item, index):
+    def changing(taking, item, index):
         if item.position == 0:
             with open(item.document.url, "w") as file:
                 file.write("else\n")
-        return real(plan, work, item, index)
+        return real(taking, item, index)
 
     monkeypatch.setattr(nodes, "run_stage", changing)
     outcomes, _ = go(path, memo="dict")
