@@ -11,6 +11,7 @@ import functools
 import glob
 import io
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -22,13 +23,14 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any, cast
 
-from dataflow.document import Document, guess_media_type
+from dataflow.document import Document, guess_media_type, make_document
 from dataflow.errors import CorpusError, one_line
 
 __all__ = ["Corpus", "list_corpus", "open_corpus", "open_document", "read_document"]
 
 _PROCESS_LOCAL = {"memory"}  # file systems that another process sees empty
 _SEQUENTIAL = {"http", "https"}
+_WINDING = re.compile(r"//|/\.{1,2}(/|$)|/$").search  # what makes a path another than its shortest
 _BLOCK_BYTES = 2**20
 _BLOCKS_HELD = 8
 
@@ -177,6 +179,8 @@ def _protocol(url: str) -> str:
 
 
 def _local_path(url: str) -> str:
+    if url.startswith("/") and not _WINDING(url):
+        return url
     for prefix in ("file://", "local://"):
         url = url.removeprefix(prefix)
     return os.path.abspath(os.path.expanduser(url))
@@ -218,12 +222,10 @@ def _local(path: str) -> Document:
         status: os.stat_result | None = os.stat(path)
     except OSError:
         status = None
-    return Document(
-        url=path,
-        size_bytes=status.st_size if status else None,
-        media_type=guess_media_type(path),
-        modified=status.st_mtime if status else None,
-    )
+    kind = guess_media_type(path)
+    if status is None:
+        return Document(path, None, kind)
+    return make_document(path, status.st_size, kind, status.st_mtime)
 
 
 def _named(url: str) -> Document:

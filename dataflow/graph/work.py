@@ -10,7 +10,7 @@ from typing import Any
 from dataflow.document import Document
 from dataflow.graph.plan import Batch
 from dataflow.memo.base import Entry
-from dataflow.outcome import FAILED, OK, Outcome
+from dataflow.outcome import FAILED, OK, Outcome, make_outcome
 
 __all__ = ["BatchResult", "Item", "Part", "Work"]
 
@@ -64,20 +64,20 @@ class Item:
 
     def outcome(self, batch: int) -> Outcome:
         """The item as its outcome."""
-        return Outcome(
-            document=self.document.url,
-            media_type=self.document.media_type,
-            size_bytes=self.size_bytes if self.size_bytes is not None else self.document.size_bytes,
-            status=self.status,
-            error_type=self.error_type,
-            error=self.error,
-            attempts=self.attempts,
-            cache=self.cache,
-            seconds=self.seconds,
-            stage_seconds=self.stage_seconds,
-            digest=self.digest.hex() if self.digest else None,
-            position=self.position,
-            batch=batch,
+        return make_outcome(
+            self.document.url,
+            self.document.media_type,
+            self.size_bytes if self.size_bytes is not None else self.document.size_bytes,
+            self.status,
+            self.error_type,
+            self.error,
+            self.attempts,
+            self.cache,
+            self.seconds,
+            self.stage_seconds,
+            self.digest.hex() if self.digest else None,
+            self.position,
+            batch,
         )
 
 

@@ -108,7 +108,15 @@ def local_bindings(function: FunctionType) -> Finder:
 
 def _in_module(name: str, space: Mapping[str, Any]) -> Binding | None:
     tree = _tree_of(space)
-    return _binding(name, tree.body, space) if tree else None
+    made = _statements(name, tree) if tree else None
+    return Binding(name, made, space) if made else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _statements(name: str, tree: ast.Module) -> ast.Module | None:
+    """The statements of a module that make ``name``. The tree is one of those that are kept, and never changed."""
+    found = _binding(name, tree.body, {})
+    return found.tree if found else None
 
 
 def _binding(

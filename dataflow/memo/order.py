@@ -119,9 +119,19 @@ def _sets_in(constant: Any) -> Iterator[frozenset[Any]]:
         yield from _sets_in(inner)
 
 
+_TELLING = (ast.Name, ast.Attribute, ast.BinOp, ast.Set, ast.SetComp)
+
+
 def follows_a_set(binding: Binding, seen: frozenset[str] = frozenset()) -> bool:
     """Whether a set has a part in how a value was made, as far as can be seen."""
-    return any(_is_of_a_set(node, binding, seen | {binding.name}) for node in ast.walk(binding.tree))
+    seen = seen | {binding.name}
+    return any(_is_of_a_set(node, binding, seen) for node in _telling(binding.tree))
+
+
+@functools.lru_cache(maxsize=1024)
+def _telling(tree: ast.Module) -> tuple[ast.AST, ...]:
+    """The nodes that can say that a set has a part in it. Statements of a module are the same object each time."""
+    return tuple(node for node in ast.walk(tree) if isinstance(node, _TELLING))
 
 
 def _is_of_a_set(node: ast.AST, binding: Binding, seen: frozenset[str]) -> bool:
@@ -151,7 +161,11 @@ def _leads_to_a_set(name: str, space: Mapping[str, Any], seen: frozenset[str]) -
 def _builds_a_set(function: types.FunctionType) -> bool:
     if installed_as(str(function.__globals__.get("__name__") or "")) is not None:
         return False
-    code = function.__code__
+    return _code_builds_a_set(function.__code__)
+
+
+@functools.lru_cache(maxsize=4096)
+def _code_builds_a_set(code: types.CodeType) -> bool:
     return bool({"set", "frozenset"}.intersection(code.co_names)) or any(
         step.opname == "BUILD_SET" for step in dis.get_instructions(code)
     )

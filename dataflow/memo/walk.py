@@ -7,8 +7,10 @@ deep stack. Data is described by content and never by identity: ``[a, a]`` and t
 
 from __future__ import annotations
 
+import ast
 import builtins
 import enum
+import functools
 import importlib
 import importlib.util
 import sys
@@ -204,9 +206,8 @@ class Walk:
 
     def meaning(self, text: str, space: Mapping[str, Any]) -> bytes:
         """An annotation that is text: what the names in it mean."""
-        try:
-            code = compile(text, "<annotation>", "eval", dont_inherit=True)
-        except (SyntaxError, ValueError):
+        code = _annotation(text)
+        if code is None:
             return encode(text)
         return encode(text) + b"".join(self._global(one, space, code) for one in sorted(reads(code).chains))
 
@@ -249,7 +250,7 @@ class Walk:
             return None
         self._alive.append(binding.space)
         self._made[id(binding.space), binding.name] = b"itself"
-        code = compile(binding.tree, "<binding>", "exec", dont_inherit=True)
+        code = _compiled(binding.tree)
         chains = [chain for chain in sorted(reads(code).chains) if chain[0] not in binding.bound]
         parts = [encode(binding.syntax), *(self._global(chain, binding.space, code) for chain in chains)]
         known = self._made[id(binding.space), binding.name] = digest(b"".join(parts))
@@ -366,6 +367,20 @@ class Walk:
         if owner is None and (file is None or str(file).endswith(".py")):
             return tagged(b"object", self.value(type(value)) + self._members(value))
         return tagged(b"compiled", encode((owner or file_digest(file).hex(), module, name)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _annotation(text: str) -> types.CodeType | None:
+    try:
+        return compile(text, "<annotation>", "eval", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(tree: ast.Module) -> types.CodeType:
+    """The code of statements, which are the same object each time and never changed."""
+    return compile(tree, "<binding>", "exec", dont_inherit=True)
 
 
 def _attribute(module: types.ModuleType, name: str) -> object:
