@@ -145,7 +145,6 @@ MAX_DOCUMENTS = 1024
 MAX_BYTES = 64 * 1024**2
 
 _LOOK_AHEAD = 2048
-_FIRST_LOOK = 256  # listing 2048 takes 10 ms, in which all workers would wait for their first batch
 _TARGET_SECONDS = 0.4  # a batch costs driver, scheduler and disk some 6 ms: under 2% of this
 _LEAST_SECONDS = 0.03
 _SHARES = 2  # of what is left, a batch gets half of a slot's share
@@ -187,7 +186,6 @@ class AdaptiveBatcher:
         self._ended = False
         self._learned = 0
         self._predicted_at = 0
-        self._reach = _FIRST_LOOK
         self._cap = _FIRST_DOCUMENTS if learns else MAX_DOCUMENTS
 
     def take(self, number: int) -> Batch | None:
@@ -220,11 +218,9 @@ class AdaptiveBatcher:
         return 2
 
     def _look_ahead(self) -> None:
-        if not self._ended and len(self._ahead) < self._reach // 2:
-            wanted = self._reach - len(self._ahead)
-            fresh = list(itertools.islice(self._documents, wanted))
-            self._ended = len(fresh) < wanted
-            self._reach = min(_LOOK_AHEAD, 2 * self._reach)
+        if not self._ended and len(self._ahead) < _LOOK_AHEAD // 2:
+            fresh = list(itertools.islice(self._documents, _LOOK_AHEAD - len(self._ahead)))
+            self._ended = len(fresh) < _LOOK_AHEAD - len(self._ahead)
             self._predict([*((p, d) for _, p, d in self._ahead), *fresh])
         elif self._learned >= 2 * max(1, self._predicted_at):
             # The model has twice the knowledge that it had when the order was made.

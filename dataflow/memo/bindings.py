@@ -52,7 +52,7 @@ Finder = Callable[[str], Binding | None]
 def global_binding(name: str, value: object, space: Mapping[str, Any]) -> Binding | None:
     """How a global was made, in its own module or in the one that it was imported from."""
     made = _in_module(name, space)
-    if made is not None:
+    if made is not None or name == "__builtins__":  # which every module has, and none makes
         return made
     for module in list(sys.modules.values()):
         names = getattr(module, "__dict__", {})
