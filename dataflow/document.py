@@ -45,7 +45,7 @@ class Document:
     etag: str | None = None
 
     def __reduce__(self) -> tuple[Callable[..., Document], tuple[object, ...]]:
-        # Millions of them travel, and this takes a tenth of the time of what dataclasses do.
+        # Millions of them travel, and this takes a fifth of the time of calling the class.
         return make_document, (self.url, self.size_bytes, self.media_type, self.modified, self.etag)
 
 

@@ -183,9 +183,9 @@ def _live_node(code: CodeType) -> _Definition | None:
 
 @functools.lru_cache(maxsize=64)
 def _definitions(source: str, filename: str) -> dict[str, list[tuple[_Definition, CodeType]]]:
-    """All functions of a file by name: their bare syntax, and what it compiles to."""
+    """All functions of a file by name: their syntax, and what it compiles to."""
     try:
-        tree = Bare().visit(ast.parse(source))
+        tree = ast.parse(source)
         module = compile(source, filename, "exec", dont_inherit=True)
     except (SyntaxError, ValueError):
         return {}
@@ -200,14 +200,14 @@ def _definitions(source: str, filename: str) -> dict[str, list[tuple[_Definition
     return found
 
 
-def _dump(node: _Definition) -> str:
+def _dump(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
     # What decorators and defaults evaluate to is walked as live values, so their text must not count:
     # another `@stage(timeout=...)` is no other function.
-    own, args = copy.copy(node), copy.copy(node.args)
-    args.defaults = [ast.Constant(None)] * len(args.defaults)
-    args.kw_defaults = [d and ast.Constant(None) for d in args.kw_defaults]
-    own.args, own.decorator_list = args, []
-    return ast.dump(own)
+    bare = Bare().visit(copy.deepcopy(node))
+    bare.decorator_list = []
+    bare.args.defaults = [ast.Constant(None)] * len(node.args.defaults)
+    bare.args.kw_defaults = [d and ast.Constant(None) for d in node.args.kw_defaults]
+    return ast.dump(bare)
 
 
 class Bare(ast.NodeTransformer):

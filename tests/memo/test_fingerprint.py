@@ -561,3 +561,12 @@ def test_fingerprints_are_equal_across_processes_and_hash_seeds(tmp_path: Path) 
         for seed in ("0", "1", "77")
     }  # fmt: skip
     assert len(printed) == 1
+
+
+def test_an_expression_that_is_too_deep_elsewhere_in_the_file_is_no_obstacle(tmp_path, monkeypatch):
+    deep = " + ".join(["'a'"] * 600)
+    (tmp_path / "deep_neighbour.py").write_text(f"TEXT = {deep}\n\n\ndef double(x):\n    return 2 * x\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import deep_neighbour
+
+    assert len(fingerprint(deep_neighbour.double)) == 20
