@@ -141,12 +141,14 @@ _QUEUED_SECONDS = 0.3
 _DEEPEST = 128
 
 #: No batch has more documents or bytes: it bounds what a worker holds and what a lost batch costs.
-MAX_DOCUMENTS = 1024
+MAX_DOCUMENTS = 2048
 MAX_BYTES = 64 * 1024**2
 
-_LOOK_AHEAD = 2048
+_LOOK_AHEAD = 2048  # at first: listing more would keep the workers waiting
+_FURTHEST_AHEAD = 8192
 _TARGET_SECONDS = 0.4  # a batch costs driver, scheduler and disk some 6 ms: under 2% of this
-_LEAST_SECONDS = 0.03
+_LONGEST_SECONDS = 1.6  # and a third of that where much is left; longer, and a lost batch is dear
+_LEAST_SECONDS = 0.03  # near the end
 _SHARES = 2  # of what is left, a batch gets half of a slot's share
 _FIRST_DOCUMENTS = 16
 _GROWTH = 4
@@ -157,8 +159,9 @@ class AdaptiveBatcher:
 
     The cost of a document is predicted from its media type and size by a :class:`CostModel` that learns
     from every batch. Until it has learned, batches grow at most fourfold, so that no wrong guess is dear.
-    Within a bounded look-ahead the largest come first. Once the end of the corpus is in sight, a batch gets
-    a share of what is left (guided self-scheduling), so that all workers finish together.
+    Within a bounded look-ahead the largest come first. A batch gets a share of what is known to be left
+    (guided self-scheduling), and once the end of the corpus is in sight there is no least share, so that all
+    workers finish together.
 
     Args:
         documents: position and document, streamed.
@@ -183,6 +186,7 @@ class AdaptiveBatcher:
         self._documents, self._slots, self._in_order, self._read = documents, slots, in_order, read
         self._ahead: deque[tuple[float, int, Document]] = deque()  # predicted seconds, position, document
         self._left_seconds = 0.0  # of all that is in the look-ahead
+        self._reach = _LOOK_AHEAD
         self._ended = False
         self._learned = 0
         self._predicted_at = 0
@@ -197,7 +201,8 @@ class AdaptiveBatcher:
         while self._ahead and len(taken) < min(self._cap, MAX_DOCUMENTS):
             cost, position, document = self._ahead[0]
             size += document.size_bytes or 0
-            if taken and (seconds + cost > target or size > MAX_BYTES):
+            # One that is as dear as a batch pays for its own batch, and goes alone.
+            if taken and (seconds + cost > target or cost > _TARGET_SECONDS or size > MAX_BYTES):
                 break
             seconds += cost
             taken.append((position, document))
@@ -218,9 +223,11 @@ class AdaptiveBatcher:
         return 2
 
     def _look_ahead(self) -> None:
-        if not self._ended and len(self._ahead) < _LOOK_AHEAD // 2:
-            fresh = list(itertools.islice(self._documents, _LOOK_AHEAD - len(self._ahead)))
-            self._ended = len(fresh) < _LOOK_AHEAD - len(self._ahead)
+        if not self._ended and len(self._ahead) < self._reach // 2:
+            wanted = self._reach - len(self._ahead)
+            fresh = list(itertools.islice(self._documents, wanted))
+            self._ended = len(fresh) < wanted
+            self._reach = min(2 * self._reach, _FURTHEST_AHEAD)
             self._predict([*((p, d) for _, p, d in self._ahead), *fresh])
         elif self._learned >= 2 * max(1, self._predicted_at):
             # The model has twice the knowledge that it had when the order was made.
@@ -235,10 +242,8 @@ class AdaptiveBatcher:
         self._left_seconds = sum(cost for cost, _, _ in costed)
 
     def _target_seconds(self) -> float:
-        if not self._ended:
-            return _TARGET_SECONDS
         share = self._left_seconds / (_SHARES * self._slots)
-        return min(_TARGET_SECONDS, max(_LEAST_SECONDS, share))
+        return min(_LONGEST_SECONDS, max(_LEAST_SECONDS if self._ended else _TARGET_SECONDS, share))
 
 
 def make_batch(number: int, taken: list[_Numbered], read: Callable[[str], bytes] | None) -> Batch | None:

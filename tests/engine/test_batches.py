@@ -105,6 +105,23 @@ def test_adaptive_batches_shrink_towards_the_end():
     assert sum(counts[-4:]) * 1e-3 < 0.5
 
 
+def seconds_of(batches, each):
+    return [len(b) * each for b in batches]
+
+
+def test_adaptive_batches_are_longer_where_much_is_left_and_of_bounded_length():
+    short = seconds_of(drained(adaptive(documents(*[10] * 500)), cost=lambda d: 5e-3), 5e-3)
+    long = seconds_of(drained(adaptive(documents(*[10] * 9000)), cost=lambda d: 5e-3), 5e-3)
+    assert max(short) < 0.8 < max(long) < 1.7
+
+
+def test_adaptive_batches_are_never_tiny_before_the_end_is_in_sight():
+    many = adaptive(documents(*[10] * 50_000), slots=64)
+    lengths = seconds_of(drained(many, cost=lambda d: 1e-3), 1e-3)
+    grown = next(i for i, seconds in enumerate(lengths) if seconds > 0.35)
+    assert min(lengths[grown : grown + 80]) > 0.35
+
+
 def makespan(batches, cost, slots):
     """When the last of ``slots`` workers ends that take batches in turn, each as soon as it is free."""
     free = [0.0] * slots
