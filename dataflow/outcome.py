@@ -9,7 +9,7 @@ from typing import Any
 
 from dataflow.frozen import maker
 
-__all__ = ["FAILED", "OK", "QUARANTINED", "STATUSES", "Outcome", "make_outcome"]
+__all__ = ["FAILED", "OK", "QUARANTINED", "STATUSES", "Outcome", "make_outcome", "with_value"]
 
 OK = "ok"
 FAILED = "failed"
@@ -61,3 +61,9 @@ class Outcome:
 _in_order: Callable[[Outcome], tuple[Any, ...]] = attrgetter(*(f.name for f in fields(Outcome)))
 make_outcome = maker(Outcome, "make_outcome")
 """An outcome of its fields in their order."""
+
+
+def with_value(outcome: Outcome, value: Any) -> Outcome:
+    """The outcome with the pipeline's result."""
+    *others, _ = _in_order(outcome)
+    return make_outcome(*others, value)

@@ -144,8 +144,9 @@ _DEEPEST = 128
 MAX_DOCUMENTS = 2048
 MAX_BYTES = 64 * 1024**2
 
-_LOOK_AHEAD = 2048  # at first: listing more would keep the workers waiting
+_FIRST_AHEAD = 2048  # listing more at once would keep the workers waiting
 _FURTHEST_AHEAD = 8192
+_SORTED_AGAIN = 16  # what is listed is put in its place when it is a sixteenth of all that is ahead
 _TARGET_SECONDS = 0.4  # a batch costs driver, scheduler and disk some 6 ms: under 2% of this
 _LONGEST_SECONDS = 1.6  # and a third of that where much is left; longer, and a lost batch is dear
 _LEAST_SECONDS = 0.03  # near the end
@@ -186,7 +187,7 @@ class AdaptiveBatcher:
         self._documents, self._slots, self._in_order, self._read = documents, slots, in_order, read
         self._ahead: deque[tuple[float, int, Document]] = deque()  # predicted seconds, position, document
         self._left_seconds = 0.0  # of all that is in the look-ahead
-        self._reach = _LOOK_AHEAD
+        self._wanted = _FIRST_AHEAD  # documents to be listed next
         self._ended = False
         self._learned = 0
         self._predicted_at = 0
@@ -208,6 +209,8 @@ class AdaptiveBatcher:
             taken.append((position, document))
             self._ahead.popleft()
         self._left_seconds -= seconds
+        # Two for each that goes, until it is as far as it may be: never so many at once that a worker waits for it.
+        self._wanted = min(self._wanted + 2 * len(taken), _FURTHEST_AHEAD - len(self._ahead))
         return make_batch(number, taken, self._read)
 
     def learn(self, result: BatchResult) -> None:
@@ -223,23 +226,26 @@ class AdaptiveBatcher:
         return 2
 
     def _look_ahead(self) -> None:
-        if not self._ended and len(self._ahead) < self._reach // 2:
-            wanted = self._reach - len(self._ahead)
-            fresh = list(itertools.islice(self._documents, wanted))
-            self._ended = len(fresh) < wanted
-            self._reach = min(2 * self._reach, _FURTHEST_AHEAD)
-            self._predict([*((p, d) for _, p, d in self._ahead), *fresh])
-        elif self._learned >= 2 * max(1, self._predicted_at):
+        fresh: list[_Numbered] = []
+        again: list[_Numbered] = []
+        if not self._ended and self._wanted >= len(self._ahead) // _SORTED_AGAIN:
+            fresh = list(itertools.islice(self._documents, self._wanted))
+            self._ended, self._wanted = len(fresh) < self._wanted, 0
+        if self._learned >= 2 * max(1, self._predicted_at):
             # The model has twice the knowledge that it had when the order was made.
-            self._predict([(p, d) for _, p, d in self._ahead])
+            again, self._predicted_at = [(p, d) for _, p, d in self._ahead], self._learned
+            self._ahead.clear()
+            self._left_seconds = 0.0
+        if fresh or again:
+            self._predict([*again, *fresh])
 
     def _predict(self, pairs: list[_Numbered]) -> None:
-        self._predicted_at = self._learned
         costed = [(self.model.predict(d), p, d) for p, d in pairs]
+        self._left_seconds += sum(cost for cost, _, _ in costed)
+        costed = [*self._ahead, *costed]
         if not self._in_order:
             costed.sort(key=lambda entry: -entry[0])  # stable: equals keep the corpus's order
         self._ahead = deque(costed)
-        self._left_seconds = sum(cost for cost, _, _ in costed)
 
     def _target_seconds(self) -> float:
         share = self._left_seconds / (_SHARES * self._slots)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pickle
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from dataflow.document import Document
 from dataflow.graph.plan import Batch
 from dataflow.memo.base import Entry
-from dataflow.outcome import FAILED, OK, Outcome, make_outcome
+from dataflow.outcome import FAILED, OK, Outcome, make_outcome, with_value
 
 __all__ = ["BatchResult", "Item", "Part", "Work"]
 
@@ -143,4 +142,4 @@ class BatchResult:
         if self.values is None:
             return self.outcomes
         values = pickle.loads(self.values)
-        return [dataclasses.replace(o, value=v) for o, v in zip(self.outcomes, values, strict=True)]
+        return [with_value(o, v) for o, v in zip(self.outcomes, values, strict=True)]

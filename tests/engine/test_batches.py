@@ -105,6 +105,27 @@ def test_adaptive_batches_shrink_towards_the_end():
     assert sum(counts[-4:]) * 1e-3 < 0.5
 
 
+def test_adaptive_batches_list_little_by_little_and_never_far_ahead():
+    listed: list[Document] = []
+
+    def endless():
+        while True:
+            listed.extend(documents(10))
+            yield listed[-1]
+
+    batcher, gone, before = adaptive(endless()), 0, 0
+    for number in range(60):
+        batch = batcher.take(number)
+        gone += len(batch)
+        outcomes = [Outcome(d.url, d.media_type, 10, "ok", seconds=1e-3) for d in batch.documents]
+        batcher.learn(BatchResult(number, outcomes, None, "w", 0.1, 0.1, {}, {}))
+        # Listing keeps the workers waiting where it takes longer than they have work for.
+        assert len(listed) - before <= (2048 if number == 0 else 8 * MAX_DOCUMENTS // 4)
+        assert len(listed) - gone <= 8192
+        before = len(listed)
+    assert len(listed) - gone > 4096
+
+
 def seconds_of(batches, each):
     return [len(b) * each for b in batches]
 
