@@ -144,15 +144,17 @@ _DEEPEST = 128
 MAX_DOCUMENTS = 2048
 MAX_BYTES = 64 * 1024**2
 
-_FIRST_AHEAD = 2048  # listing more at once would keep the workers waiting
+_FIRST_LISTED = 32  # documents a slot: enough for its first batch, so that it needn't wait for the look-ahead
+_FIRST_AHEAD = 2048
 _FURTHEST_AHEAD = 8192
 _SORTED_AGAIN = 16  # what is listed is put in its place when it is a sixteenth of all that is ahead
 _TARGET_SECONDS = 0.4  # a batch costs driver, scheduler and disk some 6 ms: under 2% of this
 _LONGEST_SECONDS = 1.6  # and a third of that where much is left; longer, and a lost batch is dear
-_LEAST_SECONDS = 0.03  # near the end
+_LEAST_SECONDS = 0.08  # near the end: half of it is what workers wait for the last one, in the mean
 _SHARES = 2  # of what is left, a batch gets half of a slot's share
 _FIRST_DOCUMENTS = 16
-_GROWTH = 4
+_FIRST_OF_KNOWN_COST = 256
+_GROWTH = 3  # times all that was seen: so the next batch is four times the last
 
 
 class AdaptiveBatcher:
@@ -160,7 +162,8 @@ class AdaptiveBatcher:
 
     The cost of a document is predicted from its media type and size by a :class:`CostModel` that learns
     from every batch. Until it has learned, batches grow at most fourfold, so that no wrong guess is dear.
-    Within a bounded look-ahead the largest come first. A batch gets a share of what is known to be left
+    Each slot's first batch is of what is listed first; after that, within a bounded look-ahead, the largest
+    come first. A batch gets a share of what is known to be left
     (guided self-scheduling), and once the end of the corpus is in sight there is no least share, so that all
     workers finish together.
 
@@ -187,11 +190,14 @@ class AdaptiveBatcher:
         self._documents, self._slots, self._in_order, self._read = documents, slots, in_order, read
         self._ahead: deque[tuple[float, int, Document]] = deque()  # predicted seconds, position, document
         self._left_seconds = 0.0  # of all that is in the look-ahead
-        self._wanted = _FIRST_AHEAD  # documents to be listed next
+        self._wanted = _FIRST_LISTED * slots  # documents to be listed next
+        self._batches, self._far = 0, False
         self._ended = False
         self._learned = 0
         self._predicted_at = 0
-        self._cap = _FIRST_DOCUMENTS if learns else MAX_DOCUMENTS
+        self._seen = 0
+        self._cap = _FIRST_OF_KNOWN_COST if self.model.knows else _FIRST_DOCUMENTS
+        self._cap = self._cap if learns else MAX_DOCUMENTS
 
     def take(self, number: int) -> Batch | None:
         """The next batch of about the target's seconds."""
@@ -209,8 +215,7 @@ class AdaptiveBatcher:
             taken.append((position, document))
             self._ahead.popleft()
         self._left_seconds -= seconds
-        # Two for each that goes, until it is as far as it may be: never so many at once that a worker waits for it.
-        self._wanted = min(self._wanted + 2 * len(taken), _FURTHEST_AHEAD - len(self._ahead))
+        self._want(len(taken))
         return make_batch(number, taken, self._read)
 
     def learn(self, result: BatchResult) -> None:
@@ -218,19 +223,29 @@ class AdaptiveBatcher:
         for outcome in result.outcomes:
             self.model.learn(outcome)
         self._learned += 1
-        if len(result.outcomes) >= self._cap:
-            self._cap = min(MAX_DOCUMENTS, _GROWTH * len(result.outcomes))
+        self._seen += len(result.outcomes)
+        self._cap = max(self._cap, min(MAX_DOCUMENTS, _GROWTH * self._seen))
 
     def depth(self) -> int:
         """One that runs and one that waits: batches are long enough."""
         return 2
 
+    def _want(self, taken: int) -> None:
+        """Say how many documents are to be listed next: never so many at once that a worker waits for it."""
+        self._batches += 1
+        if self._batches < self._slots and not self._learned:
+            return
+        # Two for each that goes, until it is as far as it may be.
+        wanted = self._wanted + 2 * taken if self._far else _FIRST_AHEAD
+        self._wanted, self._far = min(wanted, _FURTHEST_AHEAD - len(self._ahead)), True
+
     def _look_ahead(self) -> None:
         fresh: list[_Numbered] = []
         again: list[_Numbered] = []
-        if not self._ended and self._wanted >= len(self._ahead) // _SORTED_AGAIN:
-            fresh = list(itertools.islice(self._documents, self._wanted))
-            self._ended, self._wanted = len(fresh) < self._wanted, 0
+        wanted = self._wanted if self._ahead else max(self._wanted, _FIRST_LISTED * self._slots)
+        if not self._ended and wanted > len(self._ahead) // _SORTED_AGAIN:
+            fresh = list(itertools.islice(self._documents, wanted))
+            self._ended, self._wanted = len(fresh) < wanted, 0
         if self._learned >= 2 * max(1, self._predicted_at):
             # The model has twice the knowledge that it had when the order was made.
             again, self._predicted_at = [(p, d) for _, p, d in self._ahead], self._learned

@@ -92,6 +92,11 @@ class CostModel:
                 for _ in range(_SEEDS // 2):
                     self.see(kind, size, cost.seconds + cost.seconds_a_byte * size)
 
+    @property
+    def knows(self) -> bool:
+        """Whether it has seen enough of anything to be believed."""
+        return any(line.n >= _ENOUGH for line in self._lines.values())
+
     def predict(self, document: Document) -> float:
         """Seconds of one core."""
         return self._at(document.media_type, document.size_bytes or 0)

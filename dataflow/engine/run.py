@@ -19,6 +19,7 @@ from dataflow.engine.identity import header
 from dataflow.engine.manifest import refuse_used
 from dataflow.engine.output import Keeper, NewOutput, Output
 from dataflow.engine.planning import plan_for
+from dataflow.engine.remembered import remember, remembered
 from dataflow.engine.resume import forget_runs, resume_output
 from dataflow.engine.running import Run, Summary
 from dataflow.engine.smalljob import SmallJob, SmallJobExecutor, look_at
@@ -169,6 +170,8 @@ def start(
         output.notes += [str(cluster)] if isinstance(cluster, SmallJob) else []
         if why_not and plan.memo_stages:
             output.notes.append(memoized_up_to(plan.chain, why_not))
+        model = CostModel({**remembered(pipeline), **(costs or {})})
+        stack.callback(lambda: remember(pipeline, model.costs()))
         summary = Summary(uncacheable=None if plan.memo_stages else why_not, notes=output.notes)
         stream = _stream(
             plan,
@@ -178,7 +181,7 @@ def start(
             keeper,
             _counting(summary, on_batch),
             on_stall,
-            CostModel(costs),
+            model,
             summary.mark,
         )
         summary.mark("opened")

@@ -78,8 +78,9 @@ class Stream:
             yield from self._outcomes()
 
     def _outcomes(self) -> Iterator[Outcome]:
-        self._refill()
+        self._refill(self._executor.slots)  # each worker has something to do while the rest is listed
         self._mark("sent")
+        self._refill()
         while self._live:
             ended = self._wait()
             if not ended:
@@ -109,11 +110,12 @@ class Stream:
         while self._due and self._due[0] in self._held:
             yield self._held.pop(self._due.popleft())
 
-    def _refill(self) -> None:
+    def _refill(self, most: float = math.inf) -> None:
         """Submit batches up to the window, all in one message."""
         graphs = []
+        window = min(self._window(), most)
         # What is run again goes in however many are held: they may be waiting for just that.
-        while len(self._live) < self._window() and (self._again or len(self._held) < _MOST_HELD):
+        while len(self._live) < window and (self._again or len(self._held) < _MOST_HELD):
             batch = self._next_batch()
             if batch is None:
                 break
