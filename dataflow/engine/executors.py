@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import queue
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, wait
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -50,7 +51,14 @@ class Executor(Protocol):
     slots: int
 
     def start(self, plan: Plan) -> None:
-        """Make a plan known wherever its graphs will run."""
+        """Begin to make a plan known wherever its graphs will run."""
+
+    def ready(self) -> None:
+        """Wait until it is known there: nothing else is to be done before.
+
+        Raises:
+            ClusterError: the workers can't take it.
+        """
 
     def submit(self, graphs: Sequence[Graph]) -> None:
         """Queue graphs, in one message."""
@@ -79,6 +87,9 @@ class InlineExecutor:
         """Register the plan in this process."""
         self._plan = plan
         register_plan(plan)
+
+    def ready(self) -> None:
+        """Nothing to wait for."""
 
     def submit(self, graphs: Sequence[Graph]) -> None:
         """Queue them."""
@@ -117,15 +128,15 @@ class DaskExecutor:
         self._futures: dict[GraphKey, Future[Any]] = {}
         self._ended: queue.SimpleQueue[GraphKey] = queue.SimpleQueue()
         self._plugin: str | None = None
+        self._registered: concurrent.futures.Future[Any] | None = None
         self._alone_since: float | None = None
         self.slots = max(1, sum(client.nthreads().values()))
 
     def start(self, plan: Plan) -> None:
-        """Send the plan to the workers, and to all that come later.
+        """Send the plan to the workers, and to all that come later; they load it while the driver goes on.
 
         Raises:
             WorkloadError: the pipeline can't be sent to other processes.
-            ClusterError: the workers can't take it.
         """
         from dataflow.engine.worker import PlanPlugin
 
@@ -136,20 +147,34 @@ class DaskExecutor:
                 f"the pipeline can't be sent to worker processes: {one_line(error)}. "
                 "Define its stages at the top of a module and keep open files and locks out of them."
             ) from error
+        self._plugin = plugin.name
+        thread = ThreadPoolExecutor(1, thread_name_prefix="dataflow-register")
+        self._registered = thread.submit(self._client.register_plugin, plugin)
+        thread.shutdown(wait=False)
+
+    def ready(self) -> None:
+        """Wait until all workers have loaded the plan.
+
+        Raises:
+            ClusterError: they can't.
+        """
+        registered, self._registered = self._registered, None
+        if registered is None:
+            return
         try:
-            answers = self._client.register_plugin(plugin)
+            answers = registered.result()
         except Exception as error:
             raise ClusterError(
                 f"the workers can't load the pipeline: {type(error).__name__}: {one_line(error)}. "
                 "Install the same packages for the workers as here."
             ) from error
-        self._plugin = plugin.name
         for answer in (answers or {}).values():
             if isinstance(answer, dict) and answer.get("status") == "error":
                 raise ClusterError(f"the workers can't load the pipeline: {one_line(answer['exception'])}.")
 
     def submit(self, graphs: Sequence[Graph]) -> None:
         """Send them to the scheduler in one message."""
+        self.ready()
         merged = {key: task for _, graph in graphs for key, task in graph.items()}
         keys = [key for key, _ in graphs]
         try:
@@ -182,6 +207,8 @@ class DaskExecutor:
     def close(self) -> None:
         """Cancel and release everything, and take the plan from the workers."""
         futures, self._futures = list(self._futures.values()), {}
+        with contextlib.suppress(ClusterError):  # what comes after it to the workers must not overtake it
+            self.ready()
         if (
             self._client.status != "running"
         ):  # the client would try to reach a lost scheduler for half a minute

@@ -164,7 +164,9 @@ def start(
         if opened:
             forget_runs(output.unfinished_runs, opened.client)
         executor.start(plan)
-        keeper = output.open(header(plan, documents.name, recorded), documents)
+        described = header(plan, documents.name, recorded)  # while the workers import what the plan needs
+        executor.ready()
+        keeper = output.open(described, documents)
         undo.pop_all()
         output.notes += opened.notes if opened else ()
         output.notes += [str(cluster)] if isinstance(cluster, SmallJob) else []

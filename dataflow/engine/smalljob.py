@@ -94,6 +94,9 @@ class SmallJobExecutor:
         limit_children(plan.run, psutil.virtual_memory().available)
         self._inline.start(plan)
 
+    def ready(self) -> None:
+        """Nothing to wait for."""
+
     def submit(self, graphs: Sequence[Graph]) -> None:
         """Queue them."""
         if self._cluster is not None:

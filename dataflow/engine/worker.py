@@ -12,6 +12,7 @@ from dataflow.graph.child import close_children, limit_children
 from dataflow.graph.guard import drop_guard, guard_of
 from dataflow.graph.plan import Plan, forget_plan, register_plan
 from dataflow.graph.samecode import held_against_code
+from dataflow.graph.table import load_writer
 
 __all__ = ["PlanPlugin"]
 
@@ -41,6 +42,8 @@ class PlanPlugin(WorkerPlugin):
             if folder not in sys.path:
                 sys.path.append(folder)
         plan: Plan = pickle.loads(self._plan)
+        if plan.sink is not None:
+            load_writer()  # now, while the driver is busy too, and not when the first batch waits for it
         register_plan(plan if plan.in_child else held_against_code(plan))
         if plan.in_child:
             limit = worker.memory_manager.memory_limit

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from dataflow.pipeline import Pipeline
 
-__all__ = ["Sink", "part_table", "sink_for", "write_part"]
+__all__ = ["Sink", "load_writer", "part_table", "sink_for", "write_part"]
 
 _BASE: tuple[tuple[str, str, str], ...] = (
     ("document", "string", "URL or path of the document"),
@@ -87,6 +87,14 @@ def sink_for(pipeline: Pipeline, folder: str) -> Sink:
     if kind == "list<string>":
         return Sink(folder, (_CHARACTERS, ("chunks", kind, "")), "chunks")
     return Sink(folder, (("value", kind, ""),), "value")
+
+
+def load_writer() -> None:
+    """Import what writing a part needs: half a second, most of it pandas, which Arrow's first array imports."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    pa.array([0])
 
 
 def write_part(sink: Sink, batch: int, outcomes: Sequence[Outcome], values: Sequence[Any]) -> tuple[str, int]:
