@@ -16,15 +16,16 @@ from dataflow.engine.clusters import usable_cores
 from dataflow.engine.cost import CostModel
 from dataflow.engine.executors import Done, Executor, Graph, InlineExecutor
 from dataflow.errors import counted
-from dataflow.graph.child import limit_children
+from dataflow.graph.child import begin_child, limit_children
 from dataflow.graph.plan import Plan
 
 __all__ = ["SmallJob", "SmallJobExecutor", "look_at"]
 
-# A local cluster of processes takes two seconds to open and close, one process takes half of one. What several workers
-# could save of a second's work is less than that.
-_SMALL_SECONDS = 1.0
-_SMALL_DOCUMENTS = 256
+# Two workers take three seconds more than one process to start, to import what they need, and to end: 1,700 pages of
+# 0.4 ms took 3.3-3.7 s by one process and 6.4-10.4 s by two, all included. What workers could save of two seconds' work
+# is less than that.
+_SMALL_SECONDS = 2.0
+_SMALL_DOCUMENTS = 2048
 _PATIENCE_SECONDS = 3.0
 _LOOK_SECONDS = 2.0
 
@@ -93,6 +94,7 @@ class SmallJobExecutor:
         self._plan, self._since = plan, time.monotonic()
         limit_children(plan.run, psutil.virtual_memory().available)
         self._inline.start(plan)
+        begin_child(plan.run)
 
     def ready(self) -> None:
         """Nothing to wait for."""

@@ -26,9 +26,18 @@ from dataflow.graph.guard import guard_of
 from dataflow.graph.plan import Batch, Plan, plan_of, register_plan
 from dataflow.graph.samecode import held_against_code
 from dataflow.graph.scratch import scratch_folder
+from dataflow.graph.table import load_writer
 from dataflow.graph.work import BatchResult
 
-__all__ = ["ChildDied", "Children", "children_of", "close_children", "limit_children", "run_in_child"]
+__all__ = [
+    "ChildDied",
+    "Children",
+    "begin_child",
+    "children_of",
+    "close_children",
+    "limit_children",
+    "run_in_child",
+]
 
 _LENGTH = struct.Struct(">Q")
 _LOOK_SECONDS = 0.1
@@ -171,6 +180,12 @@ def children_of(run: str) -> Children:
         return found
 
 
+def begin_child(run: str) -> None:
+    """Start a child of a run whose plan is known here: it imports what it needs before the first batch comes."""
+    with contextlib.suppress(OSError, ChildDied), children_of(run).one():
+        pass  # whatever hinders it will hinder the first batch too, which says so
+
+
 def limit_children(run: str, memory_bytes: float | None) -> None:
     """Say what a run's children in this process may hold, each; to be said before the first."""
     _limits[run] = int(_SHARE_OF_LIMIT * memory_bytes) if memory_bytes else None
@@ -216,6 +231,8 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """What the child does: take the plan, then batches, until its parent closes the pipe or dies."""
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     plan = held_against_code(dataclasses.replace(pickle.loads(_read(requests)), in_child=False))
+    if plan.sink is not None:
+        load_writer()
     with contextlib.ExitStack() as stack:
         if plan.ledger is None or not os.path.isdir(plan.ledger):  # the driver is on another machine
             folder = stack.enter_context(scratch_folder("ledger"))

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 
+import psutil
 import pytest
 
 from dataflow import Pipeline, run
@@ -33,7 +34,7 @@ def test_of_a_large_job_no_more_is_looked_at_than_says_so(count, size):
     assert small is None
     seen = next(numbered)[0]
     assert seen == 0
-    assert next(source)[0] <= 260
+    assert next(source)[0] <= 2100
     assert sum(1 for _ in numbered) == count - 2  # one was taken from each
 
 
@@ -121,3 +122,11 @@ def test_a_job_that_takes_longer_than_predicted_goes_on_on_a_cluster(monkeypatch
     assert [done.key[1] for done in executor.wait()] == [9]
     executor.close()
     assert cluster.closed
+
+
+def test_the_process_that_runs_a_small_job_is_started_while_the_driver_still_prepares():
+    executor = SmallJobExecutor(lambda stack: Elsewhere())
+    executor.start(Plan("early", Pipeline(whereabouts), Strategy(), MemoSpec("none"), in_child=True))
+    commands = [" ".join(child.cmdline()) for child in psutil.Process().children()]
+    executor.close()
+    assert sum("dataflow.graph.child" in command for command in commands) == 1

@@ -1,4 +1,6 @@
 import dataclasses
+import subprocess
+import sys
 from typing import TypedDict
 
 import pandas as pd
@@ -94,3 +96,19 @@ def test_a_name_that_is_no_utf8_is_written_escaped(tmp_path):
     sink = sink_for(Pipeline(text), str(tmp_path))
     write_part(sink, 1, [outcome("caf\udce9.txt")], ["x"])
     assert pd.read_parquet(tmp_path).document.tolist() == ["caf\\udce9.txt"]
+
+
+def test_a_writer_that_is_loaded_imports_nothing_when_the_first_part_is_written(tmp_path):
+    # Half a second of a first batch, on every worker: Arrow's first array imports pandas.
+    program = f"""
+import sys
+from dataflow import Outcome, Pipeline
+from dataflow.graph.table import load_writer, sink_for, write_part
+def words(text: bytes) -> int: return 1
+load_writer()
+before = set(sys.modules)
+write_part(sink_for(Pipeline(words), {str(tmp_path)!r}), 0, [Outcome("a", "text/plain", 1, "ok")], [1])
+print(sorted(m for m in set(sys.modules) - before if m.partition(".")[0] in ("pandas", "numpy", "pyarrow")))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
