@@ -32,7 +32,7 @@ class Ladder:
     """Decides what is tried next.
 
     Args:
-        bisect: when false, a lost batch is quarantined whole.
+        bisect: when false, a lost batch is quarantined whole, unless it is known to have only waited.
         ledger: the folder in which workers note where they are, or ``None``.
         all_note: every worker does; so a lost batch that nobody noted was only waiting.
         number: gives a batch number that nobody had.
@@ -47,8 +47,10 @@ class Ladder:
 
     def lost(self, batch: Batch, reason: str) -> Rescue:
         """A batch whose worker died."""
-        if not self._bisect:
+        if not self._bisect and (self._suspects(batch) or not self._again(batch, self._patience)):
             return Rescue(outcomes=[quarantined(batch, i, "WorkerDied", reason) for i in range(len(batch))])
+        if not self._bisect:
+            return Rescue([self._part(batch, range(len(batch)), begun=False)])
         if batch.isolated:  # the worker around the sandbox died: that was another's doing
             if not self._again(batch, _PATIENCE):
                 return Rescue(

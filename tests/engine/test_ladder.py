@@ -69,6 +69,21 @@ def test_without_bisection_a_lost_batch_is_quarantined_whole():
     assert [(o.status, o.error) for o in rescue.outcomes] == [("quarantined", "its worker died")] * 3
 
 
+def test_without_bisection_a_batch_that_only_waited_is_run_again_and_no_more_often_than_with_it(tmp_path):
+    guard = Guard(str(tmp_path))
+    chosen = ladder(bisect=False, ledger=str(tmp_path), all_note=True)
+    with guard.at(1, 2, 0, 60):
+        assert len(chosen.lost(batch(4, number=1), "died").outcomes) == 4
+        lost, rounds = batch(3, number=2), 0
+        while (rescue := chosen.lost(lost, "died")).batches:
+            (lost,) = rescue.batches
+            assert (len(lost), lost.attempts) == (3, (0, 0, 0))
+            rounds += 1
+            assert rounds < 100
+    assert rounds > 1
+    assert len(rescue.outcomes) == 3
+
+
 def test_a_batch_that_raises_is_halved_down_to_the_document_that_failed():
     assert len(ladder().failed(batch(2), "TypeError", "no").batches) == 2
     (outcome,) = ladder().failed(batch(1), "TypeError", "no").outcomes
