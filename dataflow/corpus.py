@@ -240,6 +240,8 @@ def _list_remote(url: str) -> Iterator[Document]:
     _, _, archive = url.partition("::")
     if archive and _protocol(archive) == "file":
         archive = _local_path(archive)  # a worker may stand in another folder
+    if not archive:
+        filesystem.invalidate_cache()  # what it remembers of an earlier listing may have changed since
     found: Iterable[Mapping[str, Any]]
     if glob.has_magic(path):
         found = filesystem.glob(path, detail=True).values()

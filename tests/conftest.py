@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 
 REQUIRE_REAL = os.environ.get("DATAFLOW_REQUIRE_REAL") == "1"
@@ -86,6 +87,25 @@ def write_corpus(tmp_path):
         return str(folder)
 
     return write
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """A bucket of an S3 that this machine's processes can reach."""
+    pytest.importorskip("s3fs")
+    moto = pytest.importorskip("moto.server")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    name = f"bucket-{os.urandom(4).hex()}"
+    fsspec.filesystem("s3").mkdir(name)
+    yield f"s3://{name}"
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    server.stop()
 
 
 @pytest.fixture(scope="session")

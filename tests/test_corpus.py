@@ -103,35 +103,37 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def test_a_bucket_is_a_corpus(monkeypatch):
-    pytest.importorskip("s3fs")
-    moto = pytest.importorskip("moto.server")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    try:
-        store = fsspec.filesystem("s3", skip_instance_cache=True)
-        store.mkdir("papers")
-        store.pipe("papers/x/a.pdf", b"%PDF")
-        (document,) = open_corpus("s3://papers/**/*.pdf")
-        assert document.url == "s3://papers/x/a.pdf"
-        assert document.etag
-        assert document.modified
-        assert read_document(document.url) == b"%PDF"
-        assert len(list(list_corpus("s3://papers"))) == 1
-        store.pipe("papers/long", bytes(range(256)) * 2**14)
-        with open_document("s3://papers/long") as file:
-            assert (file.seek(-1, 2), file.read(), file.seek(2**21 + 3), file.read(2)) == (
-                2**22 - 1,
-                b"\xff",
-                2**21 + 3,
-                b"\3\4",
-            )
-    finally:
-        server.stop()
+def test_a_bucket_is_a_corpus(bucket):
+    store = fsspec.filesystem("s3")
+    store.pipe(f"{bucket}/x/a.pdf", b"%PDF")
+    (document,) = open_corpus(f"{bucket}/**/*.pdf")
+    assert document.url == f"{bucket}/x/a.pdf"
+    assert document.etag
+    assert document.modified
+    assert read_document(document.url) == b"%PDF"
+    assert len(list(list_corpus(bucket))) == 1
+    store.pipe(f"{bucket}/long", bytes(range(256)) * 2**14)
+    with open_document(f"{bucket}/long") as file:
+        assert (file.seek(-1, 2), file.read(), file.seek(2**21 + 3), file.read(2)) == (
+            2**22 - 1,
+            b"\xff",
+            2**21 + 3,
+            b"\3\4",
+        )
+
+
+@pytest.mark.parametrize("pattern", ["", "/", "/x", "/x/a.txt", "/**", "/x/*.txt"])
+def test_a_bucket_is_listed_as_it_is_now_and_not_as_it_was_listed_before(bucket, pattern):
+    """What others write, this process's file system doesn't hear of."""
+    others = fsspec.filesystem("s3", skip_instance_cache=True)
+    others.pipe(f"{bucket}/x/a.txt", b"one")
+    listed = list(open_corpus(bucket + pattern))
+    assert [d.url for d in listed] == [f"{bucket}/x/a.txt"]
+    others.pipe(f"{bucket}/x/a.txt", b"two")
+    others.pipe(f"{bucket}/x/b.txt", b"three")
+    again = sorted(open_corpus(bucket + pattern), key=lambda d: d.url)
+    assert again[0].etag != listed[0].etag
+    assert len(again) == (1 if pattern.endswith("a.txt") else 2)
 
 
 @pytest.mark.parametrize(

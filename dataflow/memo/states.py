@@ -62,7 +62,6 @@ def unchanged(document: Document) -> bool:
         if "://" not in document.url:
             status = os.stat(document.url)
             return (status.st_size, status.st_mtime) == (document.size_bytes, document.modified)
-        _forget_listing(document.url)
         again = next(list_corpus(document.url), None)
     except (OSError, CorpusError):
         return False
@@ -71,13 +70,3 @@ def unchanged(document: Document) -> bool:
         document.modified,
         document.etag,
     )
-
-
-def _forget_listing(url: str) -> None:
-    """File systems remember what they listed; what is asked here is what is there now."""
-    if "::" in url:
-        return  # an archive is opened once and doesn't change
-    from fsspec.core import url_to_fs
-
-    filesystem, path = url_to_fs(url)
-    filesystem.invalidate_cache(path)

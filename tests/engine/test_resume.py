@@ -258,25 +258,6 @@ def test_a_replay_may_have_longer_limits_than_its_stages(write_corpus):
     assert limits == [9.0, None]
 
 
-@pytest.fixture
-def bucket(monkeypatch):
-    """A bucket of an S3 that this machine's processes can reach."""
-    pytest.importorskip("s3fs")
-    moto = pytest.importorskip("moto.server")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-    name = f"bucket-{os.urandom(4).hex()}"
-    fsspec.filesystem("s3").mkdir(name)
-    yield f"s3://{name}"
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-    server.stop()
-
-
 def test_on_an_object_store_too_each_document_has_one_row(bucket, write_corpus, tmp_path, monkeypatch):
     from dataflow.engine.clusters import open_cluster
 

@@ -2,8 +2,11 @@
 
 import os
 import time
+from dataclasses import replace
 
+import fsspec
 import pytest
+import redis
 
 from dataflow import DocumentError, Pipeline, Strategy, run, stage
 from dataflow.corpus import list_corpus
@@ -295,6 +298,74 @@ def test_a_document_whose_other_worker_gives_up_is_computed_after_all(folder):
     assert values[0] == "one"
     assert called == ["decode"] * 3
     assert go(folder, decode)[1] == []
+
+
+def test_a_kept_error_ends_after_its_time_and_a_value_beside_it_does_not(folder, monkeypatch):
+    now = [1e9]
+    spec = MemoSpec("dict", secret=SECRET, admission=False, failure_seconds=300.0)
+    memo = open_memo(spec)
+    monkeypatch.setattr(memo, "_sealing", replace(memo._sealing, now=lambda: now[0]))
+    lasting = stage(cache_errors=(DocumentError,))(picky)
+    options = {"names": ["a", "c"], "failure_seconds": spec.failure_seconds}
+    expected = ["DocumentError", "three words here"]
+    assert go(folder, lasting, **options)[:2] == (expected, ["picky"] * 2)
+    now[0] += 300 * 0.89  # a life is its time, give or take a tenth
+    assert go(folder, lasting, **options)[:2] == (expected, [])
+    now[0] += 300 * 0.22
+    values, called, result = go(folder, lasting, **options)
+    assert (values, called) == (expected, ["picky"])
+    assert result.counters["stat_expired"] == 1
+    assert [o.cache for o in result.outcomes] == [None, "dict"]
+    assert go(folder, lasting, **options)[:2] == (expected, [])
+    now[0] += 1e9
+    assert go(folder, lasting, **options)[:2] == (expected, ["picky"])
+
+
+def test_the_server_too_is_told_that_an_error_ends_and_a_value_does_not(folder):
+    lasting = stage(cache_errors=(DocumentError,))(picky)
+    with EmbeddedServer() as server:
+        client = redis.Redis.from_url(server.url)
+        options = {"kind": "redis", "url": server.url, "failure_seconds": 300.0}
+        lives = {}
+        for name in ("a", "c"):
+            go(folder, lasting, names=[name], namespace=name, **options)
+            lives[name] = {client.ttl(key) for key in client.scan_iter(match=f"{name}:*")}
+    assert all(250 < life <= 331 for life in lives["a"] - {-1})
+    assert lives["a"] - {-1}
+    assert lives["c"] == {-1}
+
+
+@pytest.fixture
+def others(bucket):
+    """The bucket as another process writes to it: of which this one's file system doesn't hear."""
+    return fsspec.filesystem("s3", skip_instance_cache=True)
+
+
+def test_an_object_of_the_same_entity_tag_is_found_unread_though_it_was_written_again(
+    bucket, others, monkeypatch
+):
+    others.pipe(f"{bucket}/a.txt", b"one")
+    assert go(bucket, decode)[:2] == (["one"], ["decode"])
+    monkeypatch.setattr(steps, "read_document", lambda url: pytest.fail(f"{url} was read"))
+    assert go(bucket, decode)[:2] == (["one"], [])
+    others.pipe(f"{bucket}/a.txt", b"one")
+    values, called, result = go(bucket, decode)
+    assert (values, called) == (["one"], [])
+    assert result.counters["hits_dict"] == 1
+
+
+def test_an_object_that_was_rewritten_with_as_many_other_bytes_is_computed_however_soon(bucket, others):
+    """An object store's times are of whole seconds: the entity tag is what tells."""
+    others.pipe(f"{bucket}/a.txt", b"one")
+    others.pipe(f"{bucket}/b.txt", b"same")
+    go(bucket, decode)
+    for text in ("two", "six", "one"):
+        others.pipe(f"{bucket}/a.txt", text.encode())
+        values, called, result = go(bucket, decode)
+        assert values == [text, "same"]
+        assert called == ([] if text == "one" else ["decode"])
+        assert result.counters["hits_dict"] == 2 - len(called)
+        assert go(bucket, decode)[:2] == ([text, "same"], [])
 
 
 def test_what_does_not_pay_goes_by_the_memo_and_gives_the_same(folder, monkeypatch):

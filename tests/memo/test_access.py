@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
+from dataflow import Pipeline, run, stage
 from dataflow.errors import CacheError
 from dataflow.memo.admin import cache_stats, clear, generation, invalidate_stage, invalidate_tag
 from dataflow.memo.base import Entry, Found, Missed
@@ -19,6 +22,8 @@ from dataflow.memo.launch import free_port
 from dataflow.memo.redis import RedisMemo
 from dataflow.memo.sealing import Sealing
 from dataflow.memo.server import EmbeddedServer
+from dataflow.memo.spec import close_memos
+from dataflow.memo.words import befell
 
 SEALING = Sealing(secret=b"shared")
 
@@ -81,11 +86,15 @@ def test_a_server_whose_certificate_nobody_we_trust_signed_is_down(tls_port: int
 RIGHTS = "+mget +get +set +del +pexpire +ping +info"
 
 
+def let_in(admin: redis.Redis) -> None:
+    admin.execute_command("ACL", "SETUSER", "worker", "on", ">pass word", "~mine:*", "-@all", *RIGHTS.split())
+
+
 @pytest.fixture
 def user(each_server: EmbeddedServer) -> Iterator[str]:
     """A URL of a user who may do what a run needs, in one namespace, and nothing else."""
     admin = redis.Redis.from_url(each_server.url)
-    admin.execute_command("ACL", "SETUSER", "worker", "on", ">pass word", "~mine:*", "-@all", *RIGHTS.split())
+    let_in(admin)
     connection = admin.connection_pool.connection_kwargs
     if "path" in connection:
         yield f"unix://worker:pass%20word@{connection['path']}"
@@ -124,3 +133,103 @@ def test_what_needs_more_rights_says_so_without_the_password(user: str) -> None:
             refused(user, "mine")
         assert "pass" not in str(caught.value).replace("pass word", "pass") or "***" in str(caught.value)
         assert "pass word" not in str(caught.value)
+
+
+@pytest.fixture
+def admin(tls_port: int, certificates: Path) -> Iterator[redis.Redis]:
+    """Who may do everything on the server behind TLS, where the worker is let in too."""
+    client = redis.Redis.from_url(f"rediss://127.0.0.1:{tls_port}?ssl_ca_certs={certificates}/ca.crt")
+    let_in(client)
+    yield client
+    client.execute_command("ACL", "DELUSER", "worker")
+    client.flushall()
+    client.close()
+    close_memos()
+
+
+@pytest.fixture
+def tls_user(admin: redis.Redis, tls_port: int, certificates: Path) -> str:
+    return f"rediss://worker:pass%20word@127.0.0.1:{tls_port}?ssl_ca_certs={certificates}/ca.crt"
+
+
+@stage
+def spell(data: bytes) -> list[str]:
+    return list(data.decode())
+
+
+def go(url: str, corpus: str, **options: Any) -> Any:
+    """A run of which everything that could be noted is noted."""
+    options = {"cache": "redis", "namespace": "mine", "batching": "fixed:2", "admission": False, **options}
+    return run(Pipeline(spell), corpus, cluster="inline", redis_url=url, **options)
+
+
+TEXTS = [f"document {number}" for number in range(20)]
+
+
+def nowhere(tmp_path: Path, *words: str) -> bool:
+    """Whether none of the words is in a file that a run wrote."""
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    return not any(word.encode() in data for data in written for word in words)
+
+
+def test_a_run_over_tls_as_a_user_of_few_rights_hits_the_second_time_and_notes_no_password(
+    tls_user: str,
+    write_corpus: Any,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level("DEBUG")
+    corpus = write_corpus(*TEXTS)
+    expected = {o.document: o.value for o in go(tls_user, corpus, cache="none")}
+    for caches in ({}, {"redis": 20}):
+        with go(tls_user, corpus) as running:
+            assert {o.document: o.value for o in running} == expected
+        assert running.summary.caches == caches
+        assert running.summary.counters.get("errors", 0) == 0
+    with go(tls_user, corpus, output=tmp_path / "out") as running:
+        assert sum(outcome.cache == "redis" for outcome in running) == 20
+    assert len(list((tmp_path / "out").rglob("*.parquet"))) > 0
+    shown = caplog.text + "".join(capfd.readouterr()) + repr(running) + repr(running.summary)
+    for word in ("pass word", "pass%20word"):
+        assert word not in shown
+        assert nowhere(tmp_path / "out", word)
+
+
+def test_a_wrong_password_ends_a_run_before_it_begins_in_a_line_without_it(
+    tls_user: str,
+    write_corpus: Any,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level("DEBUG")
+    wrong = tls_user.replace("pass%20word", "hush%20hush")
+    with pytest.raises(CacheError, match=r"refuses: .*check the user, the password") as caught:
+        go(wrong, write_corpus(*TEXTS), output=tmp_path / "out")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "\n" not in str(caught.value)
+    for word in ("hush hush", "hush%20hush"):
+        assert word not in shown + caplog.text + "".join(capfd.readouterr())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_user_who_is_shut_out_in_the_middle_of_a_run_costs_only_the_hits(
+    tls_user: str, admin: redis.Redis, write_corpus: Any
+) -> None:
+    corpus = write_corpus(*TEXTS)
+    expected = {o.document: o.value for o in go(tls_user, corpus)}
+    values = {}
+    with go(tls_user, corpus) as running:
+        for number, outcome in enumerate(running):
+            values[outcome.document] = outcome.value
+            if number == 5:
+                admin.execute_command("ACL", "DELUSER", "worker")
+    counted = running.summary.counters
+    assert values == expected
+    assert 6 <= running.summary.caches["redis"] < 20
+    assert running.summary.caches["redis"] + counted["misses_down"] == 20
+    assert counted["errors_AuthenticationError"] > 0
+    said = " / ".join(befell(counted))
+    assert "AuthenticationError" in said
+    assert "pass" not in said

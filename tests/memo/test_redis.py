@@ -88,6 +88,25 @@ def test_a_large_batch_is_asked_in_chunks_of_one_round_trip(valkey: EmbeddedServ
     assert calls(client, "mget") == 3
 
 
+def test_a_batch_of_over_32_mb_is_written_in_two_round_trips_and_comes_back_whole() -> None:
+    """Read in one: in more and more MGETs of fewer values, once it is known how large they are."""
+    with EmbeddedServer() as server:
+        client = redis.Redis.from_url(server.url)
+        memo = RedisMemo(server.url, SEALING)
+        batch = entries(34, size=2**20)
+        assert memo.store(batch) == 34
+        assert memo.counters()["round_trips"] == 2
+        asked = []
+        for _ in range(5):
+            client.config_resetstat()
+            assert values(memo.lookup([e.key for e in batch])) == [e.value for e in batch]
+            asked.append(calls(client, "mget"))
+        assert memo.counters()["round_trips"] == 2 + 5
+        assert asked == sorted(asked)
+        assert (asked[0], asked[-1]) == (1, 34)
+        memo.close()
+
+
 def test_values_live_as_long_as_they_are_told_give_or_take_a_tenth(valkey: EmbeddedServer) -> None:
     client = redis.Redis.from_url(valkey.url)
     batch = entries(50)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import re
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -63,7 +66,7 @@ def go(client: Any, corpus: Path, url: str, at: dict[int, Callable[[], object]],
     values = {}
     with run(PIPELINE, str(corpus), cluster=client, redis_url=url, **options) as running:
         for number, outcome in enumerate(running):
-            assert outcome.status == "ok"
+            assert (outcome.status, outcome.attempts) == ("ok", 1)  # nothing of the server ends a batch
             values[outcome.document] = outcome.value
             if number in at:
                 at.pop(number)()
@@ -194,6 +197,23 @@ def test_a_warm_batch_is_one_command_of_the_server(
     assert "cmdstat_set" not in calls
 
 
+@pytest.mark.parametrize("payload", ["lz4", "zstd"])
+def test_compressed_values_are_found_again_and_take_less(
+    cluster: Any, corpus: Path, expected: dict[str, Any], valkey: EmbeddedServer, payload: str
+) -> None:
+    client = redis.Redis.from_url(valkey.url)
+    held = {}
+    for kind in ("raw", payload):
+        options = {"cache": "redis", "namespace": f"{kind}-for-{payload}", "payload": kind}
+        cold, first = go(cluster, corpus, valkey.url, {}, **options)
+        warm, second = go(cluster, corpus, valkey.url, {}, **options)
+        assert cold == warm == expected
+        assert (first.caches, second.caches) == ({}, {"redis": DOCUMENTS})
+        names = list(client.scan_iter(match=f"{options['namespace']}:*", count=1000))
+        held[kind] = sum(client.strlen(name) for name in names)
+    assert held[payload] < held["raw"] / 2
+
+
 def test_two_clusters_on_one_server_share_what_they_know(
     cluster: Any, corpus: Path, expected: dict[str, Any], valkey: EmbeddedServer
 ) -> None:
@@ -248,3 +268,163 @@ def test_one_cold_key_that_many_workers_ask_for_is_computed_once(
         "document-0": "called\n",
         "document-1": "called\n",
     }
+
+
+@stage
+def held(data: bytes) -> int:
+    """Says who is at it; the first of all is until it is killed. Of a document that names a folder, that is."""
+    import threading
+    from pathlib import Path
+
+    folder = Path(data.decode())
+    if not folder.is_dir():
+        return len(data)
+    with open(folder / "computing", "a") as file:
+        file.write(f"{os.getpid()}\n")
+    try:
+        os.close(os.open(folder / "first", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return 0
+    (folder / "holder").write_text(str(os.getpid()))
+    os.close(os.open(folder / "begun", os.O_WRONLY))  # a pipe: waits for the one who will kill it
+    threading.Event().wait()
+    return -1
+
+
+def kill_holder_once_another_waits(monitor: Any, folder: Path) -> None:
+    """The server itself says when somebody looks whether the lease is still held."""
+    while True:
+        command = monitor.next_command()["command"]
+        if command.startswith("MGET orphan:lease:"):
+            break
+    os.close(os.open(folder / "begun", os.O_RDONLY))
+    os.kill(int((folder / "holder").read_text()), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_while_others_wait_for_its_value_costs_no_document(
+    cluster: Any, valkey: EmbeddedServer, tmp_path: Path
+) -> None:
+    folder, documents = tmp_path / "folder", tmp_path / "corpus"
+    folder.mkdir()
+    documents.mkdir()
+    os.mkfifo(folder / "begun")
+    for number in range(2):
+        (documents / f"{number}.txt").write_text(str(folder))
+    for number in range(2, 20):
+        (documents / f"{number}.txt").write_text("x" * number)
+    options = {"cache": "redis", "namespace": "orphan", "batching": "fixed:1", "admission": False}
+    with redis.Redis.from_url(valkey.url, socket_timeout=60).monitor() as monitor:
+        killer = threading.Thread(target=kill_holder_once_another_waits, args=(monitor, folder), daemon=True)
+        killer.start()
+        with run(Pipeline(held), str(documents), cluster=cluster, redis_url=valkey.url, **options) as running:
+            found = sorted((Path(o.document).stem, o.status, o.value) for o in running)
+        killer.join()
+    assert found == sorted((str(n), "ok", n if n > 1 else 0) for n in range(20))
+    first, *others = (folder / "computing").read_text().split()
+    assert first == (folder / "holder").read_text()
+    assert others
+    assert first not in others
+    assert running.summary.counters["lease_waits"] >= 1
+    assert not list(redis.Redis.from_url(valkey.url).scan_iter(match="orphan:lease:*"))
+
+
+class Garbler:
+    """A proxy before a server on a Unix socket, which alters what the server says from its nth answer on.
+
+    It may hang up after each answer that it altered, so that nobody waits for the rest of it.
+    """
+
+    def __init__(
+        self, path: Path, after: int, alter: Callable[[bytes, bytes], bytes], hang_up: bool = False
+    ) -> None:
+        self._path, self._after, self._alter, self._hang_up = str(path), after, alter, hang_up
+        self._lock = threading.Lock()
+        self._answers, self._before = 0, b""
+        self.altered = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._sockets: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> str:
+        self._begin(self._accept)
+        return f"redis://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __exit__(self, *_: object) -> None:
+        for one in (self._listener, *self._sockets):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        for one in (self._listener, *self._sockets):
+            one.close()
+
+    def _begin(self, what: Callable[..., None], *args: object) -> None:
+        self._threads.append(threading.Thread(target=what, args=args, daemon=True))
+        self._threads[-1].start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                asking, _ = self._listener.accept()
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(self._path)
+                self._sockets += [asking, server]
+                self._begin(self._pass_on, asking, server, lambda data: data)
+                self._begin(self._pass_on, server, asking, self._altered)
+
+    def _pass_on(
+        self, source: socket.socket, target: socket.socket, change: Callable[[bytes], bytes]
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(2**20):
+                target.sendall(change(data))
+                if self._hang_up and self.altered and source.family == socket.AF_UNIX:
+                    break
+        for one in (source, target):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def _altered(self, data: bytes) -> bytes:
+        with self._lock:
+            self._answers += 1
+            if self._answers <= self._after:
+                if data.startswith(b"*"):
+                    self._before = data
+                return data
+            self.altered += 1
+            return self._alter(data, self._before)
+
+
+NOISE = random.Random(7)
+GARBAGE: dict[str, Callable[[bytes, bytes], bytes]] = {
+    "noise": lambda data, before: NOISE.randbytes(len(data)),
+    "noise before the answer": lambda data, before: NOISE.randbytes(40) + data,
+    "noise after the answer": lambda data, before: data + NOISE.randbytes(40),
+    "half the answer and noise": lambda data, before: data[: len(data) // 2] + NOISE.randbytes(len(data)),
+    "the answer twice": lambda data, before: data + data,
+    "an earlier answer": lambda data, before: before,
+    "an earlier answer before it": lambda data, before: before + data,
+}
+# What follows a whole answer isn't taken for the next one.
+HARMLESS = ("noise after the answer", "the answer twice")
+
+
+@pytest.mark.parametrize("kind", GARBAGE)
+def test_a_server_that_answers_garbage_from_some_answer_on(
+    cluster: Any, corpus: Path, expected: dict[str, Any], valkey: EmbeddedServer, kind: str
+) -> None:
+    options = {"cache": "redis", "namespace": f"garbled-{kind}"}
+    assert go(cluster, corpus, valkey.url, {}, **options)[0] == expected
+    garbler = Garbler(valkey.folder / "s", 12, GARBAGE[kind], hang_up=kind not in HARMLESS)
+    with garbler as url:
+        values, summary = go(cluster, corpus, url, {}, **options)
+    assert garbler.altered > 0
+    assert values == expected
+    assert summary.caches["redis"] > 0
+    assert kind in HARMLESS or summary.caches["redis"] < DOCUMENTS
+    counted = summary.counters
+    reasons = {name: n for name, n in counted.items() if name.startswith("misses_") and n}
+    assert sum(reasons.values()) + summary.caches["redis"] == DOCUMENTS
+    assert reasons.keys() <= {"misses_down", "misses_corrupt", "misses_forged"}
+    again, after = go(cluster, corpus, valkey.url, {}, **options)
+    assert (again, after.caches) == (expected, {"redis": DOCUMENTS})

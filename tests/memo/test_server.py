@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -24,11 +25,31 @@ PASSWORD = "s3cr3t-p@ss/word"
 QUOTED = "s3cr3t-p%40ss%2Fword"
 
 
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
 def test_its_socket_is_in_a_folder_of_this_user_alone(valkey: EmbeddedServer) -> None:
     assert valkey.url.startswith("unix://")
     assert stat.S_IMODE(valkey.folder.stat().st_mode) == 0o700
     assert psutil.Process(valkey.pid).name().startswith(("valkey", "redis"))
     assert not [c for c in psutil.Process(valkey.pid).net_connections("inet") if c.status == "LISTEN"]
+
+
+def test_its_socket_itself_lets_nobody_else_in_whatever_the_umask(
+    each_server: EmbeddedServer, open_umask: None
+) -> None:
+    """Neither of the shared one, nor of one that is started where everything is open to everyone."""
+    with EmbeddedServer(binary=each_server._binary) as fresh:
+        for server in (each_server, fresh):
+            status = (server.folder / "s").stat()
+            assert stat.S_ISSOCK(status.st_mode)
+            assert stat.S_IMODE(status.st_mode) & 0o077 == 0
+            assert status.st_uid == os.getuid()
+            assert stat.S_IMODE(server.folder.stat().st_mode) == 0o700
 
 
 def test_it_has_the_limit_and_the_policy_that_were_asked_for() -> None:

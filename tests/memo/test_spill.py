@@ -3,11 +3,13 @@ from __future__ import annotations
 import os
 import uuid
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
 import redis
 
+from dataflow import Pipeline, run, stage
 from dataflow.memo.base import Entry, Found, Missed
 from dataflow.memo.dictionary import DictBlobs
 from dataflow.memo.sealed import SealedMemo
@@ -143,3 +145,41 @@ def test_clearing_removes_spilled_files_and_no_others(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     assert SpillFolder(str(tmp_path)).clear() == 2
     assert files(tmp_path) == [tmp_path / "thesis.txt"]
+
+
+@stage
+def enlarge(data: bytes) -> bytes:
+    return data * 150_000
+
+
+def test_a_runs_large_values_are_files_and_one_that_was_removed_is_computed_again(
+    valkey: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From one process to another; the third document is small enough for the server."""
+    (tmp_path / "corpus").mkdir()
+    for number, text in enumerate(("document", "another document", "x")):
+        (tmp_path / "corpus" / f"{number}.txt").write_text(text)
+    spill = tmp_path / "spill"
+    monkeypatch.setenv("DATAFLOW_SPILL_URL", spill.as_uri())
+
+    def go(cluster: str, cache: str = "redis") -> tuple[dict[str, object], Any]:
+        options = {"cache": cache, "namespace": "spilling", "admission": False, "batching": "fixed:2"}
+        corpus = str(tmp_path / "corpus")
+        with run(
+            Pipeline(enlarge), corpus, cluster=cluster, workers=1, redis_url=valkey.url, **options
+        ) as running:
+            return {o.document: (o.status, o.value) for o in running}, running.summary
+
+    expected = go("inline", "none")[0]
+    cold, summary = go("inline")
+    assert (cold, summary.caches) == (expected, {})
+    assert (summary.counters["spilled"], len(files(spill))) == (2, 2)
+    client = redis.Redis.from_url(valkey.url)
+    assert sum(client.strlen(key) for key in client.scan_iter(match="spilling:*", count=1000)) < 2**18
+    warm, summary = go("processes")
+    assert (warm, summary.caches) == (expected, {"spill": 2, "redis": 1})
+    files(spill)[0].unlink()
+    mended, summary = go("inline")
+    assert (mended, summary.caches) == (expected, {"spill": 1, "redis": 1})
+    assert summary.counters["misses_spill"] == 1
+    assert go("inline")[1].caches == {"spill": 2, "redis": 1}
