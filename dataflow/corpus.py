@@ -281,7 +281,7 @@ def _filesystem(url: str) -> tuple[Any, str]:
     """The open file system of a URL and the path in it.
 
     An archive is opened once a process and kept, since fsspec would open it anew, directory and all, for
-    each document that is read from it.
+    each document that is read from it. One on this machine that was replaced since is another archive.
     """
     from fsspec.core import split_protocol, url_to_fs
 
@@ -291,11 +291,22 @@ def _filesystem(url: str) -> tuple[Any, str]:
         return filesystem, path
     protocol, path = split_protocol(first)
     with _lock:
-        return _archive(protocol or first, _absolute(archive)), path if protocol else ""
+        return _archive(protocol or first, _absolute(archive), _version(archive)), path if protocol else ""
+
+
+def _version(archive: str) -> tuple[int, ...]:
+    """What changes with an archive on this machine; nothing of one elsewhere, which would have to be asked."""
+    if _protocol(archive) != "file":
+        return ()
+    try:
+        status = os.stat(_local_path(archive))
+    except OSError:  # opening it will say so
+        return ()
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 @functools.lru_cache(maxsize=8)
-def _archive(protocol: str, archive: str) -> Any:
+def _archive(protocol: str, archive: str, _version: tuple[int, ...]) -> Any:
     from fsspec.core import url_to_fs
 
     return url_to_fs(f"{protocol}://::{archive}")[0]

@@ -251,3 +251,19 @@ def test_what_a_server_only_sends_from_beginning_to_end_is_copied_to_disk_first(
         assert file.seek(-1, 2) == 9
         assert file.read() == b"9"
     assert asked
+
+
+def test_an_archive_that_was_replaced_is_listed_and_read_anew(tmp_path):
+    def put(name, text):
+        with zipfile.ZipFile(tmp_path / "fresh.zip", "w") as archive:
+            archive.writestr(name, text)
+        os.replace(tmp_path / "fresh.zip", tmp_path / "a.zip")
+
+    put("one.txt", "old")
+    (document,) = open_corpus(f"zip://*::{tmp_path}/a.zip")
+    assert read_document(document.url) == b"old"
+    put("one.txt", "newer")
+    assert read_document(document.url) == b"newer"
+    put("two.txt", "newest")
+    (document,) = open_corpus(f"zip://*::{tmp_path}/a.zip")
+    assert document.url.startswith("zip://two.txt")
