@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -147,6 +147,7 @@ MAX_BYTES = 64 * 1024**2
 _FIRST_LISTED = 32  # documents a slot: enough for its first batch, so that it needn't wait for the look-ahead
 _FIRST_AHEAD = 2048
 _FURTHEST_AHEAD = 8192
+_LISTING_SECONDS = 0.05  # at one time: where listing is slow, what has come goes out
 _SORTED_AGAIN = 16  # what is listed is put in its place when it is a sixteenth of all that is ahead
 _TARGET_SECONDS = 0.4  # a batch costs driver, scheduler and disk some 6 ms: under 2% of this
 _LONGEST_SECONDS = 1.6  # and a third of that where much is left; longer, and a lost batch is dear
@@ -174,6 +175,7 @@ class AdaptiveBatcher:
         learns: results come while batches are still cut; where they don't, what is known at first has to do.
         read: reads a document on the driver, where only the driver can.
         model: a cost model that has learned before.
+        clock: seconds, by which it is told whether listing is slow.
     """
 
     def __init__(
@@ -185,8 +187,10 @@ class AdaptiveBatcher:
         learns: bool = True,
         read: Callable[[str], bytes] | None = None,
         model: CostModel | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.model = model or CostModel()
+        self._clock = clock
         self._documents, self._slots, self._in_order, self._read = documents, slots, in_order, read
         self._ahead: deque[tuple[float, int, Document]] = deque()  # predicted seconds, position, document
         self._left_seconds = 0.0  # of all that is in the look-ahead
@@ -244,8 +248,8 @@ class AdaptiveBatcher:
         again: list[_Numbered] = []
         wanted = self._wanted if self._ahead else max(self._wanted, _FIRST_LISTED * self._slots)
         if not self._ended and wanted > len(self._ahead) // _SORTED_AGAIN:
-            fresh = list(itertools.islice(self._documents, wanted))
-            self._ended, self._wanted = len(fresh) < wanted, 0
+            fresh = self._list(wanted)
+            self._wanted = wanted - len(fresh)
         if self._learned >= 2 * max(1, self._predicted_at):
             # The model has twice the knowledge that it had when the order was made.
             again, self._predicted_at = [(p, d) for _, p, d in self._ahead], self._learned
@@ -253,6 +257,17 @@ class AdaptiveBatcher:
             self._left_seconds = 0.0
         if fresh or again:
             self._predict([*again, *fresh])
+
+    def _list(self, wanted: int) -> list[_Numbered]:
+        """So many documents more; fewer where the corpus ends, or is slow to say what is in it."""
+        fresh: list[_Numbered] = []
+        until = self._clock() + _LISTING_SECONDS
+        for pair in self._documents:
+            fresh.append(pair)
+            if len(fresh) == wanted or self._clock() > until:
+                return fresh
+        self._ended = True
+        return fresh
 
     def _predict(self, pairs: list[_Numbered]) -> None:
         costed = [(self.model.predict(d), p, d) for p, d in pairs]

@@ -26,6 +26,7 @@ __all__ = ["SmallJob", "SmallJobExecutor", "look_at"]
 # is less than that.
 _SMALL_SECONDS = 2.0
 _SMALL_DOCUMENTS = 2048
+_LISTING_SECONDS = 1.0
 _PATIENCE_SECONDS = 3.0
 _LOOK_SECONDS = 2.0
 
@@ -52,16 +53,21 @@ class SmallJob:
 
 
 def look_at(
-    numbered: Iterator[_Numbered], model: CostModel | None = None
+    numbered: Iterator[_Numbered],
+    model: CostModel | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> tuple[SmallJob | None, Iterator[_Numbered]]:
-    """Whether all documents together are a small job, and the documents, all of them still to come."""
-    model = model or CostModel()
+    """Whether all documents together are a small job, and the documents, all of them still to come.
+
+    A corpus that takes long to list isn't waited for.
+    """
+    model, until = model or CostModel(), clock() + _LISTING_SECONDS
     looked: list[_Numbered] = []
     seconds = 0.0
     for pair in numbered:
         looked.append(pair)
         seconds += model.predict(pair[1])
-        if seconds > _SMALL_SECONDS or len(looked) > _SMALL_DOCUMENTS:
+        if seconds > _SMALL_SECONDS or len(looked) > _SMALL_DOCUMENTS or clock() > until:
             return None, itertools.chain(looked, numbered)
     return SmallJob(len(looked), seconds), iter(looked)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
@@ -20,6 +21,7 @@ from dataflow.outcome import OK, Outcome
 
 __all__ = ["Stream"]
 
+_CUTTING_SECONDS = 0.2  # to cut a window of batches takes a few milliseconds
 _MOST_HELD = 4096  # outcomes that wait for an earlier one, when they have to come in order
 
 
@@ -39,6 +41,7 @@ class Stream:
         on_mark: told when the first batch was ``sent``, and each time that results have ``come`` and are
             ``committed``.
         all_note: every worker keeps a ledger that this machine can read.
+        clock: seconds, by which it is told whether the source is slow.
     """
 
     def __init__(
@@ -52,7 +55,9 @@ class Stream:
         on_stall: Callable[[Stall], None] | None = None,
         on_mark: Callable[[str], None] | None = None,
         all_note: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._plan, self._batcher, self._executor = plan, batcher, executor
         self._manifest, self._on_batch = manifest, on_batch
         self._mark = on_mark or (lambda name: None)
@@ -113,7 +118,7 @@ class Stream:
     def _refill(self, most: float = math.inf) -> None:
         """Submit batches up to the window, all in one message."""
         graphs = []
-        window = min(self._window(), most)
+        window, until = min(self._window(), most), self._clock() + _CUTTING_SECONDS
         # What is run again goes in however many are held: they may be waiting for just that.
         while len(self._live) < window and (self._again or len(self._held) < _MOST_HELD):
             batch = self._next_batch()
@@ -122,6 +127,8 @@ class Stream:
             key, graph = build(self._plan, batch)
             self._live[key] = batch
             graphs.append((key, graph))
+            if self._clock() > until:
+                break  # the source is slow: what is there goes out, and what has come is handed on, before more
         if graphs:
             self._executor.submit(graphs)
 

@@ -64,8 +64,8 @@ def test_bytes_travel_with_the_batch_where_only_the_driver_can_read_them():
     assert batch.payloads == (b"0.txt", None)
 
 
-def adaptive(listed, slots=2, **options):
-    return AdaptiveBatcher(enumerate(listed), slots, **options)
+def adaptive(listed, slots=2, clock=lambda: 0.0, **options):
+    return AdaptiveBatcher(enumerate(listed), slots, clock=clock, **options)
 
 
 def test_adaptive_batches_take_the_largest_first():
@@ -127,6 +127,21 @@ def test_adaptive_batches_list_little_by_little_and_never_far_ahead():
         assert len(listed) - gone <= 8192
         before = len(listed)
     assert len(listed) - gone > 4096
+
+
+def test_what_a_slow_source_has_said_so_far_goes_out():
+    now, listed = 0.0, []
+
+    def feed():
+        nonlocal now
+        for document in documents(*[10] * 100):
+            now += 1.0
+            listed.append(document)
+            yield document
+
+    batcher = adaptive(feed(), clock=lambda: now)
+    assert len(batcher.take(0)) == len(listed) == 1
+    assert len(drained(batcher)) == 99
 
 
 def seconds_of(batches, each):

@@ -124,6 +124,20 @@ def test_a_job_that_takes_longer_than_predicted_goes_on_on_a_cluster(monkeypatch
     assert cluster.closed
 
 
+def test_a_source_that_is_slow_to_list_is_no_small_job():
+    listed = []
+
+    def feed():
+        for pair in documents(50, 10):
+            listed.append(pair)
+            yield pair
+
+    small, numbered = look_at(feed(), clock=lambda: float(len(listed)))
+    assert small is None
+    assert len(listed) < 5
+    assert len(list(numbered)) == 50
+
+
 def test_the_process_that_runs_a_small_job_is_started_while_the_driver_still_prepares():
     executor = SmallJobExecutor(lambda stack: Elsewhere())
     executor.start(Plan("early", Pipeline(whereabouts), Strategy(), MemoSpec("none"), in_child=True))

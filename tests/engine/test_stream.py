@@ -45,10 +45,10 @@ class FakeExecutor:
     def close(self): ...
 
 
-def stream(executor, listed, **strategy):
+def stream(executor, listed, clock=lambda: 0.0, **strategy):
     chosen = Strategy(**{"batching": "fixed:2", **strategy})
     plan = Plan("beef", Pipeline(len), chosen, MemoSpec("none"))
-    return Stream(plan, batcher_for(chosen, iter(listed), executor.slots), executor)
+    return Stream(plan, batcher_for(chosen, iter(listed), executor.slots), executor, clock=clock)
 
 
 def documents(n):
@@ -86,6 +86,21 @@ def test_a_slow_consumer_slows_the_source():
     outcomes = iter(stream(FakeExecutor(), source()))
     next(outcomes)
     assert len(listed) < 20
+
+
+def test_outcomes_come_while_a_slow_source_still_lists():
+    listed = []
+
+    def source():
+        for document in documents(100):
+            listed.append(document)
+            yield document
+
+    # A second a document, by this clock.
+    outcomes = stream(FakeExecutor(), source(), lambda: float(len(listed)), batching="fixed:1")
+    ahead = [len(listed) - number for number, _ in enumerate(outcomes)]
+    assert len(ahead) == 100
+    assert max(ahead) <= 5
 
 
 def test_in_order_a_slow_first_batch_does_not_pile_up_the_rest():
