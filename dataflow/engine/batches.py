@@ -201,7 +201,8 @@ class AdaptiveBatcher:
         self._predicted_at = 0
         self._seen = 0
         self._cap = _FIRST_OF_KNOWN_COST if self.model.knows else _FIRST_DOCUMENTS
-        self._cap = self._cap if learns else MAX_DOCUMENTS
+        if not learns:
+            self._cap, self._far, self._wanted = MAX_DOCUMENTS, True, _FIRST_AHEAD
 
     def take(self, number: int) -> Batch | None:
         """The next batch of about the target's seconds."""
@@ -209,7 +210,8 @@ class AdaptiveBatcher:
         target = self._target_seconds()
         taken: list[_Numbered] = []
         seconds, size = 0.0, 0
-        while self._ahead and len(taken) < min(self._cap, MAX_DOCUMENTS):
+        cap = min(self._cap, MAX_DOCUMENTS if self._far else _FIRST_LISTED)
+        while self._ahead and len(taken) < cap:
             cost, position, document = self._ahead[0]
             size += document.size_bytes or 0
             # One that is as dear as a batch pays for its own batch, and goes alone.

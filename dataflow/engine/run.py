@@ -173,8 +173,9 @@ def start(
         if why_not and plan.memo_stages:
             output.notes.append(memoized_up_to(plan.chain, why_not))
         model = CostModel({**remembered(pipeline), **(costs or {})})
-        stack.callback(lambda: remember(pipeline, model.costs()))
         summary = Summary(uncacheable=None if plan.memo_stages else why_not, notes=output.notes)
+        # What a cache has answered says nothing of what computing takes.
+        stack.callback(lambda: summary.caches or remember(pipeline, model.costs()))
         stream = _stream(
             plan,
             documents,

@@ -5,7 +5,9 @@ import pytest
 
 from dataflow import Document, Outcome, Strategy
 from dataflow.engine.batches import MAX_DOCUMENTS, AdaptiveBatcher, batcher_for
+from dataflow.engine.cost import CostModel
 from dataflow.graph.work import BatchResult
+from dataflow.profile import Cost
 
 
 def documents(*sizes):
@@ -86,6 +88,19 @@ def test_adaptive_batches_grow_at_most_fourfold_until_something_is_learned():
     counts = [len(b) for b in drained(adaptive(documents(*[10] * 5000)), cost=lambda d: 1e-5)]
     assert counts[0] <= 16
     assert all(later <= 4 * earlier for earlier, later in itertools.pairwise(counts))
+
+
+def test_each_slot_has_its_first_batch_before_any_has_two_however_much_is_known():
+    known = CostModel({"text/plain": Cost(seconds=1e-4, seconds_a_byte=0.0, mean_bytes=10, documents=99)})
+    batcher = adaptive(documents(*[10] * 128), slots=4, model=known)
+    assert [len(batcher.take(number)) for number in range(4)] == [32] * 4
+    assert len(adaptive(documents(*[10] * 20), slots=4).take(0)) == 16
+
+
+def test_a_batcher_that_knows_what_documents_cost_begins_with_long_batches():
+    known = CostModel({"text/plain": Cost(seconds=1e-4, seconds_a_byte=0.0, mean_bytes=10, documents=99)})
+    batcher = adaptive(documents(*[10] * 9000), slots=1, model=known)
+    assert [len(batcher.take(number)) for number in range(3)] == [32, 256, 256]
 
 
 def test_adaptive_batches_that_can_learn_nothing_are_cut_by_what_is_known_at_first():
