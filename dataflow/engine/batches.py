@@ -210,7 +210,7 @@ class AdaptiveBatcher:
         target = self._target_seconds()
         taken: list[_Numbered] = []
         seconds, size = 0.0, 0
-        cap = min(self._cap, MAX_DOCUMENTS if self._far else _FIRST_LISTED)
+        cap = min(self._cap, MAX_DOCUMENTS if self._far or self._learned else _FIRST_LISTED)
         while self._ahead and len(taken) < cap:
             cost, position, document = self._ahead[0]
             size += document.size_bytes or 0
