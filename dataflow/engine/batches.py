@@ -144,7 +144,7 @@ _DEEPEST = 128
 MAX_DOCUMENTS = 2048
 MAX_BYTES = 64 * 1024**2
 
-_FIRST_LISTED = 32  # documents a slot: enough for its first batch, so that it needn't wait for the look-ahead
+_FIRST_LISTED = 64  # documents a slot: its first batch lasts while the look-ahead is listed
 _FIRST_AHEAD = 2048
 _FURTHEST_AHEAD = 8192
 _LISTING_SECONDS = 0.05  # at one time: where listing is slow, what has come goes out

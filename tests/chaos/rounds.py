@@ -167,6 +167,8 @@ def _run(scene: Scene, plan: Plan, result: Result) -> None:
             if FAULTS[name].ends and result.injected[name]:
                 ended_by.append(FAULTS[name])
         status = scene.wait()
+        if status and not ended_by:
+            ended_by += _ended_early(scene, waiting, result)
         result.trouble = _trouble(scene, status, ended_by)
         if status == 0 or not ended_by:
             break
@@ -174,6 +176,15 @@ def _run(scene: Scene, plan: Plan, result: Result) -> None:
             fault.mend(scene)
     for name, _ in plan.strikes:
         result.injected.setdefault(name, 0)
+
+
+def _ended_early(scene: Scene, waiting: list[tuple[str, float]], result: Result) -> list[Fault]:
+    """A fault that comes by itself and ended the driver before it was its turn; the others strike the next driver."""
+    early = [s for s in waiting if s[0] in _BY_ITSELF and FAULTS[s[0]].ends]
+    for strike in early:
+        waiting.remove(strike)
+        result.injected[strike[0]] = result.injected.get(strike[0], 0) + FAULTS[strike[0]].strike(scene)
+    return [FAULTS[name] for name, _ in early if result.injected[name]]
 
 
 def _moment(scene: Scene, share: float, before: int) -> bool:
