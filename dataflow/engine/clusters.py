@@ -27,6 +27,7 @@ __all__ = ["ClusterSpec", "OpenCluster", "check_cluster", "cluster_names", "load
 
 _ADDRESSES = ("tcp://", "tls://", "ws://", "wss://", "ucx://", "inproc://")
 _PATIENCE_SECONDS = 30.0
+_CONNECT_SECONDS = 10
 _IN_THIS_PROCESS = (
     "workers in this very process can't be ended, so no limit on time or memory holds: "
     "take a cluster of processes"
@@ -195,9 +196,10 @@ def _connect(address: str, workers: int | None) -> Iterator[Client]:
         raise ClusterError(
             f"scheduler file {address} doesn't exist: start `dask scheduler --scheduler-file {address}`."
         )
-    with dask.config.set({"distributed.comm.timeouts.connect": "10s"}), _quiet():
+    patience = f"{_CONNECT_SECONDS}s"
+    with dask.config.set({"distributed.comm.timeouts.connect": patience}), _quiet():
         try:
-            client = Client(**where, timeout="10s", set_as_default=False)
+            client = Client(**where, timeout=patience, set_as_default=False)
         except (OSError, TimeoutError, ValueError, RuntimeError) as error:
             raise ClusterError(
                 f"no scheduler answers at {address} ({type(error).__name__}): "

@@ -116,7 +116,9 @@ def by_hand(tmp_path, *options):
             process.wait()
 
 
-def test_a_cluster_that_was_started_by_hand_is_used_and_left_running(scheduler, words, write_corpus):
+def test_a_cluster_that_was_started_by_hand_is_used_and_left_running(
+    scheduler, words, write_corpus, monkeypatch
+):
     import json
     import pathlib
 
@@ -126,6 +128,7 @@ def test_a_cluster_that_was_started_by_hand_is_used_and_left_running(scheduler, 
     address = json.loads(pathlib.Path(scheduler).read_text())["address"]
     assert address.startswith("tcp://127.0.0.1:")
     assert check_cluster_runs(address, words, folder, workers=2) == 2
+    monkeypatch.setattr("dataflow.engine.clusters._PATIENCE_SECONDS", 1)
     with (
         pytest.raises(ClusterError, match="has 2 workers, not 3: start more"),
         open_cluster(address, workers=3),
@@ -168,7 +171,8 @@ def wait_for_file(path):
         ("threads", 100_000, "more than this machine can hold"),
     ],
 )
-def test_a_mistake_is_one_clear_line(name, workers, says):
+def test_a_mistake_is_one_clear_line(name, workers, says, monkeypatch):
+    monkeypatch.setattr("dataflow.engine.clusters._CONNECT_SECONDS", 1)
     with pytest.raises(ClusterError, match=says) as caught, open_cluster(name, workers):
         pass
     assert "\n" not in str(caught.value)

@@ -328,8 +328,8 @@ def test_recursion_ends(of: Of) -> None:
     assert of(text) == of(text)
     assert of(text) != of(text.replace("+ 1", "+ 2"))
     chain = (
-        "".join(f"def h{i}(x):\n    return h{i + 1}(x)\n" for i in range(1500))
-        + "def h1500(x):\n    return 1\n"
+        "".join(f"def h{i}(x):\n    return h{i + 1}(x)\n" for i in range(1100))
+        + "def h1100(x):\n    return 1\n"
     )
     assert of(chain, "h0") != of(chain.replace("return 1\n", "return 2\n"), "h0")
 
