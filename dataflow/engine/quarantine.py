@@ -22,8 +22,8 @@ from dataflow.engine.identity import describe_run, refuse_other
 from dataflow.engine.journal import FOLDER
 from dataflow.engine.manifest import Manifest
 from dataflow.engine.output import Keeper, Output
-from dataflow.engine.run import start
 from dataflow.engine.running import Run
+from dataflow.engine.starting import start
 from dataflow.errors import OutputError, one_line
 from dataflow.outcome import FAILED, QUARANTINED
 from dataflow.pipeline import Pipeline, Stage

@@ -1,0 +1,184 @@
+"""How a run is started: where it runs is chosen, its plan made known there, its output begun, its stream set up."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+from dataflow.corpus import Corpus, read_document
+from dataflow.document import Document
+from dataflow.engine.batches import batcher_for
+from dataflow.engine.clusters import OpenCluster, open_cluster
+from dataflow.engine.cost import CostModel
+from dataflow.engine.executors import DaskExecutor, Executor, InlineExecutor
+from dataflow.engine.identity import header
+from dataflow.engine.output import Keeper, Output
+from dataflow.engine.planning import plan_for
+from dataflow.engine.remembered import remember, remembered
+from dataflow.engine.resume import forget_runs
+from dataflow.engine.running import Run, Summary
+from dataflow.engine.smalljob import SmallJob, SmallJobExecutor, look_at
+from dataflow.engine.stall import Stall
+from dataflow.engine.stream import Stream
+from dataflow.graph.plan import Plan
+from dataflow.graph.scratch import scratch_folder
+from dataflow.graph.work import BatchResult
+from dataflow.memo.chain import memoized_up_to
+from dataflow.pipeline import Pipeline
+from dataflow.profile import Cost
+from dataflow.strategy import Strategy
+
+__all__ = ["start"]
+
+_Numbered = Iterator[tuple[int, Document]]
+
+
+def start(
+    pipeline: Pipeline,
+    documents: Corpus,
+    output: Output,
+    strategy: Strategy,
+    *,
+    cluster: Any,
+    workers: int | None = None,
+    redis_url: str | None = None,
+    search_path: Iterable[str] = (),
+    namespace: str = "dataflow",
+    on_batch: Callable[[BatchResult], None] | None = None,
+    on_stall: Callable[[Stall], None] | None = None,
+    recorded: Mapping[str, Any] | None = None,
+    costs: Mapping[str, Cost] | None = None,
+) -> Run:
+    """Start a run whose arguments have been looked at; see :func:`dataflow.run`.
+
+    Args:
+        output: where rows go, and which of the documents are to be done. It is given up if this raises.
+    """
+    with contextlib.ExitStack() as stack, contextlib.ExitStack() as undo:
+        undo.callback(output.release)
+        numbered = output.numbered(documents)
+        first = next(numbered, None)
+        if first is None:  # no cluster is needed to say that nothing is left
+            keeper = output.open({}, documents)
+            undo.pop_all()
+            return Run(stack, (), documents, output, keeper, Summary(notes=output.notes))
+        cluster, numbered = _where(cluster, workers, chain([first], numbered), costs)
+        opened, executor, in_child = _executor(stack, cluster, workers)
+        ledger = stack.enter_context(scratch_folder("ledger")) if in_child or _is_local(opened) else None
+        paths = tuple(search_path)
+        plan, why_not = plan_for(
+            stack, pipeline, strategy, output.sink, ledger, redis_url, paths, namespace, opened, in_child
+        )
+        stack.callback(executor.close)
+        keeper = _begin(plan, executor, opened, output, documents, recorded)
+        undo.pop_all()
+        output.notes += _notes(opened, cluster, plan, why_not)
+        summary = Summary(uncacheable=None if plan.memo_stages else why_not, notes=output.notes)
+        model = CostModel({**remembered(pipeline), **(costs or {})})
+        stack.callback(_learn, pipeline, model, summary)
+        see, mark = _counting(summary, on_batch), summary.mark
+        stream = _stream(plan, documents, numbered, executor, keeper, see, on_stall, model, mark)
+        summary.mark("opened")
+        started = Run(stack.pop_all(), stream, documents, output, keeper, summary)
+        started.dashboard_link = opened.dashboard_link if opened else None
+        return started
+
+
+def _learn(pipeline: Pipeline, model: CostModel, summary: Summary) -> None:
+    if not summary.caches:  # what a cache has answered says nothing of what computing takes
+        remember(pipeline, model.costs())
+
+
+def _where(
+    cluster: Any, workers: int | None, numbered: _Numbered, costs: Mapping[str, Cost] | None
+) -> tuple[Any, _Numbered]:
+    """What ``auto`` comes to: a small job, or the local cluster; and the documents, all of them still to come."""
+    if cluster != "auto":
+        return cluster, numbered
+    small, numbered = look_at(numbered, CostModel(costs)) if workers is None else (None, numbered)
+    return small or "local", numbered
+
+
+def _is_local(opened: OpenCluster | None) -> bool:
+    return opened is not None and opened.local
+
+
+def _begin(
+    plan: Plan,
+    executor: Executor,
+    opened: OpenCluster | None,
+    output: Output,
+    documents: Corpus,
+    recorded: Mapping[str, Any] | None,
+) -> Keeper | None:
+    """Make the plan known, and begin the output once it is."""
+    if opened:
+        forget_runs(output.unfinished_runs, opened.client)
+    executor.start(plan)
+    described = header(plan, documents.name, recorded)  # while the workers import what the plan needs
+    executor.ready()
+    return output.open(described, documents)
+
+
+def _notes(opened: OpenCluster | None, cluster: Any, plan: Plan, why_not: str | None) -> Iterator[str]:
+    """What the user should know of where it runs, and of what isn't memoized."""
+    yield from opened.notes if opened else ()
+    if isinstance(cluster, SmallJob):
+        yield str(cluster)
+    if why_not and plan.memo_stages:
+        yield memoized_up_to(plan.chain, why_not)
+
+
+def _stream(
+    plan: Plan,
+    documents: Corpus,
+    numbered: _Numbered,
+    executor: Executor,
+    keeper: Keeper | None,
+    on_batch: Callable[[BatchResult], None] | None,
+    on_stall: Callable[[Stall], None] | None,
+    model: CostModel,
+    on_mark: Callable[[str], None],
+) -> Stream:
+    read = read_document if documents.process_local and not isinstance(executor, InlineExecutor) else None
+    batcher = batcher_for(plan.strategy, iter(()), executor.slots, read, numbered=numbered, model=model)
+    return Stream(
+        plan,
+        batcher,
+        executor,
+        manifest=keeper,
+        on_batch=on_batch,
+        on_stall=on_stall,
+        on_mark=on_mark,
+        all_note=bool(plan.ledger),
+    )
+
+
+def _counting(
+    summary: Summary, on_batch: Callable[[BatchResult], None] | None
+) -> Callable[[BatchResult], None]:
+    def see(result: BatchResult) -> None:
+        for name, amount in result.counters.items():
+            summary.counters[name] = summary.counters.get(name, 0) + amount
+        if on_batch:
+            on_batch(result)
+
+    return see
+
+
+def _executor(
+    stack: contextlib.ExitStack, cluster: Any, workers: int | None
+) -> tuple[OpenCluster | None, Executor, bool]:
+    """The cluster, what runs graphs on it, and whether documents have to run in processes of their own there."""
+    if cluster == "inline":
+        return None, InlineExecutor(), False
+    if isinstance(cluster, SmallJob):
+        return (
+            None,
+            SmallJobExecutor(lambda own: DaskExecutor(own.enter_context(open_cluster("local")).client)),
+            True,
+        )
+    opened = stack.enter_context(open_cluster(cluster, workers))
+    return opened, DaskExecutor(opened.client), not opened.nannies and not opened.in_process
