@@ -9,10 +9,14 @@ cores and for the number of workers asked for.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
+import signal
 import socket
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -21,6 +25,8 @@ from dataflow.errors import ClusterError, counted, one_line
 from dataflow.places import known_files, resource_file
 
 if TYPE_CHECKING:
+    import logging
+
     from distributed import Client
 
 __all__ = ["ClusterSpec", "OpenCluster", "check_cluster", "cluster_names", "load_cluster", "open_cluster"]
@@ -232,7 +238,7 @@ def _deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
         stack.enter_context(_inherited_config())
         stack.enter_context(_quiet())
         try:
-            cluster = _class(spec)(**options)
+            cluster = _started(functools.partial(_class(spec), **options))
             stack.callback(_close, cluster)
             client = Client(cluster, set_as_default=False)
             stack.callback(_close, client)
@@ -242,6 +248,31 @@ def _deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
         except Exception as error:
             raise ClusterError(_cannot_open(spec, error)) from error
         yield client
+
+
+def _started(start: Callable[[], Any]) -> Any:
+    """A cluster, started in a thread that Ctrl-C doesn't reach: one that is half started can't be closed in order."""
+    from multiprocessing import resource_tracker
+
+    starting: Future[Any] = Future()
+    resource_tracker.ensure_running()  # which would let the signal through again to the thread that needs it first
+
+    def work() -> None:
+        # Whatever is started from here inherits it: a worker would print a traceback before it can ignore the signal.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            starting.set_result(start())
+        except BaseException as error:
+            starting.set_exception(error)
+
+    try:
+        threading.Thread(target=work, name="dataflow-cluster", daemon=True).start()
+        return starting.result()
+    except KeyboardInterrupt:
+        wait([starting], timeout=_PATIENCE_SECONDS)
+        if starting.done() and not starting.exception():
+            _close(starting.result())
+        raise
 
 
 def _cannot_open(spec: ClusterSpec, error: Exception) -> str:
@@ -324,15 +355,24 @@ def _quiet() -> Iterator[None]:
     import logging
     import warnings
 
-    logger = logging.getLogger("distributed")
+    logger, loop_logger = logging.getLogger("distributed"), logging.getLogger("asyncio")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
+    loop_logger.addFilter(_is_news)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Port .* is already in use")
             yield
     finally:
         logger.setLevel(level)
+        loop_logger.removeFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not so of a worker that a broadcast can't reach: Dask looks at one such error, and the others are logged."""
+    from distributed.comm import CommClosedError
+
+    return not (record.exc_info and isinstance(record.exc_info[1], CommClosedError))
 
 
 def _close(thing: Any) -> None:

@@ -8,8 +8,8 @@ import contextlib
 import queue
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,9 +21,13 @@ from dataflow.graph.plan import Plan, forget_plan, register_plan
 if TYPE_CHECKING:
     from distributed import Client, Future
 
+    from dataflow.engine.worker import PlanPlugin
+
 __all__ = ["DaskExecutor", "Done", "Executor", "InlineExecutor"]
 
 _LOOK_SECONDS = 2.0
+_RETURN_SECONDS = 0.1  # a worker that died is back in two
+_TELLINGS = 4
 
 Graph = tuple[GraphKey, Mapping[GraphKey, Any]]
 
@@ -148,9 +152,7 @@ class DaskExecutor:
                 "Define its stages at the top of a module and keep open files and locks out of them."
             ) from error
         self._plugin = plugin.name
-        thread = ThreadPoolExecutor(1, thread_name_prefix="dataflow-register")
-        self._registered = thread.submit(self._client.register_plugin, plugin)
-        thread.shutdown(wait=False)
+        self._registered = self._on_loop(self._register(plugin))
 
     def ready(self) -> None:
         """Wait until all workers have loaded the plan.
@@ -158,19 +160,64 @@ class DaskExecutor:
         Raises:
             ClusterError: they can't.
         """
-        registered, self._registered = self._registered, None
-        if registered is None:
+        if self._registered is None:
             return
+        from distributed.comm import CommClosedError
+
         try:
-            answers = registered.result()
+            answers = self._wait_for(self._registered)
+        except ClusterError:
+            raise
         except Exception as error:
+            self._check_scheduler()
+            died = isinstance(error, CommClosedError)
+            reason = "it ends their processes" if died else f"{type(error).__name__}: {one_line(error)}"
             raise ClusterError(
-                f"the workers can't load the pipeline: {type(error).__name__}: {one_line(error)}. "
-                "Install the same packages for the workers as here."
+                f"the workers can't load the pipeline: {reason}. Install the same packages for the workers as here."
             ) from error
+        self._registered = None
         for answer in (answers or {}).values():
             if isinstance(answer, dict) and answer.get("status") == "error":
                 raise ClusterError(f"the workers can't load the pipeline: {one_line(answer['exception'])}.")
+
+    async def _register(self, plugin: PlanPlugin) -> Any:
+        """Tell all workers; again where one dies meanwhile, of which the others know nothing."""
+        from distributed.comm import CommClosedError
+
+        for attempt in range(_TELLINGS):
+            try:
+                answers = await self._client.register_plugin(plugin)
+                if answers or not attempt:
+                    return answers
+            except CommClosedError:
+                if attempt + 1 == _TELLINGS or self._client.status != "running":
+                    raise
+            # If it was the plan that it died of, what is started in its place must not die of it while it starts.
+            with contextlib.suppress(Exception):
+                await self._client.unregister_worker_plugin(plugin.name)
+            until = time.monotonic() + self._patience
+            while not await self._client.nthreads() and time.monotonic() < until:
+                await asyncio.sleep(_RETURN_SECONDS)
+        return await self._client.register_plugin(plugin)
+
+    async def _withdraw(self, registered: concurrent.futures.Future[Any]) -> None:
+        """Take the plan from the workers once they have it: what comes after it must not overtake it."""
+        with contextlib.suppress(Exception):
+            await asyncio.wrap_future(registered)
+        with contextlib.suppress(Exception):  # the cluster has gone, and the plan with it
+            await self._client.unregister_worker_plugin(self._plugin)
+
+    def _on_loop(self, coroutine: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
+        loop: Any = self._client.loop
+        return asyncio.run_coroutine_threadsafe(coroutine, loop.asyncio_loop)
+
+    def _wait_for(self, asked: concurrent.futures.Future[Any]) -> Any:
+        """The answer; the client would go on asking a scheduler that has died for half a minute."""
+        while True:
+            wait([asked], timeout=_LOOK_SECONDS)
+            if asked.done():
+                return asked.result()
+            self._check_scheduler()
 
     def submit(self, graphs: Sequence[Graph]) -> None:
         """Send them to the scheduler in one message."""
@@ -207,8 +254,7 @@ class DaskExecutor:
     def close(self) -> None:
         """Cancel and release everything, and take the plan from the workers."""
         futures, self._futures = list(self._futures.values()), {}
-        with contextlib.suppress(ClusterError):  # what comes after it to the workers must not overtake it
-            self.ready()
+        registered, self._registered = self._registered, None
         if (
             self._client.status != "running"
         ):  # the client would try to reach a lost scheduler for half a minute
@@ -216,7 +262,10 @@ class DaskExecutor:
         try:
             if futures:
                 self._client.cancel(futures, force=True)
-            if self._plugin:
+            if registered and not registered.done():
+                # Not waited for: it may take long to load, and whoever pressed Ctrl-C has waited enough.
+                self._on_loop(self._withdraw(registered))
+            elif self._plugin:
                 self._client.unregister_worker_plugin(self._plugin)
         except Exception:  # the cluster has gone, and all of this with it
             return
@@ -268,17 +317,8 @@ class DaskExecutor:
                     yield key, self._fetch([future])[0]
 
     def _fetch(self, futures: list[Future[Any]]) -> list[Any]:
-        """As the client's ``gather``, which would go on asking a scheduler that has died for half a minute."""
-        loop: Any = self._client.loop
-        asked = asyncio.run_coroutine_threadsafe(
-            self._client.gather(futures, asynchronous=True), loop.asyncio_loop
-        )
-        while True:
-            wait([asked], timeout=_LOOK_SECONDS)
-            if asked.done():
-                found: list[Any] = asked.result()
-                return found
-            self._check_scheduler()
+        found: list[Any] = self._wait_for(self._on_loop(self._client.gather(futures, asynchronous=True)))
+        return found
 
     def _done(self, key: GraphKey, future: Future[Any], results: Mapping[GraphKey, Any]) -> Done | None:
         """What became of a future; ``None`` where it is on its way again, since its result was lost."""

@@ -111,7 +111,7 @@ class _Child:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "dataflow.graph.child"],
+            [sys.executable, "-m", "dataflow.graph.child", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -229,7 +229,8 @@ def _read(stream: IO[bytes] | None) -> bytes:
 
 def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """What the child does: take the plan, then batches, until its parent closes the pipe or dies."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    # Its number was told, since a parent that died while this process was importing isn't our parent any more.
+    threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
     plan = held_against_code(dataclasses.replace(pickle.loads(_read(requests)), in_child=False))
     if plan.sink is not None:
         load_writer()

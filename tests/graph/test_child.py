@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import psutil
 import pytest
@@ -94,3 +96,15 @@ def test_a_process_that_is_killed_between_batches_costs_one_attempt(planned):
         run_in_child(RUN, batch("x"))
     assert children_of(RUN)
     assert run_in_child(RUN, batch("x")).take()[0].value != outcome.value
+
+
+def test_a_child_whose_parent_died_while_it_was_importing_ends():
+    parent = subprocess.Popen([sys.executable, "-c", ""])
+    parent.wait()
+    orphan = subprocess.Popen(
+        [sys.executable, "-m", "dataflow.graph.child", str(parent.pid)], stdin=subprocess.PIPE
+    )
+    try:
+        assert orphan.wait(60) == 1  # nobody has closed its pipe
+    finally:
+        orphan.kill()

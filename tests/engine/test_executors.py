@@ -1,0 +1,75 @@
+"""How a plan comes to the workers, and what may happen meanwhile."""
+
+import os
+import threading
+
+import pytest
+
+from dataflow import Pipeline, run, stage
+from dataflow.engine.executors import DaskExecutor
+from dataflow.errors import ClusterError
+from dataflow.graph import plan as plans
+from dataflow.graph.plan import Plan
+from dataflow.memo.spec import MemoSpec
+from dataflow.strategy import Strategy
+
+
+class WhenLoaded:
+    """Has something done where it is unpickled."""
+
+    def __init__(self, action, *arguments):
+        self.action, self.arguments = action, arguments
+
+    def __reduce__(self):
+        return self.action, self.arguments
+
+
+def pipeline_that(loads):
+    @stage
+    def size(data: bytes) -> int:
+        return len(data) if loads is not None else 0
+
+    return Pipeline(size)
+
+
+def test_a_worker_that_dies_while_it_loads_the_plan_costs_nothing(processes, write_corpus, tmp_path):
+    def die_once(died):
+        try:
+            os.mkdir(died)
+        except FileExistsError:
+            return died
+        os._exit(3)
+
+    pipeline = pipeline_that(WhenLoaded(die_once, str(tmp_path / "died")))
+    found = list(run(pipeline, write_corpus("a", "bc"), cluster=processes.client))
+    assert (tmp_path / "died").exists()
+    assert sorted(o.value for o in found) == [1, 2]
+
+
+def test_a_plan_that_ends_all_workers_is_one_clear_line_and_the_cluster_goes_on(
+    processes, write_corpus, tmp_path
+):
+    corpus = write_corpus("a", "bc")
+    with pytest.raises(ClusterError, match="can't load the pipeline: it ends their processes"):
+        run(pipeline_that(WhenLoaded(os._exit, 3)), corpus, cluster=processes.client, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    found = list(run(pipeline_that("nothing"), corpus, cluster=processes.client))
+    assert sorted(o.value for o in found) == [1, 2]
+
+
+def test_whoever_gives_up_while_the_workers_load_need_not_wait_for_them(processes, tmp_path):
+    def loading():
+        return set(processes.client.run(lambda: len(plans._plans)).values())
+
+    os.mkfifo(tmp_path / "gate")
+    pipeline = pipeline_that(WhenLoaded(open, str(tmp_path / "gate")))
+    executor = DaskExecutor(processes.client)
+    executor.start(Plan("slowload", pipeline, Strategy(), MemoSpec("none")))
+    closing = threading.Thread(target=executor.close)
+    closing.start()
+    closing.join(30)
+    waited = closing.is_alive()
+    with open(tmp_path / "gate", "w"):  # opened once a worker is at it, and both are let go
+        closing.join()
+        assert any(loading() == {0} for _ in range(1000))
+    assert not waited
