@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -144,3 +146,12 @@ def visit(browser):
 def is_local(url: str) -> bool:
     """A file, or a server on this machine's loopback."""
     return url.startswith(("file:", "data:", "blob:", "http://127.0.0.1:", "ws://127.0.0.1:"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> Iterator[None]:
+    """What one test's run saw documents cost decides nothing in another test."""
+    yield
+    module: Any = sys.modules.get("dataflow.engine.remembered")
+    if module is not None:
+        module.forget()

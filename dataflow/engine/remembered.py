@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataflow.pipeline import Pipeline
 from dataflow.profile import Cost
 
-__all__ = ["remember", "remembered"]
+__all__ = ["forget", "remember", "remembered"]
 
 _MOST = 32  # pipelines
 
@@ -30,6 +30,12 @@ def remember(pipeline: Pipeline, costs: Mapping[str, Cost]) -> None:
         _costs.move_to_end(_name(pipeline))
         while len(_costs) > _MOST:
             _costs.popitem(last=False)
+
+
+def forget() -> None:
+    """Know nothing of any pipeline again."""
+    with _lock:
+        _costs.clear()
 
 
 def _name(pipeline: Pipeline) -> tuple[str, ...]:

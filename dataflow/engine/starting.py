@@ -64,7 +64,8 @@ def start(
             keeper = output.open({}, documents)
             undo.pop_all()
             return Run(stack, (), documents, output, keeper, Summary(notes=output.notes))
-        cluster, numbered = _where(cluster, workers, chain([first], numbered), costs)
+        known = {**remembered(pipeline), **(costs or {})}
+        cluster, numbered = _where(cluster, workers, chain([first], numbered), known)
         opened, executor, in_child = _executor(stack, cluster, workers)
         ledger = stack.enter_context(scratch_folder("ledger")) if in_child or _is_local(opened) else None
         paths = tuple(search_path)
@@ -76,7 +77,7 @@ def start(
         undo.pop_all()
         output.notes += _notes(opened, cluster, plan, why_not)
         summary = Summary(uncacheable=None if plan.memo_stages else why_not, notes=output.notes)
-        model = CostModel({**remembered(pipeline), **(costs or {})})
+        model = CostModel(known)
         stack.callback(_learn, pipeline, model, summary)
         see, mark = _counting(summary, on_batch), summary.mark
         stream = _stream(plan, documents, numbered, executor, keeper, see, on_stall, model, mark)
@@ -92,7 +93,7 @@ def _learn(pipeline: Pipeline, model: CostModel, summary: Summary) -> None:
 
 
 def _where(
-    cluster: Any, workers: int | None, numbered: _Numbered, costs: Mapping[str, Cost] | None
+    cluster: Any, workers: int | None, numbered: _Numbered, costs: Mapping[str, Cost]
 ) -> tuple[Any, _Numbered]:
     """What ``auto`` comes to: a small job, or the local cluster; and the documents, all of them still to come."""
     if cluster != "auto":

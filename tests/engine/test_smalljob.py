@@ -10,9 +10,12 @@ import pytest
 from dataflow import Pipeline, run
 from dataflow.document import Document
 from dataflow.engine.executors import Done
+from dataflow.engine.remembered import remember
 from dataflow.engine.smalljob import SmallJobExecutor, look_at
+from dataflow.errors import ClusterError
 from dataflow.graph.plan import Plan
 from dataflow.memo.spec import MemoSpec
+from dataflow.profile import Cost
 from dataflow.strategy import Strategy
 
 
@@ -136,6 +139,19 @@ def test_a_source_that_is_slow_to_list_is_no_small_job():
     assert small is None
     assert len(listed) < 5
     assert len(list(numbered)) == 50
+
+
+def test_a_pipeline_that_was_seen_to_be_dear_is_no_small_job_the_next_time(monkeypatch, tmp_path):
+    for number in range(9):
+        (tmp_path / f"{number}.txt").write_text("a few words")
+    remember(Pipeline(whereabouts), {"text/plain": Cost(60.0, 0.0, mean_bytes=10.0, documents=99)})
+
+    def opened(*given):
+        raise ClusterError("it would have been a cluster")
+
+    monkeypatch.setattr("dataflow.engine.starting.open_cluster", opened)
+    with pytest.raises(ClusterError, match="would have been"):
+        run(Pipeline(whereabouts), f"{tmp_path}/*.txt")
 
 
 def test_the_process_that_runs_a_small_job_is_started_while_the_driver_still_prepares():
