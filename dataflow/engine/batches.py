@@ -210,7 +210,10 @@ class AdaptiveBatcher:
         target = self._target_seconds()
         taken: list[_Numbered] = []
         seconds, size = 0.0, 0
-        cap = min(self._cap, MAX_DOCUMENTS if self._far or self._learned else _FIRST_LISTED)
+        cap = self._cap
+        if not self._far and not self._learned:  # the first round: something for each slot
+            cap = min(cap, _FIRST_LISTED)
+            target = min(target, 1.001 * self._left_seconds / (self._slots - self._batches))
         while self._ahead and len(taken) < cap:
             cost, position, document = self._ahead[0]
             size += document.size_bytes or 0

@@ -63,7 +63,10 @@ def test_a_cold_cache_hits_nothing_and_a_warm_one_all_that_could_be_kept(trials)
     assert (warm.misses == 1).all()  # a failure isn't kept
     assert (warm.stale == 0).all()
     assert (of(trials, "cache=lru", "cold").hits == 0).all()
-    assert (of(trials, "cache=lru", "warm").hits_lru > 0).all()
+    # Each worker has a memory of its own, and it is chance which of them a document comes to.
+    own = of(trials, "cache=lru", "warm")
+    assert (own.hits == own.hits_lru).all()
+    assert (own.hits + own.misses == 41).all()
     assert of(trials, "base").hit_rate.isna().all()
 
 
