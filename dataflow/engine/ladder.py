@@ -47,10 +47,10 @@ class Ladder:
 
     def lost(self, batch: Batch, reason: str) -> Rescue:
         """A batch whose worker died."""
-        if not self._bisect and (self._suspects(batch) or not self._again(batch, self._patience)):
-            return Rescue(outcomes=[quarantined(batch, i, "WorkerDied", reason) for i in range(len(batch))])
         if not self._bisect:
-            return Rescue([self._part(batch, range(len(batch)), begun=False)])
+            if not self._suspects(batch) and self._again(batch, self._patience):
+                return Rescue([self._part(batch, range(len(batch)), begun=False)])
+            return Rescue(outcomes=[quarantined(batch, i, "WorkerDied", reason) for i in range(len(batch))])
         if batch.isolated:  # the worker around the sandbox died: that was another's doing
             if not self._again(batch, _PATIENCE):
                 return Rescue(
