@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from dataflow.engine.forkserver import begin_forkserver, forks_workers, keep_preload
 from dataflow.errors import ClusterError, counted, one_line
 from dataflow.places import known_files, resource_file
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-__all__ = ["ClusterSpec", "OpenCluster", "check_cluster", "cluster_names", "load_cluster", "open_cluster"]
+__all__ = ["ClusterSpec", "OpenCluster", "check_cluster", "cluster_names", "load_cluster", "open_cluster", "prepare_cluster"]
 
 _ADDRESSES = ("tcp://", "tls://", "ws://", "wss://", "ucx://", "inproc://")
 _PATIENCE_SECONDS = 30.0
@@ -227,16 +228,21 @@ def _connect(address: str, workers: int | None) -> Iterator[Client]:
 
 @contextlib.contextmanager
 def _deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
+    options = spec.resolve(workers)
+    config = begin_forkserver(spec.config)  # which imports Dask while this process does
+
     import dask
     from distributed import Client
 
-    options = spec.resolve(workers)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(dask.config.set(spec.config))
+        stack.enter_context(dask.config.set(config))
         preloads = dask.config.get("distributed.worker.preload", default=None) or []
         stack.enter_context(dask.config.set({"distributed.worker.preload": [*preloads, _INTERRUPTS]}))
         stack.enter_context(_inherited_config())
         stack.enter_context(_quiet())
+        if forks_workers(config):
+            keep_preload()
+            options["env"] = dict(os.environ)  # a fork would have that of the process that it is a fork of
         try:
             cluster = _started(functools.partial(_class(spec), **options))
             stack.callback(_close, cluster)
@@ -301,6 +307,16 @@ def check_cluster(name: Any, workers: int | None = None) -> None:
         load_cluster(name).resolve(workers)
     elif name.startswith(("tcp://", "tls://")) and not _has_port(name):
         raise ClusterError(f"{name} has no host and port: name both, such as tcp://127.0.0.1:8786.")
+
+
+def prepare_cluster(name: Any) -> None:
+    """Start what opening a cluster will wait for, so that there is time for something else meanwhile.
+
+    Raises:
+        ClusterError: unknown, or not readable.
+    """
+    if isinstance(name, str | os.PathLike) and name not in ("auto", "inline") and not _is_address(os.fspath(name)):
+        begin_forkserver(load_cluster(os.fspath(name)).config)
 
 
 def _has_port(address: str) -> bool:

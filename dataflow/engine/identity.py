@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dataflow.graph.plan import Plan
     from dataflow.graph.table import Sink
 
-__all__ = ["describe_run", "header", "refuse_other"]
+__all__ = ["describe_run", "foresee", "header", "refuse_other"]
 
 _Prints = tuple[list[str | None], dict[str, str]]
 _known_prints: WeakKeyDictionary[Pipeline, _Prints] = WeakKeyDictionary()
@@ -46,11 +46,10 @@ def describe_run(pipeline: Pipeline, sink: Sink, corpus: str, *, known: bool = F
         corpus: its name.
         known: take the fingerprints that were found for this pipeline before.
     """
-    if known and pipeline in _known_prints:
-        prints, why_not = _known_prints[pipeline]
-    else:
-        # It takes a tenth of a second, which every trial of a benchmark would have to bear.
-        prints, why_not = _known_prints[pipeline] = _fingerprints(pipeline)
+    if not known:
+        _known_prints.pop(pipeline, None)
+    foresee(pipeline)
+    prints, why_not = _known_prints[pipeline]
     return {
         "corpus": _absolute(corpus),
         "stages": [s.name for s in pipeline.stages],
@@ -58,6 +57,15 @@ def describe_run(pipeline: Pipeline, sink: Sink, corpus: str, *, known: bool = F
         "unfingerprinted": why_not,
         "columns": [[name, kind] for name, kind, _ in sink.columns],
     }
+
+
+def foresee(pipeline: Pipeline) -> None:
+    """Find the fingerprints that a run's header will ask for, unless they were found for this pipeline before.
+
+    The first take some tenths of a second, which every trial of a benchmark would have to bear, and workers to wait for.
+    """
+    if pipeline not in _known_prints:
+        _known_prints[pipeline] = _fingerprints(pipeline)
 
 
 def refuse_other(folder: str, then: dict[str, Any], now: dict[str, Any], *, code: bool = True) -> list[str]:

@@ -10,10 +10,10 @@ from typing import Any
 from dataflow.corpus import Corpus, read_document
 from dataflow.document import Document
 from dataflow.engine.batches import batcher_for
-from dataflow.engine.clusters import OpenCluster, open_cluster
+from dataflow.engine.clusters import OpenCluster, open_cluster, prepare_cluster
 from dataflow.engine.cost import CostModel
 from dataflow.engine.executors import DaskExecutor, Executor, InlineExecutor
-from dataflow.engine.identity import header
+from dataflow.engine.identity import foresee, header
 from dataflow.engine.output import Keeper, Output
 from dataflow.engine.planning import plan_for
 from dataflow.engine.remembered import remember, remembered
@@ -66,6 +66,10 @@ def start(
             return Run(stack, (), documents, output, keeper, Summary(notes=output.notes))
         known = {**remembered(pipeline), **(costs or {})}
         cluster, numbered = _where(cluster, workers, chain([first], numbered), known)
+        if not isinstance(cluster, SmallJob):
+            prepare_cluster(cluster)
+            if output.sink is not None:
+                foresee(pipeline)
         opened, executor, in_child = _executor(stack, cluster, workers)
         ledger = stack.enter_context(scratch_folder("ledger")) if in_child or _is_local(opened) else None
         paths = tuple(search_path)

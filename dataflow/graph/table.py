@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dataflow.errors import utf8
+from dataflow.graph.columns import column
 from dataflow.graph.patience import patiently
 from dataflow.outcome import Outcome
 
@@ -90,11 +91,8 @@ def sink_for(pipeline: Pipeline, folder: str) -> Sink:
 
 
 def load_writer() -> None:
-    """Import what writing a part needs: half a second, most of it pandas, which Arrow's first array imports."""
-    import pyarrow as pa
-    import pyarrow.parquet
-
-    pa.array([0])
+    """Import what writing a part needs."""
+    import pyarrow.parquet  # noqa: F401
 
 
 def write_part(sink: Sink, batch: int, outcomes: Sequence[Outcome], values: Sequence[Any]) -> tuple[str, int]:
@@ -144,7 +142,7 @@ def part_table(sink: Sink, outcomes: Sequence[Outcome], values: Sequence[Any]) -
     schema = sink.schema()
     columns = [_base_column(outcomes, name) for name, _, _ in _BASE]
     columns += _value_columns(sink, values)
-    arrays = [pa.array(c, type=f.type) for c, f in zip(columns, schema, strict=True)]
+    arrays = [column(c, f.type) for c, f in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
@@ -153,8 +151,8 @@ def fits(sink: Sink, value: Any) -> str | None:
     import pyarrow as pa
 
     try:
-        for (_, kind, _), column in zip(sink.columns, _value_columns(sink, [value]), strict=True):
-            pa.array(column, type=_arrow(kind))
+        for (_, kind, _), values in zip(sink.columns, _value_columns(sink, [value]), strict=True):
+            column(values, _arrow(kind))
     except (TypeError, ValueError, AttributeError, OverflowError, pa.ArrowException) as error:
         return " ".join(f"the value doesn't fit the last stage's return annotation: {error}".split())
     return None

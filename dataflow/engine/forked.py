@@ -1,0 +1,15 @@
+"""What workers need, imported once by the process that they are forks of.
+
+Nothing here may start a thread, which a fork would be without: pyarrow's allocator does, so workers import that.
+"""
+
+import gc
+
+import distributed.nanny
+import distributed.worker
+import fsspec.implementations.local  # noqa: F401
+
+import dataflow.engine.interrupts
+import dataflow.engine.worker  # noqa: F401
+
+gc.freeze()  # collections of the workers would look at all of it, and by that copy it
