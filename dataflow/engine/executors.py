@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from dataflow.engine.worker import PlanPlugin
 
-__all__ = ["DaskExecutor", "Done", "Executor", "InlineExecutor"]
+__all__ = ["DaskExecutor", "Done", "Executor", "InlineExecutor", "run_here"]
 
 _LOOK_SECONDS = 2.0
 _RETURN_SECONDS = 0.1  # a worker that died is back in two
@@ -101,13 +101,7 @@ class InlineExecutor:
 
     def wait(self) -> list[Done]:
         """Run the next one."""
-        from dask import get
-
-        key, graph = self._graphs.popleft()
-        try:
-            return [Done(key, get(dict(graph), key))]
-        except Exception as error:
-            return [Done(key, error=error, lost=isinstance(error, ChildDied))]
+        return [run_here(self._graphs.popleft())]
 
     def close(self) -> None:
         """Drop the queue and the plan."""
@@ -115,6 +109,17 @@ class InlineExecutor:
         if self._plan:
             close_children(self._plan.run)
             forget_plan(self._plan.run)
+
+
+def run_here(graph: Graph) -> Done:
+    """Run a graph in this thread."""
+    from dask import get
+
+    key, tasks = graph
+    try:
+        return Done(key, get(dict(tasks), key))
+    except Exception as error:
+        return Done(key, error=error, lost=isinstance(error, ChildDied))
 
 
 class DaskExecutor:

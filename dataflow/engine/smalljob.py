@@ -1,23 +1,24 @@
-"""Jobs that are smaller than starting a cluster: one process runs them, chosen by prediction, and said."""
+"""Jobs that are smaller than starting a cluster: a process or a few run them, chosen by prediction, and said."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 
 from dataflow.document import Document
 from dataflow.engine.clusters import usable_cores
 from dataflow.engine.cost import CostModel
-from dataflow.engine.executors import Done, Executor, Graph, InlineExecutor
+from dataflow.engine.executors import Done, Executor, Graph, run_here
 from dataflow.errors import counted
-from dataflow.graph.child import begin_child, limit_children
-from dataflow.graph.plan import Plan
+from dataflow.graph.child import begin_children, close_children, limit_children
+from dataflow.graph.plan import Plan, forget_plan, register_plan
 
 __all__ = ["SmallJob", "SmallJobExecutor", "look_at"]
 
@@ -27,8 +28,10 @@ __all__ = ["SmallJob", "SmallJobExecutor", "look_at"]
 _SMALL_SECONDS = 2.0
 _SMALL_DOCUMENTS = 2048
 _LISTING_SECONDS = 1.0
-_PATIENCE_SECONDS = 3.0
+_PATIENCE_SECONDS = 5.0
+_SECONDS_A_PROCESS = 0.25  # starting one takes more
 _LOOK_SECONDS = 2.0
+_GLANCE_SECONDS = 0.05
 
 _Numbered = tuple[int, Document]
 
@@ -45,10 +48,16 @@ class SmallJob:
     documents: int
     seconds: float
 
+    @property
+    def processes(self) -> int:
+        """How many it is worth starting."""
+        return max(1, min(usable_cores(), self.documents, 1 + int(self.seconds / _SECONDS_A_PROCESS)))
+
     def __str__(self) -> str:
+        where = "one process" if self.processes == 1 else f"{self.processes} processes"
         return (
-            f"no cluster was started: {counted(self.documents, 'document')} should take {self.seconds:.1f} s in one "
-            "process, less than starting workers does (name a cluster to have one)"
+            f"no cluster was started: {counted(self.documents, 'document')} should take {self.seconds:.1f} s of work, "
+            f"done in {where} sooner than workers are started (name a cluster to have one)"
         )
 
 
@@ -73,73 +82,78 @@ def look_at(
 
 
 class SmallJobExecutor:
-    """Runs graphs one after the other; on a cluster, once they take much longer than was predicted.
+    """Runs graphs in a few processes of this one; on a cluster, once they take much longer than was predicted.
 
     The plan has to say ``in_child``: what runs here must not be able to end this process.
 
     Args:
-        open_cluster: opens a cluster in the stack that it is given, and makes the executor that takes over then.
+        processes: how many.
+        open_cluster: opens a cluster in the stack that it is given, and makes the executor that takes over then what
+            isn't begun.
     """
 
-    def __init__(self, open_cluster: Callable[[contextlib.ExitStack], Executor]) -> None:
+    def __init__(self, processes: int, open_cluster: Callable[[contextlib.ExitStack], Executor]) -> None:
         self.slots = usable_cores()
         self._stack = contextlib.ExitStack()
         self._open_cluster = open_cluster
-        self._inline = InlineExecutor()
+        self._processes = processes
+        self._threads = ThreadPoolExecutor(processes, thread_name_prefix="dataflow-small-job")
         self._cluster: Executor | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dataflow-small-job")
         self._graphs: deque[Graph] = deque()
-        self._running: Future[list[Done]] | None = None
+        self._running: set[Future[Done]] = set()
         self._plan: Plan | None = None
         self._since = time.monotonic()
 
     def start(self, plan: Plan) -> None:
-        """Register the plan in this process."""
+        """Register the plan in this process, and start those that will need it."""
         import psutil
 
         self._plan, self._since = plan, time.monotonic()
-        limit_children(plan.run, psutil.virtual_memory().available)
-        self._inline.start(plan)
-        begin_child(plan.run)
+        limit_children(plan.run, psutil.virtual_memory().available / self._processes)
+        register_plan(plan)
+        begin_children(plan.run, self._processes)
 
     def ready(self) -> None:
         """Nothing to wait for."""
 
     def submit(self, graphs: Sequence[Graph]) -> None:
-        """Queue them."""
+        """Queue them, and begin what there is a process for."""
         if self._cluster is not None:
             self._cluster.submit(graphs)
         else:
             self._graphs.extend(graphs)
+            self._begin()
 
     def wait(self) -> list[Done]:
-        """Run the next one."""
-        if self._running is None and self._cluster is None and self._graphs:
-            if time.monotonic() - self._since > _PATIENCE_SECONDS:
-                self._go_over()
-            else:
-                self._inline.submit([self._graphs.popleft()])
-                self._running = self._thread.submit(self._inline.wait)
-        if self._running is None:
-            return self._cluster.wait() if self._cluster is not None else []
-        wait_for([self._running], timeout=_LOOK_SECONDS)
-        if not self._running.done():
-            return []
-        done, self._running = self._running.result(), None
-        return done
+        """What has ended since; waits for one, and gives up after some seconds."""
+        if self._graphs and time.monotonic() - self._since > _PATIENCE_SECONDS:
+            self._go_over()
+        if self._running:
+            seconds = _LOOK_SECONDS if self._cluster is None else _GLANCE_SECONDS
+            ended, self._running = wait_for(self._running, seconds, FIRST_COMPLETED)
+            self._begin()
+            if ended or self._cluster is None:
+                return [future.result() for future in ended]
+        return self._cluster.wait() if self._cluster is not None else []
 
     def close(self) -> None:
         """Drop the queue, end what runs the documents, and forget the plan."""
         self._graphs.clear()
         self._stack.close()
-        self._inline.close()
-        self._thread.shutdown()
+        if self._plan:
+            forget_plan(self._plan.run)  # first, or a thread that only now begins a batch had a child started for it
+            close_children(self._plan.run)
+        self._threads.shutdown()
+
+    def _begin(self) -> None:
+        while self._graphs and len(self._running) < self._processes:
+            self._running.add(self._threads.submit(run_here, self._graphs.popleft()))
 
     def _go_over(self) -> None:
         assert self._plan is not None
         cluster = self._open_cluster(self._stack)
         self._stack.callback(cluster.close)
-        cluster.start(self._plan)
+        cluster.start(dataclasses.replace(self._plan, in_child=False))
         self._cluster = cluster
         graphs = list(self._graphs)
         self._graphs.clear()

@@ -180,10 +180,10 @@ def _executor(
     if cluster == "inline":
         return None, InlineExecutor(), False
     if isinstance(cluster, SmallJob):
-        return (
-            None,
-            SmallJobExecutor(lambda own: DaskExecutor(own.enter_context(open_cluster("local")).client)),
-            True,
-        )
+        return None, SmallJobExecutor(cluster.processes, _on_a_cluster), True
     opened = stack.enter_context(open_cluster(cluster, workers))
     return opened, DaskExecutor(opened.client), not opened.nannies and not opened.in_process
+
+
+def _on_a_cluster(stack: contextlib.ExitStack) -> Executor:
+    return DaskExecutor(stack.enter_context(open_cluster("local")).client)

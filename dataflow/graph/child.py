@@ -32,7 +32,7 @@ from dataflow.graph.work import BatchResult
 __all__ = [
     "ChildDied",
     "Children",
-    "begin_child",
+    "begin_children",
     "children_of",
     "close_children",
     "limit_children",
@@ -55,8 +55,20 @@ def run_in_child(run: str, packed: bytes) -> BatchResult:
         ChildDied: the child ended, or had to be ended.
         OSError: the output can't be written.
     """
+    if not plan_of(run).in_child:  # on a worker that may be ended: the run has gone over from children to a cluster
+        return _run_here(run, packed)
     with children_of(run).one() as child:
         return child.run(packed)
+
+
+def _run_here(run: str, packed: bytes) -> BatchResult:
+    from dask import get
+
+    from dataflow.graph.build import build
+
+    key, graph = build(plan_of(run), Batch.unpack(packed))
+    result: BatchResult = get(graph, key)
+    return result
 
 
 class Children:
@@ -74,12 +86,19 @@ class Children:
         self._memory_bytes = memory_bytes
         self._idle: list[_Child] = []
         self._all: set[_Child] = set()
+        self._closed = False
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def one(self) -> Iterator[_Child]:
-        """A child for the length of the block."""
+        """A child for the length of the block.
+
+        Raises:
+            ChildDied: all were ended.
+        """
         with self._lock:
+            if self._closed:
+                raise ChildDied("its processes were ended")
             child = self._idle.pop() if self._idle else None
             if child is None:
                 child = _Child(self._plan, self._memory_bytes)
@@ -96,8 +115,9 @@ class Children:
             self._idle.append(child)
 
     def close(self) -> None:
-        """End all of them."""
+        """End all of them, and start no more."""
         with self._lock:
+            self._closed = True
             children, self._all, self._idle = list(self._all), set(), []
         for child in children:
             child.close()
@@ -180,10 +200,11 @@ def children_of(run: str) -> Children:
         return found
 
 
-def begin_child(run: str) -> None:
-    """Start a child of a run whose plan is known here: it imports what it needs before the first batch comes."""
-    with contextlib.suppress(OSError, ChildDied), children_of(run).one():
-        pass  # whatever hinders it will hinder the first batch too, which says so
+def begin_children(run: str, count: int) -> None:
+    """Start children of a run whose plan is known here: they import what they need before the first batch comes."""
+    with contextlib.suppress(OSError, ChildDied), contextlib.ExitStack() as stack:
+        for _ in range(count):
+            stack.enter_context(children_of(run).one())  # what hinders it will hinder the first batch, which says so
 
 
 def limit_children(run: str, memory_bytes: float | None) -> None:
@@ -242,17 +263,12 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         guard_of(plan.ledger, limit_seconds=plan.longest_seconds)
         with contextlib.suppress(EOFError):
             while True:
-                _write(answers, _answer(plan, Batch.unpack(_read(requests))))
+                _write(answers, _answer(plan.run, _read(requests)))
 
 
-def _answer(plan: Plan, batch: Batch) -> bytes:
-    from dask import get
-
-    from dataflow.graph.build import build
-
+def _answer(run: str, packed: bytes) -> bytes:
     try:
-        key, graph = build(plan, batch)
-        return pickle.dumps(("done", get(graph, key)), protocol=5)
+        return pickle.dumps(("done", _run_here(run, packed)), protocol=5)
     except Exception as error:
         try:
             return pickle.dumps(("raised", error), protocol=5)

@@ -175,10 +175,7 @@ def _live_node(code: CodeType) -> _Definition | None:
     twins = sorted(
         definitions.get(code.co_name, ()), key=lambda one: one[1].co_firstlineno != code.co_firstlineno
     )
-    if not twins:
-        return None
-    own = _instructions(code)
-    return next((node for node, twin in twins if _instructions(twin) == own), None)
+    return next((node for node, twin in twins if twin == code or _instructions(twin) == _instructions(code)), None)
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,5 +1,6 @@
 """A job that is smaller than starting a cluster runs in one process; whatever it does to that, nothing is lost."""
 
+import contextlib
 import os
 import threading
 import time
@@ -11,7 +12,7 @@ from dataflow import Pipeline, run
 from dataflow.document import Document
 from dataflow.engine.executors import Done
 from dataflow.engine.remembered import remember
-from dataflow.engine.smalljob import SmallJobExecutor, look_at
+from dataflow.engine.smalljob import SmallJob, SmallJobExecutor, look_at
 from dataflow.errors import ClusterError
 from dataflow.graph.plan import Plan
 from dataflow.memo.spec import MemoSpec
@@ -113,14 +114,18 @@ class Elsewhere:
 
 
 def test_a_job_that_takes_longer_than_predicted_goes_on_on_a_cluster(monkeypatch):
-    cluster = Elsewhere()
-    executor = SmallJobExecutor(lambda stack: cluster)
+    cluster, slow = Elsewhere(), threading.Event()
+    executor = SmallJobExecutor(1, lambda stack: cluster)
     executor.start(Plan("feed", Pipeline(whereabouts), Strategy(), MemoSpec("none"), in_child=True))
-    executor.submit([(("batch-feed", n), {("batch-feed", n): n}) for n in range(5)])
-    assert [done.key for done in executor.wait()] == [("batch-feed", 0)]
+    executor.submit([(("batch-feed", n), {("batch-feed", n): (slow.wait if n else int,)}) for n in range(5)])
+    assert [done.key[1] for done in executor.wait()] == [0]
     now = time.monotonic()
     monkeypatch.setattr("dataflow.engine.smalljob.time.monotonic", lambda: now + 60)
-    assert [done.key[1] for done in executor.wait()] == [1, 2, 3, 4]
+    # What was begun is left to end where it is.
+    assert [done.key[1] for done in executor.wait()] == [2, 3, 4]
+    assert not cluster.plan.in_child
+    slow.set()
+    assert [done.key[1] for done in executor.wait()] == [1]
     executor.submit([(("batch-feed", 9), {})])
     assert [done.key[1] for done in executor.wait()] == [9]
     executor.close()
@@ -154,9 +159,29 @@ def test_a_pipeline_that_was_seen_to_be_dear_is_no_small_job_the_next_time(monke
         run(Pipeline(whereabouts), f"{tmp_path}/*.txt")
 
 
-def test_the_process_that_runs_a_small_job_is_started_while_the_driver_still_prepares():
-    executor = SmallJobExecutor(lambda stack: Elsewhere())
+def test_the_processes_that_run_a_small_job_are_started_while_the_driver_still_prepares():
+    executor = SmallJobExecutor(2, lambda stack: Elsewhere())
     executor.start(Plan("early", Pipeline(whereabouts), Strategy(), MemoSpec("none"), in_child=True))
     commands = [" ".join(child.cmdline()) for child in psutil.Process().children()]
     executor.close()
-    assert sum("dataflow.graph.child" in command for command in commands) == 1
+    assert sum("dataflow.graph.child" in command for command in commands) == 2
+
+
+@pytest.mark.parametrize(
+    ("documents", "seconds", "cores", "processes"),
+    [(1, 2.0, 8, 1), (500, 0.1, 8, 1), (500, 1.0, 8, 5), (500, 2.0, 2, 2)],
+)
+def test_no_more_processes_are_started_than_there_is_work_for(monkeypatch, documents, seconds, cores, processes):
+    monkeypatch.setattr("dataflow.engine.smalljob.usable_cores", lambda: cores)
+    assert SmallJob(documents, seconds).processes == processes
+
+
+def test_what_had_waited_for_a_small_jobs_processes_is_done_by_the_workers_themselves(
+    monkeypatch, write_corpus, processes
+):
+    """Their plan says that they may be ended, so they need no processes of their own."""
+    monkeypatch.setattr("dataflow.engine.smalljob._PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("dataflow.engine.starting.open_cluster", lambda name: contextlib.nullcontext(processes))
+    folder = write_corpus(*"abcdefgh")
+    values = {outcome.value for outcome in run(Pipeline(whereabouts), folder, batching="fixed:1")}
+    assert values & set(processes.client.run(os.getpid).values())

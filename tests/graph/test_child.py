@@ -108,3 +108,11 @@ def test_a_child_whose_parent_died_while_it_was_importing_ends():
         assert orphan.wait(60) == 1  # nobody has closed its pipe
     finally:
         orphan.kill()
+
+
+def test_once_they_are_closed_no_more_are_started(planned):
+    planned()
+    children = children_of(RUN)
+    children.close()
+    with pytest.raises(ChildDied, match="were ended"), children.one():
+        pass
