@@ -23,14 +23,19 @@ def find(driver: int, kind: str) -> list[int]:
 
 
 def _is_worker(process: psutil.Process) -> bool:
-    """A worker listens; other processes of `multiprocessing` don't."""
-    return "spawn_main" in " ".join(process.cmdline()) and any(
+    """A worker is spawned or forked by `multiprocessing`, and listens; its other processes don't."""
+    return _is_of_multiprocessing(process) and any(
         c.status == psutil.CONN_LISTEN for c in process.net_connections(kind="tcp")
     )
 
 
+def _is_of_multiprocessing(process: psutil.Process) -> bool:
+    said = " ".join(process.cmdline())
+    return "spawn_main" in said or "multiprocessing.forkserver" in said
+
+
 def _runs(word: str) -> Callable[[psutil.Process], bool]:
-    return lambda process: "spawn_main" not in (said := " ".join(process.cmdline())) and word in said
+    return lambda process: not _is_of_multiprocessing(process) and word in " ".join(process.cmdline())
 
 
 _IS: dict[str, Callable[[psutil.Process], bool]] = {

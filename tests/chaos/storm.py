@@ -27,11 +27,16 @@ PROTOCOL = "storm"
 VARIABLE = "CHAOS_STORM"
 FULL = "full"
 POISON = "This document ends the process that reads it."
+DOCUMENT_SECONDS = 0.03
 
 
 @stage
 def calm(chunked: Chunked) -> Chunked:
-    """Leave a document as it is, unless it asks for the death of its process."""
+    """Leave a document as it is, unless it asks for the death of its process.
+
+    It takes its time: a run that is over before a fault's moment proves nothing.
+    """
+    time.sleep(DOCUMENT_SECONDS)
     if any(POISON in text for text in chunked["chunks"]):
         os._exit(9)
     return chunked
