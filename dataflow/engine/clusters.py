@@ -244,7 +244,7 @@ def _deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
             keep_preload()
             options["env"] = dict(os.environ)  # a fork would have that of the process that it is a fork of
         try:
-            cluster = _started(functools.partial(_class(spec), **options))
+            cluster = _begun(functools.partial(_class(spec), **options))
             stack.callback(_close, cluster)
             client = Client(cluster, set_as_default=False)
             stack.callback(_close, client)
@@ -254,6 +254,20 @@ def _deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
         except Exception as error:
             raise ClusterError(_cannot_open(spec, error)) from error
         yield client
+
+
+def _begun(start: Callable[[], Any]) -> Any:
+    """A cluster; begun once more where a worker was killed before it had started, which is nobody's mistake."""
+    try:
+        return _started(start)
+    except Exception as error:
+        if not _is_dead_worker(error):
+            raise
+        return _started(start)
+
+
+def _is_dead_worker(error: Exception) -> bool:
+    return "anny failed to start" in str(error)
 
 
 def _started(start: Callable[[], Any]) -> Any:
@@ -282,7 +296,7 @@ def _started(start: Callable[[], Any]) -> Any:
 
 
 def _cannot_open(spec: ClusterSpec, error: Exception) -> str:
-    if "anny failed to start" in str(error):
+    if _is_dead_worker(error):
         # Each worker process imports the main script; one that opens a cluster while imported never ends.
         return (
             f"cluster {spec.name} can't be opened: its workers don't start. Check cluster/{spec.name}.yaml, and, in "

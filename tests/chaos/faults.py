@@ -256,6 +256,11 @@ FAULTS: dict[str, Fault] = {
     "nanny-kill": Fault(
         "SIGKILL of a worker's nanny", _send("nanny", signal.SIGKILL), clusters=("distributed",)
     ),
+    "forkserver-kill": Fault(
+        "SIGKILL of the process that workers are forks of",
+        _send("forkserver", signal.SIGKILL),
+        clusters=("processes",),
+    ),
     "redis-kill": Fault("SIGKILL of the embedded server", _send("redis", signal.SIGKILL), cache="redis"),
     "redis-stop": Fault("SIGSTOP of the embedded server, then SIGCONT", _stop("redis"), cache="redis"),
     "own-redis-kill": Fault(

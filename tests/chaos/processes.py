@@ -34,6 +34,10 @@ def _is_of_multiprocessing(process: psutil.Process) -> bool:
     return "spawn_main" in said or "multiprocessing.forkserver" in said
 
 
+def _forks(process: psutil.Process) -> bool:
+    return any(_is_worker(child) for child in process.children())
+
+
 def _runs(word: str) -> Callable[[psutil.Process], bool]:
     return lambda process: not _is_of_multiprocessing(process) and word in " ".join(process.cmdline())
 
@@ -42,6 +46,8 @@ _IS: dict[str, Callable[[psutil.Process], bool]] = {
     "worker": _is_worker,
     "scheduler": _runs("distributed.Scheduler"),
     "nanny": _runs("distributed.Nanny"),
+    # What workers are forks of listens too, but to this machine's driver alone.
+    "forkserver": lambda process: _is_of_multiprocessing(process) and not _is_worker(process) and _forks(process),
     # A server writes its address over its command line, so its program tells.
     "redis": lambda process: os.path.basename(process.exe()) in ("valkey-server", "redis-server"),
 }

@@ -1,0 +1,107 @@
+"""Workers are forks of one process: they are what spawned ones would be, and nobody outlives anybody."""
+
+import contextlib
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from dataflow.engine import forkserver
+from dataflow.engine.clusters import load_cluster, open_cluster
+
+CONFIG = {"distributed.worker.multiprocessing-method": "forkserver", "distributed.nanny.pre-spawn-environ.TWICE": 2}
+
+
+def parent_of(pid):
+    return psutil.Process(pid).parent()
+
+
+@pytest.mark.parametrize("name", ["local", "processes"])
+def test_workers_are_forks_of_a_process_with_one_thread(name):
+    """A fork has the locks of its parent's other threads, and nobody to open them."""
+    with open_cluster(name, 2) as opened:
+        (parent,) = {parent_of(pid).pid for pid in opened.client.run(os.getpid).values()}
+        assert parent != os.getpid()
+        assert psutil.Process(parent).num_threads() == 1
+
+
+def test_they_start_with_what_dask_would_have_set_before_they_start(processes):
+    seen = processes.client.run(lambda: dict(os.environ))
+    for environment in seen.values():
+        assert environment["PYTHONHASHSEED"] == "6640"
+        assert environment["OMP_NUM_THREADS"] == "1"
+        assert environment["MALLOC_MMAP_THRESHOLD_"] == "33554432"
+    (seed,) = {hash_of_a_word for hash_of_a_word in processes.client.run(hash, "word").values()}
+    told = subprocess.run(
+        [sys.executable, "-c", "print(hash('word'))"],
+        env={**os.environ, "PYTHONHASHSEED": "6640"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert seed == int(told.stdout)
+
+
+def test_they_see_the_environment_as_it_is_when_the_cluster_is_opened(monkeypatch):
+    with open_cluster("processes", 1):
+        pass  # from here on there is a process to fork
+    monkeypatch.setenv("DATAFLOW_TEST_SAID_LATER", "yes")
+    with open_cluster("processes", 1) as opened:
+        assert set(opened.client.run(os.getenv, "DATAFLOW_TEST_SAID_LATER").values()) == {"yes"}
+
+
+def test_an_environment_that_a_fork_cannot_have_is_spawned(monkeypatch):
+    monkeypatch.setattr(forkserver, "_begun", {**os.environ, "GONE": "1"})
+    assert forkserver.forks_workers(CONFIG)
+    assert not forkserver.forks_workers(forkserver.begin_forkserver(CONFIG))
+    monkeypatch.setattr(forkserver, "_begun", {**os.environ, "TWICE": "1"})
+    assert not forkserver.forks_workers(forkserver.begin_forkserver(CONFIG))
+    monkeypatch.setattr(forkserver, "_begun", {**os.environ, "TWICE": "2"})
+    assert forkserver.forks_workers(forkserver.begin_forkserver(CONFIG))
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    assert not forkserver.forks_workers(forkserver.begin_forkserver(CONFIG))
+
+
+def test_this_process_keeps_its_own_environment():
+    before = dict(os.environ)
+    forkserver.begin_forkserver(load_cluster("processes").config)
+    assert dict(os.environ) == before
+
+
+SCRIPT = """
+import os, time
+from dataflow.engine.clusters import open_cluster
+if __name__ == "__main__":
+    with open_cluster("processes", 2) as opened:
+        print(*opened.client.run(os.getpid).values(), *opened.client.run(os.getppid).values(), flush=True)
+        time.sleep(600)
+"""
+
+
+def test_a_driver_that_is_killed_leaves_none_of_them(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    with subprocess.Popen([sys.executable, "script.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as driver:
+        left = [psutil.Process(int(pid)) for pid in driver.stdout.readline().split()]
+        driver.kill()
+    _, alive = psutil.wait_procs(left, timeout=30)
+    with contextlib.suppress(psutil.Error):
+        for process in alive:
+            process.kill()
+    assert not alive
+
+
+def test_a_worker_that_is_killed_before_it_has_started_costs_another_attempt(monkeypatch):
+    from dataflow.engine import clusters
+
+    attempts = []
+
+    def begin(start):
+        attempts.append(start)
+        if len(attempts) == 1:
+            raise RuntimeError("Cluster failed to start: Nanny failed to start.")
+        return started(start)
+
+    started = clusters._started
+    monkeypatch.setattr(clusters, "_started", begin)
+    with open_cluster("processes", 1) as opened:
+        assert opened.slots == 1
+    assert len(attempts) == 2
