@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -51,7 +52,13 @@ class SmallJob:
     @property
     def processes(self) -> int:
         """How many it is worth starting."""
-        return max(1, min(usable_cores(), self.documents, 1 + int(self.seconds / _SECONDS_A_PROCESS)))
+        return min(usable_cores(), self.most_processes)
+
+    @property
+    def most_processes(self) -> int:
+        """How many it would be, had this process all of the machine."""
+        worth = 1 + int(self.seconds / _SECONDS_A_PROCESS)
+        return max(1, min(os.cpu_count() or 1, self.documents, worth))
 
     def __str__(self) -> str:
         where = "one process" if self.processes == 1 else f"{self.processes} processes"
@@ -87,31 +94,36 @@ class SmallJobExecutor:
     The plan has to say ``in_child``: what runs here must not be able to end this process.
 
     Args:
-        processes: how many.
+        job: how many processes it is worth.
         open_cluster: opens a cluster in the stack that it is given, and makes the executor that takes over then what
             isn't begun.
     """
 
-    def __init__(self, processes: int, open_cluster: Callable[[contextlib.ExitStack], Executor]) -> None:
-        self.slots = usable_cores()
+    def __init__(self, job: SmallJob, open_cluster: Callable[[contextlib.ExitStack], Executor]) -> None:
+        self._job = job
         self._stack = contextlib.ExitStack()
         self._open_cluster = open_cluster
-        self._processes = processes
-        self._threads = ThreadPoolExecutor(processes, thread_name_prefix="dataflow-small-job")
+        self._threads = ThreadPoolExecutor(thread_name_prefix="dataflow-small-job")
         self._cluster: Executor | None = None
         self._graphs: deque[Graph] = deque()
         self._running: set[Future[Done]] = set()
         self._plan: Plan | None = None
         self._since = time.monotonic()
 
+    @property
+    def slots(self) -> int:
+        """As many as the cluster that may take over has."""
+        return usable_cores()
+
     def start(self, plan: Plan) -> None:
         """Register the plan in this process, and start those that will need it."""
         import psutil
 
         self._plan, self._since = plan, time.monotonic()
-        limit_children(plan.run, psutil.virtual_memory().available / self._processes)
         register_plan(plan)
-        begin_children(plan.run, self._processes)
+        limit_children(plan.run, psutil.virtual_memory().available / self._job.most_processes)
+        begin_children(plan.run, 1)
+        begin_children(plan.run, self._job.processes)  # to count the cores takes Dask, whose import takes a while
 
     def ready(self) -> None:
         """Nothing to wait for."""
@@ -146,7 +158,7 @@ class SmallJobExecutor:
         self._threads.shutdown()
 
     def _begin(self) -> None:
-        while self._graphs and len(self._running) < self._processes:
+        while self._graphs and len(self._running) < self._job.processes:
             self._running.add(self._threads.submit(run_here, self._graphs.popleft()))
 
     def _go_over(self) -> None:

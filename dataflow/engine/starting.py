@@ -180,7 +180,7 @@ def _executor(
     if cluster == "inline":
         return None, InlineExecutor(), False
     if isinstance(cluster, SmallJob):
-        return None, SmallJobExecutor(cluster.processes, _on_a_cluster), True
+        return None, SmallJobExecutor(cluster, _on_a_cluster), True
     opened = stack.enter_context(open_cluster(cluster, workers))
     return opened, DaskExecutor(opened.client), not opened.nannies and not opened.in_process
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from dataflow.graph import child, nodes, sandbox
 from dataflow.graph.plan import Batch, Plan
-from dataflow.graph.taskspec import Task, TaskRef, with_token
 
-__all__ = ["GraphKey", "build", "node_names"]
+__all__ = ["GraphKey", "build"]
 
 GraphKey = tuple[str, int]
 
@@ -21,6 +19,8 @@ def build(plan: Plan, batch: Batch) -> tuple[GraphKey, dict[GraphKey, Any]]:
     ``strategy.fuse`` the nodes become one task that keeps them inside; a batch that runs in a sandbox or in a child
     process is always one.
     """
+    from dataflow.graph.taskspec import Task  # here, since what only prepares a run need not import Dask
+
     if batch.isolated:
         key = (f"isolate-{plan.run}", batch.number)
         return key, _graph(Task(key, sandbox.isolate, plan.run, batch.pack()))
@@ -35,35 +35,17 @@ def build(plan: Plan, batch: Batch) -> tuple[GraphKey, dict[GraphKey, Any]]:
 
 
 def _graph(*tasks: Any) -> dict[GraphKey, Any]:
+    from dataflow.graph.taskspec import with_token
+
     return {task.key: with_token(task, repr(task.key)) for task in tasks}
 
 
-def node_names(plan: Plan) -> list[str]:
-    """The nodes of this plan's graphs, in order."""
-    stages = [s.name for s in plan.pipeline.stages]
-    memo = plan.memo_stages
-    if not memo:
-        return ["probe", *stages, "write"]
-    return ["probe", "lookup", *stages[:memo], "store", *stages[memo:], "write"]
-
-
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "probe": nodes.probe,
-    "lookup": nodes.lookup,
-    "store": nodes.store,
-    "write": nodes.write,
-}
-
-
 def _chain(plan: Plan, batch: Batch) -> list[Any]:
-    run, number = plan.run, batch.number
-    stages = {s.name: i for i, s in enumerate(plan.pipeline.stages)}
+    from dataflow.graph.taskspec import Task, TaskRef
+
     tasks: list[Any] = []
-    for name in node_names(plan):
-        key = (f"{name}-{run}", number)
+    for name, function, given in nodes.in_order(plan):
+        key = (f"{name}-{plan.run}", batch.number)
         before = TaskRef(tasks[-1].key) if tasks else batch.pack()
-        if name in stages:
-            tasks.append(Task(key, nodes.compute, run, stages[name], before))
-        else:
-            tasks.append(Task(key, _FUNCTIONS[name], run, before))
+        tasks.append(Task(key, function, *given, before))
     return tasks

@@ -23,7 +23,8 @@ from collections.abc import Iterator
 from typing import IO
 
 from dataflow.graph.guard import guard_of
-from dataflow.graph.plan import Batch, Plan, plan_of, register_plan
+from dataflow.graph.nodes import run_nodes
+from dataflow.graph.plan import Plan, plan_of, register_plan
 from dataflow.graph.samecode import held_against_code
 from dataflow.graph.scratch import scratch_folder
 from dataflow.graph.table import load_writer
@@ -56,19 +57,9 @@ def run_in_child(run: str, packed: bytes) -> BatchResult:
         OSError: the output can't be written.
     """
     if not plan_of(run).in_child:  # on a worker that may be ended: the run has gone over from children to a cluster
-        return _run_here(run, packed)
+        return run_nodes(run, packed)
     with children_of(run).one() as child:
         return child.run(packed)
-
-
-def _run_here(run: str, packed: bytes) -> BatchResult:
-    from dask import get
-
-    from dataflow.graph.build import build
-
-    key, graph = build(plan_of(run), Batch.unpack(packed))
-    result: BatchResult = get(graph, key)
-    return result
 
 
 class Children:
@@ -268,7 +259,7 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
 
 def _answer(run: str, packed: bytes) -> bytes:
     try:
-        return pickle.dumps(("done", _run_here(run, packed)), protocol=5)
+        return pickle.dumps(("done", run_nodes(run, packed)), protocol=5)
     except Exception as error:
         try:
             return pickle.dumps(("raised", error), protocol=5)

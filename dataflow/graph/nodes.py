@@ -10,7 +10,7 @@ import os
 import pickle
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dataflow.errors import one_line
@@ -23,9 +23,33 @@ from dataflow.graph.work import BatchResult, Item, Part, Work
 from dataflow.memo.codecs import own_copy
 from dataflow.outcome import OK, Outcome
 
-__all__ = ["compute", "lookup", "probe", "store", "write", "write_rows"]
+__all__ = ["compute", "in_order", "lookup", "probe", "run_nodes", "store", "write", "write_rows"]
+
+Node = tuple[str, Callable[..., Any], tuple[Any, ...]]
 
 _IN_BATCH = "batch"  # the cache tier of a document whose twin in the batch was computed
+
+
+def in_order(plan: Plan) -> list[Node]:
+    """The nodes of a plan's graphs: name, function, and its first arguments; the last is what the node before gave.
+
+    The first node takes the packed batch.
+    """
+    names = [stage.name for stage in plan.pipeline.stages]
+    stages: list[Node] = [(name, compute, (plan.run, i)) for i, name in enumerate(names)]
+    given, memo = (plan.run,), plan.memo_stages
+    if memo:
+        stages = [("lookup", lookup, given), *stages[:memo], ("store", store, given), *stages[memo:]]
+    return [("probe", probe, given), *stages, ("write", write, given)]
+
+
+def run_nodes(run: str, packed: bytes) -> BatchResult:
+    """All nodes of a batch one after the other, in this thread: what its graph comes to, without a scheduler."""
+    value: Any = packed
+    for _, function, given in in_order(plan_of(run)):
+        value = function(*given, value)
+    result: BatchResult = value
+    return result
 
 
 def probe(run: str, packed: bytes) -> Work:

@@ -115,7 +115,7 @@ class Elsewhere:
 
 def test_a_job_that_takes_longer_than_predicted_goes_on_on_a_cluster(monkeypatch):
     cluster, slow = Elsewhere(), threading.Event()
-    executor = SmallJobExecutor(1, lambda stack: cluster)
+    executor = SmallJobExecutor(SmallJob(5, 0.1), lambda stack: cluster)
     executor.start(Plan("feed", Pipeline(whereabouts), Strategy(), MemoSpec("none"), in_child=True))
     executor.submit([(("batch-feed", n), {("batch-feed", n): (slow.wait if n else int,)}) for n in range(5)])
     assert [done.key[1] for done in executor.wait()] == [0]
@@ -160,7 +160,7 @@ def test_a_pipeline_that_was_seen_to_be_dear_is_no_small_job_the_next_time(monke
 
 
 def test_the_processes_that_run_a_small_job_are_started_while_the_driver_still_prepares():
-    executor = SmallJobExecutor(2, lambda stack: Elsewhere())
+    executor = SmallJobExecutor(SmallJob(500, 2.0), lambda stack: Elsewhere())
     executor.start(Plan("early", Pipeline(whereabouts), Strategy(), MemoSpec("none"), in_child=True))
     commands = [" ".join(child.cmdline()) for child in psutil.Process().children()]
     executor.close()
@@ -173,6 +173,7 @@ def test_the_processes_that_run_a_small_job_are_started_while_the_driver_still_p
 )
 def test_no_more_processes_are_started_than_there_is_work_for(monkeypatch, documents, seconds, cores, processes):
     monkeypatch.setattr("dataflow.engine.smalljob.usable_cores", lambda: cores)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
     assert SmallJob(documents, seconds).processes == processes
 
 

@@ -7,7 +7,6 @@ import zipfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
-import docx
 from lxml import etree
 
 from ..values import Extracted
@@ -64,6 +63,8 @@ def docx_pages(file: BinaryIO) -> Iterator[Extracted]:
 
 
 def _extracted(file: BinaryIO) -> Extracted:
+    import docx  # here: importing it takes longer than all other parsers together, and most corpora hold none
+
     try:
         return {"text": _body_text(docx.Document(file).element.body), "warnings": []}
     except MemoryError:
