@@ -30,7 +30,15 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-__all__ = ["ClusterSpec", "OpenCluster", "check_cluster", "cluster_names", "load_cluster", "open_cluster", "prepare_cluster"]
+__all__ = [
+    "ClusterSpec",
+    "OpenCluster",
+    "check_cluster",
+    "cluster_names",
+    "load_cluster",
+    "open_cluster",
+    "prepare_cluster",
+]
 
 _ADDRESSES = ("tcp://", "tls://", "ws://", "wss://", "ucx://", "inproc://")
 _PATIENCE_SECONDS = 30.0
@@ -329,7 +337,11 @@ def prepare_cluster(name: Any) -> None:
     Raises:
         ClusterError: unknown, or not readable.
     """
-    if isinstance(name, str | os.PathLike) and name not in ("auto", "inline") and not _is_address(os.fspath(name)):
+    if (
+        isinstance(name, str | os.PathLike)
+        and name not in ("auto", "inline")
+        and not _is_address(os.fspath(name))
+    ):
         begin_forkserver(load_cluster(os.fspath(name)).config)
 
 

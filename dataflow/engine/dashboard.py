@@ -1,8 +1,8 @@
 """A Dask preload: the scheduler's dashboard, made when somebody looks at it.
 
-It takes half a second of CPU to import, in the driver and before anything else can be done, and most runs are watched by
-nobody. Its address answers from the beginning; its pages begin with what happens from when they are opened, as Dask's
-always do.
+It takes half a second of CPU to import, in the driver and before anything else can be done, and most runs are watched
+by nobody. Its address answers from the beginning; its pages begin with what happens from when they are opened, as
+Dask's always do.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class _Later(web.Application):
     async def _make(self) -> None:
         load = importlib.import_module
         # In a thread, since the scheduler has other things to do meanwhile.
-        dashboard = await asyncio.get_running_loop().run_in_executor(None, load, "distributed.dashboard.scheduler")
+        dashboard = await asyncio.get_running_loop().run_in_executor(
+            None, load, "distributed.dashboard.scheduler"
+        )
         scheduler, application = self._scheduler, self._scheduler.http_application
         dashboard.connect(application, scheduler.http_server, scheduler, prefix="")
         application.applications.remove(self)

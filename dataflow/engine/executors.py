@@ -50,9 +50,11 @@ class Done:
 
 
 class Executor(Protocol):
-    """Runs graphs. ``slots`` is how many at the same time."""
+    """Runs graphs."""
 
-    slots: int
+    @property
+    def slots(self) -> int:
+        """How many at the same time."""
 
     def start(self, plan: Plan) -> None:
         """Begin to make a plan known wherever its graphs will run."""

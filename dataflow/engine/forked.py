@@ -6,7 +6,7 @@ Nothing here may start a thread, which a fork would be without: pyarrow's alloca
 import gc
 
 import distributed.nanny
-import distributed.worker
+import distributed.worker  # noqa: F401
 import fsspec.implementations.local  # noqa: F401
 
 import dataflow.engine.interrupts

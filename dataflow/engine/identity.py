@@ -62,7 +62,7 @@ def describe_run(pipeline: Pipeline, sink: Sink, corpus: str, *, known: bool = F
 def foresee(pipeline: Pipeline) -> None:
     """Find the fingerprints that a run's header will ask for, unless they were found for this pipeline before.
 
-    The first take some tenths of a second, which every trial of a benchmark would have to bear, and workers to wait for.
+    The first take some tenths of a second: each trial of a benchmark would have to bear them, workers to wait for them.
     """
     if pipeline not in _known_prints:
         _known_prints[pipeline] = _fingerprints(pipeline)

@@ -123,7 +123,9 @@ class SmallJobExecutor:
         register_plan(plan)
         limit_children(plan.run, psutil.virtual_memory().available / self._job.most_processes)
         begin_children(plan.run, 1)
-        begin_children(plan.run, self._job.processes)  # to count the cores takes Dask, whose import takes a while
+        begin_children(
+            plan.run, self._job.processes
+        )  # to count the cores takes Dask, whose import takes a while
 
     def ready(self) -> None:
         """Nothing to wait for."""
@@ -153,7 +155,9 @@ class SmallJobExecutor:
         self._graphs.clear()
         self._stack.close()
         if self._plan:
-            forget_plan(self._plan.run)  # first, or a thread that only now begins a batch had a child started for it
+            forget_plan(
+                self._plan.run
+            )  # first, or a thread that only now begins a batch had a child started for it
             close_children(self._plan.run)
         self._threads.shutdown()
 

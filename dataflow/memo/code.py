@@ -175,7 +175,9 @@ def _live_node(code: CodeType) -> _Definition | None:
     twins = sorted(
         definitions.get(code.co_name, ()), key=lambda one: one[1].co_firstlineno != code.co_firstlineno
     )
-    return next((node for node, twin in twins if twin == code or _instructions(twin) == _instructions(code)), None)
+    return next(
+        (node for node, twin in twins if twin == code or _instructions(twin) == _instructions(code)), None
+    )
 
 
 @functools.lru_cache(maxsize=64)

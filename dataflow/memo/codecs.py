@@ -194,16 +194,21 @@ def _is_table(value: object) -> bool:
 
 
 def _unpack(data: bytes | memoryview, depth: int = _DEEPEST) -> Any:
-    hook = functools.partial(_unextend, depth=depth - 1)
-    options = {"raw": False, "strict_map_key": False, "ext_hook": hook}
+    unpack = _unpacking(depth)
     try:
         try:
-            return msgpack.unpackb(data, **options)
+            return unpack(data)
         except UnicodeDecodeError:
             # Lone surrogates are rare, and looking out for them makes all text twice as slow.
-            return msgpack.unpackb(data, unicode_errors="surrogatepass", **options)
+            return unpack(data, unicode_errors="surrogatepass")
     except (msgpack.UnpackException, TypeError, struct.error, RecursionError) as error:
         raise ValueError(str(error)) from error
+
+
+@functools.cache
+def _unpacking(depth: int) -> Callable[..., Any]:
+    hook = functools.partial(_unextend, depth=depth - 1)
+    return functools.partial(msgpack.unpackb, raw=False, strict_map_key=False, ext_hook=hook)
 
 
 def _unextend(code: int, data: bytes, depth: int) -> object:

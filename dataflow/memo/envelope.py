@@ -208,10 +208,16 @@ def _refusal(view: memoryview, key_id: bytes) -> EnvelopeError:
 
 
 def _mac(mac_key: bytes, key: Key, header: bytes | memoryview, payload: bytes | memoryview) -> bytes:
-    mac = hashlib.blake2b(len(key).to_bytes(4, "big") + key, key=mac_key, digest_size=_MAC_BYTES)
-    mac.update(header)
+    mac = _keyed(mac_key).copy()
+    mac.update(b"".join((len(key).to_bytes(4, "big"), key, header)))
     mac.update(payload)
     return mac.digest()
+
+
+@functools.lru_cache(maxsize=16)
+def _keyed(mac_key: bytes) -> hashlib.blake2b:
+    """A MAC of nothing yet: to copy it takes a third of the time of keying one."""
+    return hashlib.blake2b(key=mac_key, digest_size=_MAC_BYTES)
 
 
 @functools.lru_cache(maxsize=16)

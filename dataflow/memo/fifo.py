@@ -85,10 +85,25 @@ class Fifo(Generic[T]):
             for key, data in items:
                 self._remove(key)
                 self._insert(key, data)
-                while self.used_bytes > self._max:
-                    size = self._evict()
-                    evicted += size is not None
-                    evicted_bytes += size or 0
+                number, size = self._shrink()
+                evicted, evicted_bytes = evicted + number, evicted_bytes + size
+        return evicted, evicted_bytes
+
+    def replace(self, items: Iterable[tuple[Key, T]]) -> tuple[int, int]:
+        """As :meth:`put`, for keys that are still there: they stay in their place in the queue."""
+        evicted = evicted_bytes = 0
+        with self._lock:
+            for key, data in items:
+                queue = self._main if key in self._main else self._small
+                slot = queue.get(key)
+                if slot is None:
+                    continue
+                more = self._weigh(data) + self._overhead - slot.size
+                slot.data, slot.size = data, slot.size + more
+                self.used_bytes += more
+                self._small_bytes += more if queue is self._small else 0
+                number, size = self._shrink()
+                evicted, evicted_bytes = evicted + number, evicted_bytes + size
         return evicted, evicted_bytes
 
     def discard(self, keys: Sequence[Key]) -> None:
@@ -123,6 +138,14 @@ class Fifo(Generic[T]):
                 return
             self._small_bytes -= slot.size
         self.used_bytes -= slot.size
+
+    def _shrink(self) -> tuple[int, int]:
+        evicted = evicted_bytes = 0
+        while self.used_bytes > self._max:
+            size = self._evict()
+            evicted += size is not None
+            evicted_bytes += size or 0
+        return evicted, evicted_bytes
 
     def _evict(self) -> int | None:
         """One step towards the bound: the bytes that went, ``None`` where an entry was moved only."""

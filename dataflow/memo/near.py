@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from dataflow.errors import CacheError
@@ -25,7 +25,8 @@ class Held(NamedTuple):
 
     Attributes:
         opened: what is known of the value; with its encoded bytes only where the value isn't held as it is.
-        ready: the value is held as it is; else it is decoded for each caller.
+        ready: the value is held as it is; else it is decoded for each caller. ``None`` where it is still to be seen
+            whether it can be: a value from the store behind may never be asked for again.
         value: it, and nobody else's.
         parts: the containers in it, where it has any, so that each caller gets a copy.
         answer: made once, where the value is one that nobody can change.
@@ -34,7 +35,7 @@ class Held(NamedTuple):
     """
 
     opened: Opened
-    ready: bool
+    ready: bool | None
     value: Any
     parts: Parts | None
     blob_bytes: int
@@ -72,9 +73,21 @@ class Near:
 
     def put(self, values: Sequence[tuple[Key, Opened, Any]]) -> int:
         """Keep what fits into the bound on its own: encoded and as it is; how many that were."""
-        held = [(key, _held(opened, value)) for key, opened, value in values]
+        return self._keep([(key, _held(opened, value)) for key, opened, value in values], self._entries.put)
+
+    def put_encoded(self, values: Sequence[tuple[Key, Opened]]) -> int:
+        """Keep what the store behind had: as :meth:`put`, yet nothing is done for it before it is asked for again."""
+        return self._keep([(key, _encoded(opened)) for key, opened in values], self._entries.put)
+
+    def make_ready(self, values: Sequence[tuple[Key, Opened, Any]]) -> None:
+        """Hold values as they are, where they can be, that were held encoded until now."""
+        self._keep([(key, _held(opened, value)) for key, opened, value in values], self._entries.replace)
+
+    def _keep(
+        self, held: Sequence[tuple[Key, Held]], keep: Callable[[list[tuple[Key, Held]]], tuple[int, int]]
+    ) -> int:
         fitting = [(key, one) for key, one in held if one.weight + _ENTRY_BYTES <= self.max_bytes]
-        evicted, evicted_bytes = self._entries.put(fitting)
+        evicted, evicted_bytes = keep(fitting)
         if evicted:
             self.counters.add({"evicted": evicted, "bytes_evicted": evicted_bytes})
         return len(fitting)
@@ -90,6 +103,11 @@ class Near:
     def clear(self) -> None:
         """Forget everything."""
         self._entries.clear()
+
+
+def _encoded(opened: Opened) -> Held:
+    size = len(opened.raw)
+    return Held(opened, None, None, None, HEADER_BYTES + size, size)
 
 
 def _held(opened: Opened, value: Any) -> Held:

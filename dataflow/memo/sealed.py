@@ -204,6 +204,7 @@ class SealedMemo:
         now, limited = self._sealing.now(), self._sealing.ttl_seconds is not None
         name = "" if self._near is None else self._near.name
         answers: dict[Key, Found | Missed] = {}
+        again: list[tuple[Key, Opened, Any]] = []
         for key, (kept, ready, value, parts, size, _, answer) in near.items():
             if (limited or kept.ttl_seconds) and self._sealing.expired(key, kept, now):
                 answers[key] = Missed("expired", kept.epoch)
@@ -213,7 +214,11 @@ class SealedMemo:
                 own = copy_of(value, parts or ())
                 answers[key] = Found(own, name, kept.compute_seconds, size, kept.digest, kept.input_digest)
             else:
-                answers[key] = self._found(key, kept, name, size, now)
+                answers[key] = found = self._found(key, kept, name, size, now)
+                if ready is None and type(found) is Found:
+                    again.append((key, kept, found.value))
+        if again and self._near is not None:
+            self._near.make_ready(again)
         return answers
 
     def _opened(
@@ -222,7 +227,7 @@ class SealedMemo:
         """Check what the store had; what holds is kept near."""
         now = self._sealing.now()
         answers: dict[Key, Found | Missed] = {}
-        good: list[tuple[Key, Opened, Any]] = []
+        good: list[tuple[Key, Opened]] = []
         bad: list[Key] = []
         for key, blob in zip(keys, blobs, strict=True):
             if isinstance(blob, Missed):
@@ -242,11 +247,11 @@ class SealedMemo:
                 continue
             answers[key] = answer = self._found(key, kept, blob.tier, len(blob.data), now)
             if type(answer) is Found:
-                good.append((key, kept, answer.value))
+                good.append((key, kept))
         if bad:
             self._blobs.discard(bad)
         if good and self._near is not None:
-            self._near.put(good)
+            self._near.put_encoded(good)
         return answers
 
     def _found(self, key: Key, kept: Opened, tier: str, size: int, now: float) -> Found | Missed:

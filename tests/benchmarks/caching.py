@@ -42,8 +42,9 @@ def warm(corpus: str, batch: int, repeats: int) -> dict[str, Any]:
     """Batches of a warm run through the graph's nodes, against a bare MGET of the same keys.
 
     Returns:
-        ``seconds`` by arm: ``mget`` bare; ``near`` (all in the worker), ``far`` (the near tier emptied before each
-        repeat), ``cold`` (everything read, computed and stored; three repeats at most, on a flushed server).
+        ``seconds`` by arm: ``mget`` bare; ``near`` (all in the worker, and asked for before), ``far`` (the near tier
+        emptied before each repeat), ``cold`` (everything read, computed and stored; three repeats at most, on a
+        flushed server).
         ``value_bytes``: the mean on the server. ``mgets``: those that the server counted in a far run, a batch;
         one for each megabyte that is expected, all in one round trip.
     """
@@ -69,8 +70,8 @@ def warm(corpus: str, batch: int, repeats: int) -> dict[str, Any]:
                 "near": lambda: _through(batches, stages),
                 "far": lambda: _through(batches, stages),
             }
-            _through(batches, stages)
-            seconds |= _interleaved(arms, repeats, before={"far": lambda: _empty_near(spec)})
+            before = {"near": lambda: _through(batches, stages), "far": lambda: _empty_near(spec)}
+            seconds |= _interleaved(arms, repeats, before=before)
             client.config_resetstat()
             _empty_near(spec)
             _through(batches, stages)

@@ -47,7 +47,9 @@ _IS: dict[str, Callable[[psutil.Process], bool]] = {
     "scheduler": _runs("distributed.Scheduler"),
     "nanny": _runs("distributed.Nanny"),
     # What workers are forks of listens too, but to this machine's driver alone.
-    "forkserver": lambda process: _is_of_multiprocessing(process) and not _is_worker(process) and _forks(process),
+    "forkserver": lambda process: (
+        _is_of_multiprocessing(process) and not _is_worker(process) and _forks(process)
+    ),
     # A server writes its address over its command line, so its program tells.
     "redis": lambda process: os.path.basename(process.exe()) in ("valkey-server", "redis-server"),
 }

@@ -19,7 +19,11 @@ def look(link, page):
 @pytest.mark.parametrize("cluster", ["processes", "threads"])
 def test_its_pages_answer(cluster):
     with open_cluster(cluster, 1) as opened:
-        for page, arrived in (("status", "status"), ("", "status"), ("individual-progress", "individual-progress")):
+        for page, arrived in (
+            ("status", "status"),
+            ("", "status"),
+            ("individual-progress", "individual-progress"),
+        ):
             status, at, said = look(opened.dashboard_link, page)
             assert (status, at) == (200, arrived)
             assert "Dask" in said

@@ -11,7 +11,10 @@ import pytest
 from dataflow.engine import forkserver
 from dataflow.engine.clusters import load_cluster, open_cluster
 
-CONFIG = {"distributed.worker.multiprocessing-method": "forkserver", "distributed.nanny.pre-spawn-environ.TWICE": 2}
+CONFIG = {
+    "distributed.worker.multiprocessing-method": "forkserver",
+    "distributed.nanny.pre-spawn-environ.TWICE": 2,
+}
 
 
 def parent_of(pid):
@@ -33,7 +36,7 @@ def test_they_start_with_what_dask_would_have_set_before_they_start(processes):
         assert environment["PYTHONHASHSEED"] == "6640"
         assert environment["OMP_NUM_THREADS"] == "1"
         assert environment["MALLOC_MMAP_THRESHOLD_"] == "33554432"
-    (seed,) = {hash_of_a_word for hash_of_a_word in processes.client.run(hash, "word").values()}
+    (seed,) = set(processes.client.run(hash, "word").values())
     told = subprocess.run(
         [sys.executable, "-c", "print(hash('word'))"],
         env={**os.environ, "PYTHONHASHSEED": "6640"}, capture_output=True, text=True, check=True,
@@ -79,7 +82,9 @@ if __name__ == "__main__":
 
 def test_a_driver_that_is_killed_leaves_none_of_them(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
-    with subprocess.Popen([sys.executable, "script.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as driver:
+    with subprocess.Popen(
+        [sys.executable, "script.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as driver:
         left = [psutil.Process(int(pid)) for pid in driver.stdout.readline().split()]
         driver.kill()
     _, alive = psutil.wait_procs(left, timeout=30)

@@ -171,7 +171,9 @@ def test_the_processes_that_run_a_small_job_are_started_while_the_driver_still_p
     ("documents", "seconds", "cores", "processes"),
     [(1, 2.0, 8, 1), (500, 0.1, 8, 1), (500, 1.0, 8, 5), (500, 2.0, 2, 2)],
 )
-def test_no_more_processes_are_started_than_there_is_work_for(monkeypatch, documents, seconds, cores, processes):
+def test_no_more_processes_are_started_than_there_is_work_for(
+    monkeypatch, documents, seconds, cores, processes
+):
     monkeypatch.setattr("dataflow.engine.smalljob.usable_cores", lambda: cores)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     assert SmallJob(documents, seconds).processes == processes
@@ -182,7 +184,9 @@ def test_what_had_waited_for_a_small_jobs_processes_is_done_by_the_workers_thems
 ):
     """Their plan says that they may be ended, so they need no processes of their own."""
     monkeypatch.setattr("dataflow.engine.smalljob._PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr("dataflow.engine.starting.open_cluster", lambda name: contextlib.nullcontext(processes))
+    monkeypatch.setattr(
+        "dataflow.engine.starting.open_cluster", lambda name: contextlib.nullcontext(processes)
+    )
     folder = write_corpus(*"abcdefgh")
     values = {outcome.value for outcome in run(Pipeline(whereabouts), folder, batching="fixed:1")}
     assert values & set(processes.client.run(os.getpid).values())

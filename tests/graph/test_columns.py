@@ -17,7 +17,12 @@ TEXT = pa.string()
 INTEGERS = some.none() | some.integers(-(2**63), 2**63 - 1)
 FLOATS = some.none() | some.floats()
 TEXTS = some.none() | some.text(some.characters(exclude_categories=("Cs",)))
-SCALARS = ((TEXT, TEXTS), (pa.int64(), INTEGERS), (pa.float64(), FLOATS), (pa.bool_(), some.none() | some.booleans()))
+SCALARS = (
+    (TEXT, TEXTS),
+    (pa.int64(), INTEGERS),
+    (pa.float64(), FLOATS),
+    (pa.bool_(), some.none() | some.booleans()),
+)
 
 
 def columns() -> Any:
@@ -59,7 +64,9 @@ def test_a_column_is_what_arrow_would_have_made(drawn: tuple[pa.DataType, list[A
     ],
     ids=str,
 )
-def test_a_value_that_does_not_fit_is_refused_as_arrow_refuses_it(kind: pa.DataType, values: list[Any]) -> None:
+def test_a_value_that_does_not_fit_is_refused_as_arrow_refuses_it(
+    kind: pa.DataType, values: list[Any]
+) -> None:
     with pytest.raises((TypeError, ValueError, OverflowError, pa.ArrowException)):
         pa.array(values, type=kind)
     with pytest.raises((TypeError, ValueError, OverflowError, pa.ArrowException)):
@@ -68,7 +75,12 @@ def test_a_value_that_does_not_fit_is_refused_as_arrow_refuses_it(kind: pa.DataT
 
 @pytest.mark.parametrize(
     ("kind", "values"),
-    [(pa.list_(TEXT), [("a", "b")]), (pa.int64(), [1.5]), (pa.float64(), [1, 2.5]), (pa.binary(), [b"x", None])],
+    [
+        (pa.list_(TEXT), [("a", "b")]),
+        (pa.int64(), [1.5]),
+        (pa.float64(), [1, 2.5]),
+        (pa.binary(), [b"x", None]),
+    ],
     ids=str,
 )
 def test_what_only_arrow_knows_how_to_convert_it_converts(kind: pa.DataType, values: list[Any]) -> None:

@@ -51,7 +51,7 @@ def test_skewed_use_is_served_better_than_by_recency_alone() -> None:
     assert ours > 1.3 * theirs
 
 
-@given(st.lists(st.tuples(st.sampled_from("gpd"), st.integers(0, 30), st.integers(0, 400)), max_size=200))
+@given(st.lists(st.tuples(st.sampled_from("gprd"), st.integers(0, 30), st.integers(0, 400)), max_size=200))
 def test_it_keeps_its_bound_and_its_books_whatever_is_done(steps: list[tuple[str, int, int]]) -> None:
     store, latest = Fifo[bytes](1000, overhead_bytes=10), dict[int, bytes]()
     for step, number, size in steps:
@@ -60,6 +60,11 @@ def test_it_keeps_its_bound_and_its_books_whatever_is_done(steps: list[tuple[str
         elif step == "p":
             latest[number] = bytes([number]) * size
             store.put([(key(number), latest[number])])
+        elif step == "r":
+            known = store.get([key(number)])
+            evicted, _ = store.replace([(key(number), bytes([number]) * size)])
+            latest[number] = bytes([number]) * size if known else latest.get(number, b"")
+            assert evicted or bool(store.get([key(number)])) == bool(known)
         else:
             store.discard([key(number)])
         held = store.get([key(n) for n in range(31)]).values()

@@ -83,6 +83,43 @@ def test_what_the_far_tier_had_is_kept_near() -> None:
     assert [answer.tier for answer in tiers if isinstance(answer, Found)] == ["dict", "lru"]
 
 
+@pytest.mark.parametrize("value", [{"chunks": ["one", "two"]}, ["a", ["b"]], "text", (1, [2]), 7])
+def test_what_the_far_tier_had_is_each_callers_own_from_the_first_time_on(value: object) -> None:
+    """It is held encoded until it is asked for again, then as it is where it can be: no caller sees another's."""
+    far = DictBlobs()
+    entry = Entry(os.urandom(20), value, 0.0)
+    DictMemo(Sealing(secret=b"s"), far.mapping).store([entry])
+    memo = SealedMemo(far, Sealing(secret=b"s"), near=Near())
+    for _ in range(4):
+        (answer,) = memo.lookup([entry.key])
+        assert isinstance(answer, Found)
+        assert answer.value == value
+        spoil_in_place(answer.value)
+
+
+def spoil_in_place(value: object) -> None:
+    if isinstance(value, dict):
+        for member in value.values():
+            spoil_in_place(member)
+        value.clear()
+    elif isinstance(value, list | tuple):
+        for member in value:
+            spoil_in_place(member)
+        if isinstance(value, list):
+            value.clear()
+
+
+def test_the_bound_holds_when_what_was_held_encoded_takes_more_as_it_is() -> None:
+    far, near, sealing = DictBlobs(), Near(60_000), Sealing(secret=b"s")
+    many = [Entry(os.urandom(20), ["x"] * 100, 0.0) for _ in range(60)]
+    DictMemo(sealing, far.mapping).store(many)
+    memo = SealedMemo(far, sealing, near=near)
+    for _ in range(3):
+        for entry in many:
+            assert isinstance(memo.lookup([entry.key])[0], Found)
+            assert near.used_bytes() <= 60_000
+
+
 @pytest.mark.parametrize("spoil", [lambda blob: blob[:-1], lambda blob: blob[:-1] + b"\0\0"])
 def test_what_has_no_right_seal_never_comes_near(spoil: Callable[[bytes], bytes]) -> None:
     far, near = DictBlobs(), Near()
