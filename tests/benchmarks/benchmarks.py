@@ -12,12 +12,10 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
@@ -28,6 +26,7 @@ from typing import Any
 import corpora
 import peers
 import work
+from commands import measure_commands, timed
 from tables import spread, table
 
 HERE = Path(__file__).resolve().parent
@@ -190,7 +189,7 @@ def small(given: argparse.Namespace, base: Path) -> dict[str, Any]:
     samples: dict[str, list[dict[str, float]]] = defaultdict(list)
     for _ in range(max(3, given.repeats)):
         for name, command in commands.items():
-            samples[name].append(_start_seconds(command))
+            samples[name].append(timed(command))
     rows = [
         (n, *(spread([s[k] for s in some]) for k in ("seconds", "cpu_seconds")))
         for n, some in samples.items()
@@ -201,12 +200,16 @@ def small(given: argparse.Namespace, base: Path) -> dict[str, Any]:
     return {"samples": dict(samples), "ledger": notes}
 
 
-def _start_seconds(command: list[str]) -> dict[str, float]:
-    started = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, cwd=ROOT)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return {"seconds": time.perf_counter() - started, "cpu_seconds": used.ru_utime + used.ru_stime}
+def commands(given: argparse.Namespace, base: Path) -> dict[str, Any]:
+    """Whole commands, from a cold start to the prompt."""
+    arms = [a for a in (given.arms.split(",") if given.arms else peers.ARMS) if a in peers.ARMS]
+    return {
+        name: measure_commands(
+            folder, base, workers=given.workers, chunksize=given.chunksize or CHUNKSIZES.get(name, OTHER_CHUNKSIZES)[1],
+            repeats=given.repeats, arms=arms,
+        )
+        for name, folder in _folders(given, base)
+    }  # fmt: skip
 
 
 def _shape(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -285,7 +288,14 @@ def _tell_speed_up(seconds: dict[str, list[float]]) -> None:
         print(f"  known {where}: {spread([cold / s for s in seconds[arm]], '.0f')} times faster than cold")
 
 
-SECTIONS = {"small": small, "throughput": throughput, "tail": tail, "scale": scale, "cache": cache}
+SECTIONS = {
+    "small": small,
+    "commands": commands,
+    "throughput": throughput,
+    "tail": tail,
+    "scale": scale,
+    "cache": cache,
+}
 
 
 def _cores() -> int:

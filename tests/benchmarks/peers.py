@@ -260,6 +260,15 @@ def measure(arm: str, paths: Sequence[str], output: Path, workers: int, chunksiz
     }
 
 
+def run_whole(arm: str, paths: Sequence[str], output: Path, workers: int, chunksize: int) -> None:
+    """All that a script of the arm would do, once: start, work, end."""
+    made = ARMS[arm](workers, chunksize)
+    os.makedirs(output)
+    with made.stack:
+        made.start()
+        made.run(paths, str(output))
+
+
 def _warm(arm: Arm, paths: Sequence[str], output: Path) -> None:
     """Let every process import what it needs: some documents, in units of one, for a while."""
     some, chunksize = paths[:: max(1, len(paths) // (8 * arm.workers))][: 8 * arm.workers], arm.chunksize
@@ -281,11 +290,17 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True, help="a new folder")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--chunksize", type=int, default=64)
+    parser.add_argument(
+        "--whole", action="store_true", help="measure nothing: do the work once, from a cold start"
+    )
     given = parser.parse_args()
     if not is_installed(given.arm):
         print(f"{given.arm} is not installed: python -m pip install --group peers", file=sys.stderr)
         return 2
     paths = list_files(given.corpus)
+    if given.whole:
+        run_whole(given.arm, paths, given.output.absolute(), given.workers, given.chunksize)
+        return 0
     print(json.dumps(measure(given.arm, paths, given.output.absolute(), given.workers, given.chunksize)))
     return 0
 

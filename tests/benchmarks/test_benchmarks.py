@@ -34,6 +34,22 @@ def test_every_arm_does_the_same_work(tmp_path):
     assert set(found["samples"]) == {"serial", "dataflow", "pool"}
 
 
+def test_whole_commands_do_the_same_work(tmp_path):
+    corpus = write(tmp_path)
+    done = subprocess.run(
+        [sys.executable, HERE / "benchmarks.py", "--corpus", corpus, "--repeats", "1", "--workers", "2",
+         "--results", tmp_path, "--arms", "serial,pool", "--sections", "commands"],
+        capture_output=True, text=True, timeout=500, cwd=HERE.parent.parent,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = tmp_path.glob("benchmarks-*.json")
+    found = json.loads(path.read_text())["commands"]["corpus"]
+    assert found["equal"]
+    assert set(found["samples"]) == {
+        "dataflow run", "dataflow run --cluster processes", "a script with serial", "a script with pool",
+    }  # fmt: skip
+
+
 def test_the_costs_beside_the_work_are_measured(tmp_path):
     arguments = json.dumps({"corpus": str(write(tmp_path)), "batching": "adaptive", "workers": 2})
     done = subprocess.run(
