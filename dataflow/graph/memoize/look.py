@@ -16,8 +16,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dataflow.graph.memoize import impure
-from dataflow.graph.memoize.flow import WITHIN, Origin, Use, codes, uses
+from dataflow.graph.memoize.flow import codes, uses
 from dataflow.graph.memoize.impure import DENIED_METHODS
+from dataflow.graph.memoize.origins import WITHIN, Origin, Use
 from dataflow.memo.keys import LEAVES, of_leaves
 from dataflow.memo.origin import installed_as
 
