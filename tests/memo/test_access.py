@@ -36,8 +36,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tls")
     (folder / "san").write_text("subjectAltName=IP:127.0.0.1")
     new = ["req", "-newkey", "rsa:2048", "-nodes", "-batch"]
+    signs = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]  # Python 3.13 asks what a CA is for
     for command in (
-        [*new, "-x509", "-days", "2", "-subj", "/CN=our own CA", "-keyout", "ca.key", "-out", "ca.crt"],
+        [*new, "-x509", "-days", "2", "-subj", "/CN=our own CA", *signs, "-keyout", "ca.key", "-out", "ca.crt"],
         [*new, "-subj", "/CN=redis", "-keyout", "redis.key", "-out", "redis.csr"],
         ["x509", "-req", "-days", "2", "-in", "redis.csr", "-CA", "ca.crt", "-CAkey", "ca.key",
          "-CAcreateserial", "-extfile", "san", "-out", "redis.crt"],
