@@ -4,6 +4,8 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -64,6 +66,47 @@ def test_an_environment_that_a_fork_cannot_have_is_spawned(monkeypatch):
 def test_this_process_keeps_its_own_environment():
     before = dict(os.environ)
     forkserver.begin_forkserver(load_cluster("processes").config)
+    assert dict(os.environ) == before
+
+
+def test_what_lies_in_the_folder_at_hand_is_no_module_of_theirs(tmp_path):
+    """Only a driver that was started by `-c` or `-m` looks there."""
+    (tmp_path / "queue.py").write_text("raise SystemError('taken for the standard library')")
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "script.py").write_text(ELSEWHERE)
+    done = subprocess.run(
+        [sys.executable, "scripts/script.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("None None\n", "")
+
+
+ELSEWHERE = """
+import os
+from dataflow.engine.clusters import open_cluster
+def found():
+    import queue
+    return f'{os.getenv("PYTHONSAFEPATH")} {os.getenv("PYTHONPATH")}'
+if __name__ == "__main__":
+    for name in ("PYTHONSAFEPATH", "PYTHONPATH"):
+        os.environ.pop(name, None)
+    with open_cluster("processes", 1) as opened:
+        print(*opened.client.run(found).values())
+"""
+
+
+def test_clusters_that_are_opened_in_threads_do_not_take_the_environment_from_each_other(monkeypatch):
+    seen = []
+
+    def begin():
+        time.sleep(0.01)
+        seen.append(os.environ.get("TWICE"))
+
+    monkeypatch.setattr(forkserver, "_begun", {})
+    monkeypatch.setattr(forkserver.forkserver, "ensure_running", begin)
+    before = dict(os.environ)
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(forkserver.begin_forkserver, [CONFIG] * 20))
+    assert seen == ["2"] * 20
     assert dict(os.environ) == before
 
 
