@@ -9,7 +9,7 @@ __all__ = ["module_command", "search_path"]
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """The command that runs a module; without ``-P``, a ``queue.py`` in the folder at hand would be the standard one."""
+    """The command that runs a module; without ``-P``, a ``queue.py`` in the folder at hand were the standard one."""
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
