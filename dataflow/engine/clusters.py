@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dataflow.engine.forkserver import begin_forkserver, forks_workers, keep_preload
+from dataflow.engine.interrupts import answered_later
 from dataflow.errors import ClusterError, counted, one_line
 from dataflow.places import known_files, resource_file
 
@@ -231,8 +232,9 @@ def _deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
     options = spec.resolve(workers)
     config = begin_forkserver(spec.config)  # which imports Dask while this process does
 
-    import dask
-    from distributed import Client
+    with answered_later():
+        import dask
+        from distributed import Client
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set(config))
