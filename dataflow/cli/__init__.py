@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import gc
+import io
 import os
 import signal
 import sys
@@ -19,6 +22,7 @@ __all__ = ["cli", "main"]
 
 MISTAKE = 2  # exit status of every mistake that the user can mend
 _INTERRUPTED = 130
+_STREAMS = (0, 1, 2)
 
 
 class _Group(click.Group):
@@ -53,6 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     ending: list[int] = []
     if arguments is None:  # the process is for this command
         atexit.register(_leave, ending)  # registered first, so called last
+        _open_streams()
     signal.signal(signal.SIGTERM, _terminate)
     try:
         _answer(arguments)
@@ -80,14 +85,35 @@ def _answer(arguments: list[str] | None) -> NoReturn:
 
 def _leave(ending: list[int]) -> None:
     """End now: Python would take apart all that was imported, which takes it some tenths of a second."""
-    if not ending:
-        return  # an error of ours
+    if not ending or _holds_files():
+        return  # an error of ours, or what a pipeline's own code has open in here: Python closes it in order
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     except (OSError, ValueError):
         return  # Python says so as it ends
     os._exit(ending[0])
+
+
+def _holds_files() -> bool:
+    """Whether files are open that something may still have to be written to, besides the command's own output."""
+    kinds = {io.BufferedWriter, io.BufferedRandom}  # what every open file comes to, whatever it is wrapped in
+    with contextlib.suppress(OSError, ValueError):  # one that is on no file of the system's
+        return any(not one.closed and one.fileno() > _STREAMS[-1] for one in gc.get_objects() if type(one) in kinds)
+    return True
+
+
+def _open_streams() -> None:
+    """Where the command was started with a standard stream closed, open it on nothing.
+
+    Whatever is opened next would take its number, and get what is written to it.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) in _STREAMS:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - it lives as long as the process
 
 
 def _stop(message: str) -> NoReturn:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dataflow.engine.forkserver import begin_forkserver, forks_workers, keep_preload
+from dataflow.engine.interrupts import answered_later
 from dataflow.errors import ClusterError, counted, one_line
 from dataflow.places import known_files, resource_file
 
@@ -239,8 +240,9 @@ def _deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
     options = spec.resolve(workers)
     config = begin_forkserver(spec.config)  # which imports Dask while this process does
 
-    import dask
-    from distributed import Client
+    with answered_later():
+        import dask
+        from distributed import Client
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set(config))
@@ -248,9 +250,10 @@ def _deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
         stack.enter_context(dask.config.set({"distributed.worker.preload": [*preloads, _INTERRUPTS]}))
         stack.enter_context(_inherited_config())
         stack.enter_context(_quiet())
-        if forks_workers(config):
+        if forks_workers(config) and _starts_processes(spec, options):
             keep_preload()
-            options["env"] = dict(os.environ)  # a fork would have that of the process that it is a fork of
+            # A fork would have the environment of the process that it is a fork of.
+            options["env"] = {**os.environ, **(options.get("env") or {})}
         try:
             cluster = _begun(functools.partial(_class(spec), **options))
             stack.callback(_close, cluster)
@@ -262,6 +265,11 @@ def _deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
         except Exception as error:
             raise ClusterError(_cannot_open(spec, error)) from error
         yield client
+
+
+def _starts_processes(spec: ClusterSpec, options: Mapping[str, Any]) -> bool:
+    """Whether workers are processes that this one starts, and not its threads, or somebody else's processes."""
+    return spec.class_path == _ONE_MACHINE[0] and options.get("processes") is not False
 
 
 def _begun(start: Callable[[], Any]) -> Any:

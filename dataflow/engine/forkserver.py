@@ -10,15 +10,19 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator, Mapping
 from multiprocessing import forkserver, resource_tracker
 from typing import Any
+
+from dataflow.graph.command import search_path
 
 __all__ = ["begin_forkserver", "forks_workers", "keep_preload"]
 
 _METHOD = "distributed.worker.multiprocessing-method"
 _ENVIRON = "distributed.nanny.pre-spawn-environ."
 _begun: dict[str, str] = {}  # the environment of the process that forks
+_lock = threading.Lock()  # the environment is the whole process's, and clusters may be opened in threads
 
 
 def begin_forkserver(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -34,14 +38,16 @@ def begin_forkserver(config: Mapping[str, Any]) -> Mapping[str, Any]:
     if not forks_workers(config):
         return config
     at_start = {k.removeprefix(_ENVIRON): str(v) for k, v in config.items() if k.startswith(_ENVIRON)}
-    environment = {**at_start, **os.environ}  # as Dask has it: what the user has set goes first
-    if _begun and not _can_be_told(environment, at_start):
-        return {**config, _METHOD: "spawn"}
-    forkserver.set_forkserver_preload([f"{__package__}.forked"])
-    with _as_environment(environment), _without_interrupts():
-        forkserver.ensure_running()
-    if not _begun:
-        _begun.update(environment)
+    with _lock:
+        environment = {**at_start, **os.environ}  # as Dask has it: what the user has set goes first
+        if _begun and not _can_be_told(environment, at_start):
+            return {**config, _METHOD: "spawn"}
+        forkserver.set_forkserver_preload([f"{__package__}.forked"])
+        # It is started by `-c`, for which Python would look for modules in the folder at hand first.
+        with _as_environment({**environment, **search_path(), "PYTHONSAFEPATH": "1"}), _without_interrupts():
+            forkserver.ensure_running()
+        if not _begun:
+            _begun.update(environment)
     return config
 
 
@@ -65,13 +71,16 @@ def _can_be_told(environment: Mapping[str, str], at_start: Mapping[str, str]) ->
 
 @contextlib.contextmanager
 def _as_environment(environment: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
+    before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:
         yield
     finally:
-        for name in set(environment) - set(before):
-            del os.environ[name]
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager

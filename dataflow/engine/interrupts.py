@@ -2,16 +2,20 @@
 
 A terminal sends Ctrl-C to all its processes. A worker that dies of it prints a traceback, takes its batch along,
 and is started anew by its nanny, while the driver is closing the cluster in order.
+
+And the driver answers it once what it imports is whole.
 """
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import signal
 import threading
+from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["dask_setup"]
+__all__ = ["answered_later", "dask_setup"]
 
 
 def dask_setup(_worker: Any) -> None:
@@ -19,3 +23,23 @@ def dask_setup(_worker: Any) -> None:
     of_its_own = multiprocessing.parent_process() is not None
     if of_its_own and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def answered_later() -> Iterator[None]:
+    """Ctrl-C during the block is answered at its end.
+
+    An import is no place for it: extension modules, and what Python calls when an object goes, drop the exception.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    pressed = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: pressed.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pressed.is_set():
+            signal.raise_signal(signal.SIGINT)

@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator
 from typing import IO
 
+from dataflow.graph.command import module_command, search_path
 from dataflow.graph.guard import guard_of
 from dataflow.graph.nodes import run_nodes
 from dataflow.graph.plan import Plan, plan_of, register_plan
@@ -122,13 +123,12 @@ class _Child:
     def __init__(self, plan: bytes, memory_bytes: int | None) -> None:
         self._memory_bytes = memory_bytes
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "dataflow.graph.child", str(os.getpid())],
+            module_command("dataflow.graph.child", str(os.getpid())),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=environment,
+            env={**os.environ, **search_path()},
             start_new_session=True,  # Ctrl-C is the parent's to answer
         )
         self._send(plan)

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from dataflow.graph.command import module_command, search_path
 from dataflow.graph.guard import innermost_line, read_running
 from dataflow.graph.plan import Batch, Plan, plan_of, register_plan
 from dataflow.graph.scratch import scratch_folder
@@ -64,8 +65,8 @@ def quarantined(batch: Batch, index: int, error_type: str, error: str) -> Outcom
 
 def _run_child(folder: str, limit_seconds: float, plan: Plan) -> tuple[str | None, str]:
     """Run the child; returns why it failed, ``(None, "")`` when it didn't."""
-    command = [sys.executable, "-m", "dataflow.graph.sandbox", folder, str(plan.sandbox_memory_bytes)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    command = module_command("dataflow.graph.sandbox", folder, str(plan.sandbox_memory_bytes))
+    environment = {**os.environ, **search_path()}
     errors = Path(folder, "errors")
     with errors.open("wb") as file:
         child = subprocess.Popen(

@@ -96,6 +96,30 @@ def test_a_workload_of_ones_own_runs_on_worker_processes(tmp_path):
     assert pd.read_parquet(tmp_path / "out").text.tolist() == ["HELLO!"]
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_command_whose_streams_are_closed_does_its_work_and_says_nothing(tmp_path, closed):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text("hello")
+    command = f'exec "{sys.executable}" -m dataflow run --corpus docs --output out {closed}'
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert len(pd.read_parquet(tmp_path / "out")) == 1
+
+
+def test_what_a_stage_that_runs_in_the_command_has_written_is_in_its_file_at_the_end(tmp_path):
+    (tmp_path / "noting.py").write_text(
+        "from dataflow import Pipeline, stage\n\nnotes = open('notes', 'w')\n\n"
+        "@stage\ndef note(data: bytes) -> str:\n    notes.write('seen')\n    return data.decode()\n\n"
+        "pipeline = Pipeline(note)\n"
+    )
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text("hello")
+    command = ["run", "--workload", "noting.py", "--corpus", "docs", "--cluster", "inline", "--output", "out"]
+    assert dataflow(*command, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "notes").read_text() == "seen"
+
+
 def test_ctrl_c_stops_the_workers_and_keeps_what_is_committed(tmp_path):
     (tmp_path / "slow.py").write_text(
         "import time\nfrom dataflow import Pipeline, stage\n\n"

@@ -4,9 +4,12 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
+import yaml
 
 from dataflow.engine import forkserver
 from dataflow.engine.clusters import load_cluster, open_cluster
@@ -52,6 +55,28 @@ def test_they_see_the_environment_as_it_is_when_the_cluster_is_opened(monkeypatc
         assert set(opened.client.run(os.getenv, "DATAFLOW_TEST_SAID_LATER").values()) == {"yes"}
 
 
+def changed(folder, **options):
+    """A cluster's file like that of ``processes``, with other options."""
+    spec = load_cluster("processes")
+    described = {"class": spec.class_path, "options": {**spec.options, **options}, "config": dict(spec.config)}
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump(described))
+    return path
+
+
+def test_they_see_what_a_clusters_file_says_of_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATAFLOW_TEST_SAID_TWICE", "by the user")
+    with open_cluster(changed(tmp_path, env={"DATAFLOW_TEST_SAID_TWICE": "by the file"})) as opened:
+        assert set(opened.client.run(os.getenv, "DATAFLOW_TEST_SAID_TWICE").values()) == {"by the file"}
+
+
+def test_where_workers_are_threads_nothing_is_forked(tmp_path, monkeypatch):
+    monkeypatch.setattr(forkserver, "_begun", {})  # whatever the tests before have begun with
+    with open_cluster(changed(tmp_path, processes=False, host=None)) as opened:
+        assert opened.in_process
+        assert set(opened.client.run(os.getpid).values()) == {os.getpid()}
+
+
 def test_an_environment_that_a_fork_cannot_have_is_spawned(monkeypatch):
     monkeypatch.setattr(forkserver, "_begun", {**os.environ, "GONE": "1"})
     assert forkserver.forks_workers(CONFIG)
@@ -67,6 +92,47 @@ def test_an_environment_that_a_fork_cannot_have_is_spawned(monkeypatch):
 def test_this_process_keeps_its_own_environment():
     before = dict(os.environ)
     forkserver.begin_forkserver(load_cluster("processes").config)
+    assert dict(os.environ) == before
+
+
+def test_what_lies_in_the_folder_at_hand_is_no_module_of_theirs(tmp_path):
+    """Only a driver that was started by `-c` or `-m` looks there."""
+    (tmp_path / "queue.py").write_text("raise SystemError('taken for the standard library')")
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "script.py").write_text(ELSEWHERE)
+    done = subprocess.run(
+        [sys.executable, "scripts/script.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("None None\n", "")
+
+
+ELSEWHERE = """
+import os
+from dataflow.engine.clusters import open_cluster
+def found():
+    import queue
+    return f'{os.getenv("PYTHONSAFEPATH")} {os.getenv("PYTHONPATH")}'
+if __name__ == "__main__":
+    for name in ("PYTHONSAFEPATH", "PYTHONPATH"):
+        os.environ.pop(name, None)
+    with open_cluster("processes", 1) as opened:
+        print(*opened.client.run(found).values())
+"""
+
+
+def test_clusters_that_are_opened_in_threads_do_not_take_the_environment_from_each_other(monkeypatch):
+    seen = []
+
+    def begin():
+        time.sleep(0.01)
+        seen.append(os.environ.get("TWICE"))
+
+    monkeypatch.setattr(forkserver, "_begun", {})
+    monkeypatch.setattr(forkserver.forkserver, "ensure_running", begin)
+    before = dict(os.environ)
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(forkserver.begin_forkserver, [CONFIG] * 20))
+    assert seen == ["2"] * 20
     assert dict(os.environ) == before
 
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -9,7 +11,7 @@ from multiprocessing import get_context
 import pytest
 
 from dataflow.engine.clusters import _started, open_cluster
-from dataflow.engine.interrupts import dask_setup
+from dataflow.engine.interrupts import answered_later, dask_setup
 
 
 def test_the_drivers_own_handling_of_ctrl_c_is_left_alone():
@@ -64,3 +66,55 @@ def test_ctrl_c_while_a_cluster_starts_closes_it_in_order():
     finally:
         signal.signal(signal.SIGINT, before)
     assert closed.is_set()
+
+
+def test_ctrl_c_is_answered_when_what_is_under_way_has_ended():
+    under_way = []
+
+    @answered_later()
+    def work():
+        signal.raise_signal(signal.SIGINT)
+        under_way.append("to its end")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert under_way == ["to its end"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_thread_leaves_ctrl_c_as_it_is():
+    seen = []
+
+    def look():
+        with answered_later():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [signal.default_int_handler]
+
+
+LOST = """
+import signal, sys, weakref
+from dataflow.engine.clusters import open_cluster
+
+class Pressed:
+    def find_spec(self, name, path=None, target=None):
+        if name == "distributed.client":  # what is raised in such a callback, Python drops
+            reference = weakref.ref(Pressed(), lambda _: signal.raise_signal(signal.SIGINT))
+
+if __name__ == "__main__":
+    sys.meta_path.insert(0, Pressed())
+    try:
+        with open_cluster("processes", 1):
+            print("opened")
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+def test_ctrl_c_while_the_driver_imports_dask_is_not_lost(tmp_path):
+    (tmp_path / "script.py").write_text(LOST)
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")

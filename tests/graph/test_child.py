@@ -53,6 +53,20 @@ def pid_of(data: bytes) -> int:
     return os.getpid()
 
 
+def test_what_lies_in_the_folder_at_hand_is_no_module_of_its(planned, tmp_path, monkeypatch):
+    (tmp_path / "queue.py").write_text("raise SystemError('taken for the standard library')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
+    planned(importing)
+    assert [o.error for o in run_in_child(RUN, batch("x")).take()] == [None]
+
+
+def importing(data: bytes) -> str:
+    import queue
+
+    return queue.__name__
+
+
 @pytest.mark.parametrize("word", ["SEGFAULT", "DIE"])
 def test_its_death_is_an_exception_and_the_next_batch_gets_another(planned, word):
     planned()
