@@ -99,7 +99,9 @@ def _holds_files() -> bool:
     """Whether files are open that something may still have to be written to, besides the command's own output."""
     kinds = {io.BufferedWriter, io.BufferedRandom}  # what every open file comes to, whatever it is wrapped in
     with contextlib.suppress(OSError, ValueError):  # one that is on no file of the system's
-        return any(not one.closed and one.fileno() > _STREAMS[-1] for one in gc.get_objects() if type(one) in kinds)
+        return any(
+            not one.closed and one.fileno() > _STREAMS[-1] for one in gc.get_objects() if type(one) in kinds
+        )
     return True
 
 

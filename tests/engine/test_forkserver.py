@@ -58,7 +58,11 @@ def test_they_see_the_environment_as_it_is_when_the_cluster_is_opened(monkeypatc
 def changed(folder, **options):
     """A cluster's file like that of ``processes``, with other options."""
     spec = load_cluster("processes")
-    described = {"class": spec.class_path, "options": {**spec.options, **options}, "config": dict(spec.config)}
+    described = {
+        "class": spec.class_path,
+        "options": {**spec.options, **options},
+        "config": dict(spec.config),
+    }
     path = folder / "mine.yaml"
     path.write_text(yaml.safe_dump(described))
     return path

@@ -116,5 +116,7 @@ if __name__ == "__main__":
 
 def test_ctrl_c_while_the_driver_imports_dask_is_not_lost(tmp_path):
     (tmp_path / "script.py").write_text(LOST)
-    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert (done.stdout, done.stderr) == ("interrupted\n", "")
