@@ -17,7 +17,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -44,6 +44,8 @@ __all__ = [
 _ADDRESSES = ("tcp://", "tls://", "ws://", "wss://", "ucx://", "inproc://")
 _PATIENCE_SECONDS = 30.0
 _CONNECT_SECONDS = 10
+_CLOSE_SECONDS = 2
+_BEGINNINGS = 4
 _IN_THIS_PROCESS = (
     "workers in this very process can't be ended, so no limit on time or memory holds: "
     "take a cluster of processes"
@@ -91,6 +93,7 @@ class OpenCluster:
         notes: what the user should know of it, a line each.
         nannies: whoever starts a worker again when it dies: all workers have one.
         in_process: the workers are threads of this process.
+        revive: starts workers in the place of those that nobody starts again; ``None`` where that isn't ours to do.
     """
 
     client: Client
@@ -100,6 +103,7 @@ class OpenCluster:
     notes: tuple[str, ...] = ()
     nannies: bool = True
     in_process: bool = False
+    revive: Callable[[], None] | None = None
 
     @property
     def slots(self) -> int:
@@ -177,7 +181,20 @@ def open_cluster(name: Any, workers: int | None = None) -> Iterator[OpenCluster]
         return
     spec = load_cluster(name)
     with _deploy(spec, workers) as client:
-        yield _describe(client, spec.name)
+        opened = _describe(client, spec.name)
+        yield replace(opened, revive=functools.partial(_revive, client.cluster)) if opened.nannies else opened
+
+
+def _revive(cluster: Any) -> None:
+    """Replace nannies that gave up: one whose worker is killed while it starts doesn't try again."""
+    nannies = getattr(cluster, "workers", {})
+    dead = {name: one for name, one in nannies.items() if hasattr(one, "is_alive") and not one.is_alive()}
+    for name, nanny in dead.items():
+        del nannies[name]
+        with contextlib.suppress(Exception):
+            cluster.sync(nanny.close, timeout=_CLOSE_SECONDS)
+    if dead:
+        cluster.scale(len(cluster.worker_spec))  # which starts what is missing
 
 
 def _describe(client: Client, name: str) -> OpenCluster:
@@ -274,12 +291,13 @@ def _starts_processes(spec: ClusterSpec, options: Mapping[str, Any]) -> bool:
 
 def _begun(start: Callable[[], Any]) -> Any:
     """A cluster; begun once more where a worker was killed before it had started, which is nobody's mistake."""
-    try:
-        return _started(start)
-    except Exception as error:
-        if not _is_dead_worker(error):
-            raise
-        return _started(start)
+    for attempt in range(1, _BEGINNINGS + 1):
+        try:
+            return _started(start)
+        except Exception as error:
+            if attempt == _BEGINNINGS or not _is_dead_worker(error):
+                raise
+    raise AssertionError
 
 
 def _is_dead_worker(error: Exception) -> bool:

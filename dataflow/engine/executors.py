@@ -8,7 +8,7 @@ import contextlib
 import queue
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,6 +27,7 @@ __all__ = ["DaskExecutor", "Done", "Executor", "InlineExecutor", "run_here"]
 
 _LOOK_SECONDS = 2.0
 _RETURN_SECONDS = 0.1  # a worker that died is back in two
+_SHORT_SECONDS = 5.0  # longer than a nanny takes to start one again
 _TELLINGS = 4
 
 Graph = tuple[GraphKey, Mapping[GraphKey, Any]]
@@ -129,10 +130,13 @@ class DaskExecutor:
 
     Args:
         client: open, and left open.
+        revive: starts workers in the place of those that nobody starts again.
         patience_seconds: how long to wait for a worker when the last one has gone.
     """
 
-    def __init__(self, client: Client, *, patience_seconds: float = 30.0) -> None:
+    def __init__(
+        self, client: Client, *, revive: Callable[[], None] | None = None, patience_seconds: float = 30.0
+    ) -> None:
         self._client = client
         self._patience = patience_seconds
         self._address = client.scheduler_info()["address"]
@@ -141,6 +145,8 @@ class DaskExecutor:
         self._plugin: str | None = None
         self._registered: concurrent.futures.Future[Any] | None = None
         self._alone_since: float | None = None
+        self._short_since: float | None = None
+        self._revive, self._looked = revive, time.monotonic()
         self.slots = max(1, sum(client.nthreads().values()))
 
     def start(self, plan: Plan) -> None:
@@ -246,6 +252,7 @@ class DaskExecutor:
     def wait(self) -> list[Done]:
         """Gather what has ended, together."""
         while True:
+            self._look_after()
             first = self._next()
             if first is None:
                 return []
@@ -277,6 +284,20 @@ class DaskExecutor:
         except Exception:  # the cluster has gone, and all of this with it
             return
 
+    def _look_after(self) -> None:
+        """Every few seconds: whether workers are missing that should have been back by now."""
+        now = time.monotonic()
+        if self._revive is None or now - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = now
+        if self._client.status != "running" or self._threads() >= self.slots:
+            self._short_since = None
+        elif self._short_since is None:
+            self._short_since = now
+        elif now - self._short_since > _SHORT_SECONDS:
+            self._short_since = None
+            self._revive()
+
     def _next(self) -> GraphKey | None:
         try:
             key = self._ended.get(timeout=_LOOK_SECONDS)
@@ -297,8 +318,11 @@ class DaskExecutor:
             raise ClusterError("the scheduler was lost: start the cluster again.")
 
     def _has_workers(self) -> bool:
+        return self._threads() > 0
+
+    def _threads(self) -> int:
         try:
-            return bool(self._client.nthreads())
+            return sum(self._client.nthreads().values())
         except Exception as error:
             raise ClusterError("the scheduler was lost: start the cluster again.") from error
 

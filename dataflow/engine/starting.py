@@ -182,8 +182,13 @@ def _executor(
     if isinstance(cluster, SmallJob):
         return None, SmallJobExecutor(cluster, _on_a_cluster), True
     opened = stack.enter_context(open_cluster(cluster, workers))
-    return opened, DaskExecutor(opened.client), not opened.nannies and not opened.in_process
+    return (
+        opened,
+        DaskExecutor(opened.client, revive=opened.revive),
+        not opened.nannies and not opened.in_process,
+    )
 
 
 def _on_a_cluster(stack: contextlib.ExitStack) -> Executor:
-    return DaskExecutor(stack.enter_context(open_cluster("local")).client)
+    opened = stack.enter_context(open_cluster("local"))
+    return DaskExecutor(opened.client, revive=opened.revive)

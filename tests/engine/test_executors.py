@@ -73,3 +73,39 @@ def test_whoever_gives_up_while_the_workers_load_need_not_wait_for_them(processe
         closing.join()
         assert any(loading() == {0} for _ in range(1000))
     assert not waited
+
+
+class Shrinking:
+    """A client of a cluster whose workers come and go."""
+
+    status = "running"
+
+    def __init__(self):
+        self.workers = {"tcp://one": 1, "tcp://two": 1}
+
+    def scheduler_info(self):
+        return {"address": "tcp://scheduler"}
+
+    def nthreads(self):
+        return self.workers
+
+
+def test_workers_that_stay_away_are_started_again_and_those_that_come_back_are_not(monkeypatch):
+    client, now, revived = Shrinking(), [100.0], []
+    monkeypatch.setattr("dataflow.engine.executors.time.monotonic", lambda: now[0])
+    executor = DaskExecutor(client, revive=lambda: revived.append(now[0]))
+
+    def pass_seconds(seconds):
+        for _ in range(seconds):
+            now[0] += 1
+            executor._look_after()
+
+    pass_seconds(20)
+    both, client.workers = client.workers, {"tcp://one": 1}
+    pass_seconds(4)
+    client.workers = both
+    pass_seconds(20)
+    assert revived == []
+    client.workers = {"tcp://two": 1}
+    pass_seconds(11)
+    assert len(revived) == 1

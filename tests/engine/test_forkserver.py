@@ -180,3 +180,27 @@ def test_a_worker_that_is_killed_before_it_has_started_costs_another_attempt(mon
     with open_cluster("processes", 1) as opened:
         assert opened.slots == 1
     assert len(attempts) == 2
+
+
+def forks_and_their_parent():
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "multiprocessing.forkserver" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+def test_workers_whose_nannies_gave_up_are_started_again():
+    """A nanny whose worker can't be started, since the process that forks is killed meanwhile, doesn't try again."""
+    with open_cluster("processes", 2) as opened:
+        nannies = opened.client.cluster.workers.values()
+        until = time.monotonic() + 60
+        while any(nanny.status.name != "closed" for nanny in nannies) and time.monotonic() < until:
+            for process in forks_and_their_parent():
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+        assert opened.client.nthreads() == {}
+        opened.revive()
+        opened.client.wait_for_workers(2, timeout=60)
+        assert opened.client.submit(sum, [1, 2]).result(timeout=60) == 3
