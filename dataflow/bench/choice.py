@@ -7,7 +7,7 @@ from typing import Any
 
 from dataflow.bench.equipment import same_cluster, sizes_of
 from dataflow.bench.suites import ENGINE, GIVEN, INLINE, Arm, Suite, suite_arms
-from dataflow.engine.clusters import usable_cores
+from dataflow.engine.specs import usable_cores
 from dataflow.workload import Workload
 
 __all__ = ["chosen_arms"]

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from dataflow.bench.baselines import Processes
 from dataflow.bench.suites import ENGINE, GIVEN, INLINE, SERVED, Arm
-from dataflow.engine.clusters import ClusterSpec, OpenCluster, load_cluster, open_cluster, usable_cores
+from dataflow.engine.clusters import OpenCluster, open_cluster
+from dataflow.engine.specs import ClusterSpec, load_cluster, usable_cores
 from dataflow.errors import CacheError, counted, one_line
 from dataflow.strategy import Strategy
 from dataflow.workload import Workload

@@ -40,7 +40,7 @@ def bench(workload: str, redis_url: str | None, **options: Any) -> None:
     """
     from dataflow.bench.experiment import bench as start
     from dataflow.cli.progress import Progress, said
-    from dataflow.engine.clusters import check_cluster
+    from dataflow.engine.specs import check_cluster
     from dataflow.measure.tables import check_results
     from dataflow.memo.connect import check_server
     from dataflow.report import build

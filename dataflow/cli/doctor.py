@@ -46,7 +46,7 @@ def doctor(redis_url: str | None) -> int:
 def _machine() -> Iterator[Finding]:
     import psutil
 
-    from dataflow.engine.clusters import usable_cores
+    from dataflow.engine.specs import usable_cores
 
     cores, all_cores = usable_cores(), os.cpu_count() or 1
     limited = f" of {all_cores} (affinity or a control group limits them)" if cores < all_cores else ""
@@ -132,7 +132,7 @@ def _disk() -> Finding:
 
 
 def _parts() -> Iterator[Finding]:
-    from dataflow.engine.clusters import cluster_names
+    from dataflow.engine.specs import cluster_names
     from dataflow.workload import workload_names
 
     clusters, workloads = cluster_names(), workload_names()

@@ -29,9 +29,9 @@ def replay(
     was replaced by then stays replaced.
     """
     from dataflow.cli.run import follow
-    from dataflow.engine.clusters import check_cluster
     from dataflow.engine.contents import read_manifest
     from dataflow.engine.quarantine import replay as start
+    from dataflow.engine.specs import check_cluster
     from dataflow.workload import load_workload
 
     header = read_manifest(folder).header

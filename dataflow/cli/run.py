@@ -132,8 +132,8 @@ def run(
     `quarantined`; neither ends the run. A run that was interrupted, however, goes on with --resume: only what
     isn't committed is done.
     """
-    from dataflow.engine.clusters import check_cluster
     from dataflow.engine.run import run as start
+    from dataflow.engine.specs import check_cluster
     from dataflow.workload import load_workload
 
     loaded = load_workload(workload)

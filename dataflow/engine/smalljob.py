@@ -14,9 +14,9 @@ from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 
 from dataflow.document import Document
-from dataflow.engine.clusters import usable_cores
 from dataflow.engine.cost import CostModel
 from dataflow.engine.executors import Done, Executor, Graph, run_here
+from dataflow.engine.specs import usable_cores
 from dataflow.errors import counted
 from dataflow.graph.child import begin_children, close_children, limit_children
 from dataflow.graph.plan import Plan, forget_plan, register_plan

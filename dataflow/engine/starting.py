@@ -10,8 +10,9 @@ from typing import Any
 from dataflow.corpus import Corpus, read_document
 from dataflow.document import Document
 from dataflow.engine.batches import batcher_for
-from dataflow.engine.clusters import OpenCluster, open_cluster, prepare_cluster
+from dataflow.engine.clusters import OpenCluster, open_cluster
 from dataflow.engine.cost import CostModel
+from dataflow.engine.deploy import prepare_cluster
 from dataflow.engine.executors import DaskExecutor, Executor, InlineExecutor
 from dataflow.engine.identity import foresee, header
 from dataflow.engine.output import Keeper, Output

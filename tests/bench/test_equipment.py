@@ -7,7 +7,7 @@ import pytest
 from dataflow.bench import equipment as module
 from dataflow.bench.equipment import Equipment, open_equipment
 from dataflow.bench.suites import suite_arms
-from dataflow.engine.clusters import load_cluster
+from dataflow.engine.specs import load_cluster
 from dataflow.errors import CacheError
 
 ARMS = suite_arms("quick")[1]

@@ -300,7 +300,7 @@ SECTIONS = {
 
 def _cores() -> int:
     sys.path[:0] = [str(ROOT)]
-    from dataflow.engine.clusters import usable_cores
+    from dataflow.engine.specs import usable_cores
 
     return usable_cores()
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from dataflow import run
-from dataflow.engine.clusters import check_cluster, cluster_names, load_cluster, open_cluster, usable_cores
+from dataflow.engine.clusters import open_cluster
 from dataflow.errors import ClusterError
 
 
@@ -25,29 +25,6 @@ def check_cluster_runs(name, words, folder, **options):
 def test_every_cluster_of_this_project_runs_a_pipeline(name, words, write_corpus):
     folder = write_corpus("a 0", "b 1", "c 2")
     assert check_cluster_runs(name, words, folder, workers=2) == 2
-
-
-def test_the_clusters_are_these():
-    assert cluster_names() == ["distributed", "local", "processes", "threads"]
-
-
-def test_threads_is_one_process_and_processes_have_one_thread():
-    threads, processes = load_cluster("threads").resolve(3), load_cluster("processes").resolve(3)
-    assert (threads["n_workers"], threads["threads_per_worker"]) == (1, 3)
-    assert (processes["n_workers"], processes["threads_per_worker"]) == (3, 1)
-    assert load_cluster("processes").resolve(None)["n_workers"] == usable_cores()
-
-
-def test_every_cluster_stays_on_loopback():
-    for name in cluster_names():
-        options = load_cluster(name).options
-        assert options["host"] == "127.0.0.1"
-        assert options["dashboard_address"].startswith("127.0.0.1:")
-
-
-def test_a_worker_that_dies_twice_in_a_short_while_keeps_its_nanny():
-    for name in cluster_names():
-        assert load_cluster(name).config["distributed.deploy.lost-worker-timeout"] == "24h"
 
 
 def test_a_cluster_opened_beside_a_distributed_one_does_not_end_the_driver():
@@ -193,13 +170,6 @@ def test_a_cluster_file_with_a_mistake_is_one_clear_line(tmp_path, text, says):
     with pytest.raises(ClusterError, match=says) as caught, open_cluster(str(path)):
         pass
     assert "\n" not in str(caught.value)
-
-
-def test_a_cluster_without_a_size_refuses_one(tmp_path):
-    path = tmp_path / "mine.yaml"
-    path.write_text("class: distributed.LocalCluster\n")
-    with pytest.raises(ClusterError, match="fixed size"):
-        check_cluster(str(path), 3)
 
 
 def test_processes_of_a_distributed_cluster_end_with_a_driver_that_is_killed(tmp_path):

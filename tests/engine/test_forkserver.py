@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from dataflow.engine import forkserver
-from dataflow.engine.clusters import load_cluster, open_cluster
+from dataflow.engine.clusters import open_cluster
+from dataflow.engine.specs import load_cluster
 
 CONFIG = {
     "distributed.worker.multiprocessing-method": "forkserver",
@@ -165,7 +166,7 @@ def test_a_driver_that_is_killed_leaves_none_of_them(tmp_path):
 
 
 def test_a_worker_that_is_killed_before_it_has_started_costs_another_attempt(monkeypatch):
-    from dataflow.engine import clusters
+    from dataflow.engine import deploy
 
     attempts = []
 
@@ -175,8 +176,8 @@ def test_a_worker_that_is_killed_before_it_has_started_costs_another_attempt(mon
             raise RuntimeError("Cluster failed to start: Nanny failed to start.")
         return started(start)
 
-    started = clusters._started
-    monkeypatch.setattr(clusters, "_started", begin)
+    started = deploy._started
+    monkeypatch.setattr(deploy, "_started", begin)
     with open_cluster("processes", 1) as opened:
         assert opened.slots == 1
     assert len(attempts) == 2

@@ -10,7 +10,8 @@ from multiprocessing import get_context
 
 import pytest
 
-from dataflow.engine.clusters import _started, open_cluster
+from dataflow.engine.clusters import open_cluster
+from dataflow.engine.deploy import _started
 from dataflow.engine.interrupts import answered_later, dask_setup
 
 

@@ -1,0 +1,218 @@
+"""Clusters that we start: from their file to a client, and back to nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, Any
+
+from dataflow.engine.forkserver import begin_forkserver, forks_workers, keep_preload
+from dataflow.engine.interrupts import answered_later
+from dataflow.engine.specs import ClusterSpec, is_address, load_cluster
+from dataflow.errors import ClusterError, one_line
+
+if TYPE_CHECKING:
+    import logging
+
+    from distributed import Client
+
+__all__ = ["close_quietly", "deploy", "prepare_cluster", "quiet", "revive"]
+
+_PATIENCE_SECONDS = 60.0
+_CLOSE_SECONDS = 2
+_BEGINNINGS = 4
+_INTERRUPTS = "dataflow.engine.interrupts"
+
+
+def prepare_cluster(name: Any) -> None:
+    """Start what opening a cluster will wait for, so that there is time for something else meanwhile.
+
+    Raises:
+        ClusterError: unknown, or not readable.
+    """
+    if (
+        isinstance(name, str | os.PathLike)
+        and name not in ("auto", "inline")
+        and not is_address(os.fspath(name))
+    ):
+        begin_forkserver(load_cluster(os.fspath(name)).config)
+
+
+@contextlib.contextmanager
+def deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
+    """A client of a cluster that is started for the length of the block.
+
+    Raises:
+        ClusterError: it can't be opened; the message names the mend.
+    """
+    options = spec.resolve(workers)
+    config = begin_forkserver(spec.config)  # which imports Dask while this process does
+
+    with answered_later():
+        import dask
+        from distributed import Client
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set(config))
+        preloads = dask.config.get("distributed.worker.preload", default=None) or []
+        stack.enter_context(dask.config.set({"distributed.worker.preload": [*preloads, _INTERRUPTS]}))
+        stack.enter_context(_inherited_config())
+        stack.enter_context(quiet())
+        if forks_workers(config) and _starts_processes(spec, options):
+            keep_preload()
+            # A fork would have the environment of the process that it is a fork of.
+            options["env"] = {**os.environ, **(options.get("env") or {})}
+        try:
+            cluster = _begun(functools.partial(_class(spec), **options))
+            stack.callback(close_quietly, cluster)
+            client = Client(cluster, set_as_default=False)
+            stack.callback(close_quietly, client)
+            client.wait_for_workers(_expected(options), timeout=_PATIENCE_SECONDS)
+        except ClusterError:
+            raise
+        except Exception as error:
+            raise ClusterError(_cannot_open(spec, error)) from error
+        yield client
+
+
+def revive(cluster: Any) -> None:
+    """Replace nannies that gave up: one whose worker is killed while it starts doesn't try again."""
+    nannies = getattr(cluster, "workers", {})
+    dead = {name: one for name, one in nannies.items() if hasattr(one, "is_alive") and not one.is_alive()}
+    for name, nanny in dead.items():
+        del nannies[name]
+        with contextlib.suppress(Exception):
+            cluster.sync(nanny.close, timeout=_CLOSE_SECONDS)
+    if dead:
+        cluster.scale(len(cluster.worker_spec))  # which starts what is missing
+
+
+def _starts_processes(spec: ClusterSpec, options: Mapping[str, Any]) -> bool:
+    """Whether workers are processes that this one starts, and not its threads, or somebody else's processes."""
+    return spec.class_path == "distributed.LocalCluster" and options.get("processes") is not False
+
+
+def _begun(start: Callable[[], Any]) -> Any:
+    """A cluster; begun once more where a worker was killed before it had started, which is nobody's mistake."""
+    for attempt in range(1, _BEGINNINGS + 1):
+        try:
+            return _started(start)
+        except Exception as error:
+            if attempt == _BEGINNINGS or not _is_dead_worker(error):
+                raise
+    raise AssertionError
+
+
+def _is_dead_worker(error: Exception) -> bool:
+    return "anny failed to start" in str(error)
+
+
+def _started(start: Callable[[], Any]) -> Any:
+    """A cluster, started in a thread that Ctrl-C doesn't reach: one that is half started can't be closed in order."""
+    from multiprocessing import resource_tracker
+
+    starting: Future[Any] = Future()
+    resource_tracker.ensure_running()  # which would let the signal through again to the thread that needs it first
+
+    def work() -> None:
+        # Whatever is started from here inherits it: a worker would print a traceback before it can ignore the signal.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            starting.set_result(start())
+        except BaseException as error:
+            starting.set_exception(error)
+
+    try:
+        threading.Thread(target=work, name="dataflow-cluster", daemon=True).start()
+        return starting.result()
+    except KeyboardInterrupt:
+        wait([starting], timeout=_PATIENCE_SECONDS / 2)
+        if starting.done() and not starting.exception():
+            close_quietly(starting.result())
+        raise
+
+
+def _cannot_open(spec: ClusterSpec, error: Exception) -> str:
+    if _is_dead_worker(error):
+        # Each worker process imports the main script; one that opens a cluster while imported never ends.
+        return (
+            f"cluster {spec.name} can't be opened: its workers don't start. Check cluster/{spec.name}.yaml, and, in "
+            "a script of your own, that the call stands under `if __name__ == '__main__':`."
+        )
+    reason = f"{type(error).__name__}: {one_line(error).rstrip('.')}"
+    return f"cluster {spec.name} can't be opened: {reason}. Check cluster/{spec.name}.yaml and WORKERS."
+
+
+def _expected(options: Mapping[str, Any]) -> int:
+    count = options.get("n_workers", 1)
+    return count if isinstance(count, int) and count > 0 else 1
+
+
+def _class(spec: ClusterSpec) -> Any:
+    module, _, name = spec.class_path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ClusterError(
+            f"cluster {spec.name} needs {spec.class_path}: {one_line(error)}. Install its package."
+        ) from None
+
+
+@contextlib.contextmanager
+def _inherited_config() -> Iterator[None]:
+    """Let processes that are started as commands see the configuration that is set in this one."""
+    import dask
+    from dask.config import serialize
+
+    before = os.environ.get("DASK_INTERNAL_INHERIT_CONFIG")
+    os.environ["DASK_INTERNAL_INHERIT_CONFIG"] = serialize(dask.config.global_config)
+    os.environ["DATAFLOW_PARENT"] = str(os.getpid())
+    try:
+        yield
+    finally:
+        os.environ.pop("DATAFLOW_PARENT", None)
+        if before is None:
+            os.environ.pop("DASK_INTERNAL_INHERIT_CONFIG", None)
+        else:
+            os.environ["DASK_INTERNAL_INHERIT_CONFIG"] = before
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Dask's own log lines (a worker was killed, a port was taken) are told by us, or not at all."""
+    import logging
+    import warnings
+
+    logger, loop_logger = logging.getLogger("distributed"), logging.getLogger("asyncio")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    loop_logger.addFilter(_is_news)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Port .* is already in use")
+            yield
+    finally:
+        logger.setLevel(level)
+        loop_logger.removeFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not so of a worker that a broadcast can't reach: Dask looks at one such error, and the others are logged."""
+    from distributed.comm import CommClosedError
+
+    return not (record.exc_info and isinstance(record.exc_info[1], CommClosedError))
+
+
+def close_quietly(thing: Any) -> None:
+    """Close a client or a cluster, whatever has become of it."""
+    import dask
+
+    # A cluster that has died can't be closed in order, and nobody is helped by hearing it, or by waiting for it.
+    with contextlib.suppress(Exception), dask.config.set({"distributed.comm.timeouts.connect": "2s"}):
+        thing.close()
