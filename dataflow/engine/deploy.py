@@ -99,14 +99,14 @@ def _starts_processes(spec: ClusterSpec, options: Mapping[str, Any]) -> bool:
 
 
 def _begun(start: Callable[[], Any]) -> Any:
-    """A cluster; begun once more where a worker was killed before it had started, which is nobody's mistake."""
-    for attempt in range(1, _BEGINNINGS + 1):
+    """A cluster; begun anew where a worker was killed before it had started, which is nobody's mistake."""
+    for _ in range(_BEGINNINGS - 1):
         try:
             return _started(start)
         except Exception as error:
-            if attempt == _BEGINNINGS or not _is_dead_worker(error):
+            if not _is_dead_worker(error):
                 raise
-    raise AssertionError
+    return _started(start)
 
 
 def _is_dead_worker(error: Exception) -> bool:

@@ -54,7 +54,8 @@ def run(
         strategy: how to run; the profile's, or the default strategy, if left out.
         cluster: where: a name, a YAML file, an address, an open ``distributed.Client``, or ``inline`` for
             this very process. ``memory://`` works on any: the bytes travel with the batches. ``auto`` is ``local``,
-            or one process where the whole job is predicted to be smaller than starting workers; a note says so.
+            or a process or a few where the whole job is predicted to be sooner done than workers are started; a
+            note says so.
         workers: how many.
         output: folder or URL for Parquet parts; values then stay out of the outcomes.
         redis_url: a server for ``cache="redis"``; ``REDIS_URL`` if left out, else an embedded one.

@@ -123,9 +123,8 @@ class SmallJobExecutor:
         register_plan(plan)
         limit_children(plan.run, psutil.virtual_memory().available / self._job.most_processes)
         begin_children(plan.run, 1)
-        begin_children(
-            plan.run, self._job.processes
-        )  # to count the cores takes Dask, whose import takes a while
+        # To count the cores takes Dask, whose import takes a while: the first one doesn't wait for that.
+        begin_children(plan.run, self._job.processes)
 
     def ready(self) -> None:
         """Nothing to wait for."""
@@ -155,9 +154,8 @@ class SmallJobExecutor:
         self._graphs.clear()
         self._stack.close()
         if self._plan:
-            forget_plan(
-                self._plan.run
-            )  # first, or a thread that only now begins a batch had a child started for it
+            # First, or a thread that only now begins a batch had a child started for it.
+            forget_plan(self._plan.run)
             close_children(self._plan.run)
         self._threads.shutdown()
 

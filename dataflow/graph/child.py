@@ -57,9 +57,8 @@ def run_in_child(run: str, packed: bytes) -> BatchResult:
         ChildDied: the child ended, or had to be ended.
         OSError: the output can't be written.
     """
-    if not plan_of(
-        run
-    ).in_child:  # on a worker that may be ended: the run has gone over from children to a cluster
+    if not plan_of(run).in_child:
+        # On a worker that may be ended: the run has gone over from children to a cluster.
         return run_nodes(run, packed)
     with children_of(run).one() as child:
         return child.run(packed)
@@ -197,9 +196,8 @@ def begin_children(run: str, count: int) -> None:
     """Start children of a run whose plan is known here: they import what they need before the first batch comes."""
     with contextlib.suppress(OSError, ChildDied), contextlib.ExitStack() as stack:
         for _ in range(count):
-            stack.enter_context(
-                children_of(run).one()
-            )  # what hinders it will hinder the first batch, which says so
+            # What hinders it will hinder the first batch too, which says so.
+            stack.enter_context(children_of(run).one())
 
 
 def limit_children(run: str, memory_bytes: float | None) -> None:
