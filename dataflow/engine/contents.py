@@ -62,6 +62,8 @@ def refuse_used(folder: str) -> None:
     Raises:
         OutputError: it holds something, isn't a folder, or its file system is unknown.
     """
+    if "://" not in folder and not os.path.lexists(folder):
+        return  # so it is nearly always, and fsspec needn't be imported before the processes that do the work are begun
     from fsspec.core import url_to_fs
 
     try:

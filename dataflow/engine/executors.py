@@ -1,64 +1,45 @@
-"""Where graphs run: on a Dask cluster, or right here. Both look the same to the stream."""
+"""Where graphs run, as the stream sees it, and the simplest place: right here."""
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
-import contextlib
-import queue
-import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, wait
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from dataflow.errors import ClusterError, WorkloadError, one_line
-from dataflow.graph.build import GraphKey
+from dataflow.graph.build import run_batch
 from dataflow.graph.child import ChildDied, close_children
-from dataflow.graph.plan import Plan, forget_plan, register_plan
+from dataflow.graph.plan import Batch, Plan, forget_plan, register_plan
 
-if TYPE_CHECKING:
-    from distributed import Client, Future
-
-    from dataflow.engine.worker import PlanPlugin
-
-__all__ = ["DaskExecutor", "Done", "Executor", "InlineExecutor", "run_here"]
-
-_LOOK_SECONDS = 2.0
-_RETURN_SECONDS = 0.1  # a worker that died is back in two
-_SHORT_SECONDS = 5.0  # longer than a nanny takes to start one again
-_TELLINGS = 4
-
-Graph = tuple[GraphKey, Mapping[GraphKey, Any]]
+__all__ = ["Done", "Executor", "InlineExecutor", "run_here"]
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A graph that has ended: with its result, or with an error.
+    """A batch that has ended: with its result, or with an error.
 
     Attributes:
-        key: the graph's key.
+        number: the batch's.
         result: what its last node returned.
         error: why there is no result.
-        lost: its worker died, so the error is no word of the graph's own.
+        lost: its worker died, so the error is no word of the batch's own.
     """
 
-    key: GraphKey
+    number: int
     result: Any = None
     error: BaseException | None = None
     lost: bool = False
 
 
 class Executor(Protocol):
-    """Runs graphs."""
+    """Runs batches."""
 
     @property
     def slots(self) -> int:
         """How many at the same time."""
 
     def start(self, plan: Plan) -> None:
-        """Begin to make a plan known wherever its graphs will run."""
+        """Begin to make a plan known wherever its batches will run."""
 
     def ready(self) -> None:
         """Wait until it is known there: nothing else is to be done before.
@@ -67,8 +48,8 @@ class Executor(Protocol):
             ClusterError: the workers can't take it.
         """
 
-    def submit(self, graphs: Sequence[Graph]) -> None:
-        """Queue graphs, in one message."""
+    def submit(self, batches: Sequence[Batch]) -> None:
+        """Queue batches, in one message."""
 
     def wait(self) -> list[Done]:
         """All that have ended since the last call; waits for one, and gives up after some seconds.
@@ -82,12 +63,12 @@ class Executor(Protocol):
 
 
 class InlineExecutor:
-    """Runs each graph in this thread when it is waited for. For small jobs, tests and debugging."""
+    """Runs each batch in this thread when it is waited for. For tests and debugging."""
 
     slots = 1
 
     def __init__(self) -> None:
-        self._graphs: deque[Graph] = deque()
+        self._batches: deque[Batch] = deque()
         self._plan: Plan | None = None
 
     def start(self, plan: Plan) -> None:
@@ -98,269 +79,26 @@ class InlineExecutor:
     def ready(self) -> None:
         """Nothing to wait for."""
 
-    def submit(self, graphs: Sequence[Graph]) -> None:
+    def submit(self, batches: Sequence[Batch]) -> None:
         """Queue them."""
-        self._graphs.extend(graphs)
+        self._batches.extend(batches)
 
     def wait(self) -> list[Done]:
         """Run the next one."""
-        return [run_here(self._graphs.popleft())]
+        assert self._plan is not None
+        return [run_here(self._plan, self._batches.popleft())]
 
     def close(self) -> None:
         """Drop the queue and the plan."""
-        self._graphs.clear()
+        self._batches.clear()
         if self._plan:
             close_children(self._plan.run)
             forget_plan(self._plan.run)
 
 
-def run_here(graph: Graph) -> Done:
-    """Run a graph in this thread."""
-    from dask import get
-
-    key, tasks = graph
+def run_here(plan: Plan, batch: Batch) -> Done:
+    """Run a batch in this thread, or in a child of this process where the plan says so."""
     try:
-        return Done(key, get(dict(tasks), key))
+        return Done(batch.number, run_batch(plan, batch))
     except Exception as error:
-        return Done(key, error=error, lost=isinstance(error, ChildDied))
-
-
-class DaskExecutor:
-    """Runs graphs on the cluster of a ``distributed.Client``.
-
-    Args:
-        client: open, and left open.
-        revive: starts workers in the place of those that nobody starts again.
-        patience_seconds: how long to wait for a worker when the last one has gone.
-    """
-
-    def __init__(
-        self, client: Client, *, revive: Callable[[], None] | None = None, patience_seconds: float = 30.0
-    ) -> None:
-        self._client = client
-        self._patience = patience_seconds
-        self._address = client.scheduler_info()["address"]
-        self._futures: dict[GraphKey, Future[Any]] = {}
-        self._ended: queue.SimpleQueue[GraphKey] = queue.SimpleQueue()
-        self._plugin: str | None = None
-        self._registered: concurrent.futures.Future[Any] | None = None
-        self._alone_since: float | None = None
-        self._short_since: float | None = None
-        self._revive, self._looked = revive, time.monotonic()
-        self.slots = max(1, sum(client.nthreads().values()))
-
-    def start(self, plan: Plan) -> None:
-        """Send the plan to the workers, and to all that come later; they load it while the driver goes on.
-
-        Raises:
-            WorkloadError: the pipeline can't be sent to other processes.
-        """
-        from dataflow.engine.worker import PlanPlugin
-
-        try:
-            plugin = PlanPlugin(plan)
-        except Exception as error:
-            raise WorkloadError(
-                f"the pipeline can't be sent to worker processes: {one_line(error)}. "
-                "Define its stages at the top of a module and keep open files and locks out of them."
-            ) from error
-        self._plugin = plugin.name
-        self._registered = self._on_loop(self._register(plugin))
-
-    def ready(self) -> None:
-        """Wait until all workers have loaded the plan.
-
-        Raises:
-            ClusterError: they can't.
-        """
-        if self._registered is None:
-            return
-        from distributed.comm import CommClosedError
-
-        try:
-            answers = self._wait_for(self._registered)
-        except ClusterError:
-            raise
-        except Exception as error:
-            self._check_scheduler()
-            died = isinstance(error, CommClosedError)
-            reason = "it ends their processes" if died else f"{type(error).__name__}: {one_line(error)}"
-            raise ClusterError(
-                f"the workers can't load the pipeline: {reason}. Install the same packages for the workers as here."
-            ) from error
-        self._registered = None
-        for answer in (answers or {}).values():
-            if isinstance(answer, dict) and answer.get("status") == "error":
-                raise ClusterError(f"the workers can't load the pipeline: {one_line(answer['exception'])}.")
-
-    async def _register(self, plugin: PlanPlugin) -> Any:
-        """Tell all workers; again where one dies meanwhile, of which the others know nothing."""
-        from distributed.comm import CommClosedError
-
-        for attempt in range(_TELLINGS):
-            try:
-                answers = await self._client.register_plugin(plugin)
-                if answers or not attempt:
-                    return answers
-            except CommClosedError:
-                if attempt + 1 == _TELLINGS or self._client.status != "running":
-                    raise
-            # If it was the plan that it died of, what is started in its place must not die of it while it starts.
-            with contextlib.suppress(Exception):
-                await self._client.unregister_worker_plugin(plugin.name)
-            until = time.monotonic() + self._patience
-            while not await self._client.nthreads() and time.monotonic() < until:
-                await asyncio.sleep(_RETURN_SECONDS)
-        return await self._client.register_plugin(plugin)
-
-    async def _withdraw(self, registered: concurrent.futures.Future[Any]) -> None:
-        """Take the plan from the workers once they have it: what comes after it must not overtake it."""
-        with contextlib.suppress(Exception):
-            await asyncio.wrap_future(registered)
-        with contextlib.suppress(Exception):  # the cluster has gone, and the plan with it
-            await self._client.unregister_worker_plugin(self._plugin)
-
-    def _on_loop(self, coroutine: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
-        loop: Any = self._client.loop
-        return asyncio.run_coroutine_threadsafe(coroutine, loop.asyncio_loop)
-
-    def _wait_for(self, asked: concurrent.futures.Future[Any]) -> Any:
-        """The answer; the client would go on asking a scheduler that has died for half a minute."""
-        while True:
-            wait([asked], timeout=_LOOK_SECONDS)
-            if asked.done():
-                return asked.result()
-            self._check_scheduler()
-
-    def submit(self, graphs: Sequence[Graph]) -> None:
-        """Send them to the scheduler in one message."""
-        self.ready()
-        merged = {key: task for _, graph in graphs for key, task in graph.items()}
-        keys = [key for key, _ in graphs]
-        try:
-            futures = self._client.get(merged, keys, sync=False)
-        except Exception:
-            self._check_scheduler()
-            raise
-        for key, future in zip(keys, futures, strict=True):
-            self._expect(key, future)
-
-    def _expect(self, key: GraphKey, future: Future[Any]) -> None:
-        self._futures[key] = future
-        future.add_done_callback(lambda _: self._ended.put(key))
-
-    def wait(self) -> list[Done]:
-        """Gather what has ended, together."""
-        while True:
-            self._look_after()
-            first = self._next()
-            if first is None:
-                return []
-            keys = [first]
-            while not self._ended.empty():
-                keys.append(self._ended.get())
-            futures = {k: self._futures.pop(k) for k in keys if k in self._futures}
-            results = self._gather({k: f for k, f in futures.items() if f.status == "finished"})
-            done = [d for k, f in futures.items() if (d := self._done(k, f, results))]
-            if done:
-                return done
-
-    def close(self) -> None:
-        """Cancel and release everything, and take the plan from the workers."""
-        futures, self._futures = list(self._futures.values()), {}
-        registered, self._registered = self._registered, None
-        if (
-            self._client.status != "running"
-        ):  # the client would try to reach a lost scheduler for half a minute
-            return
-        try:
-            if futures:
-                self._client.cancel(futures, force=True)
-            if registered and not registered.done():
-                # Not waited for: it may take long to load, and whoever pressed Ctrl-C has waited enough.
-                self._on_loop(self._withdraw(registered))
-            elif self._plugin:
-                self._client.unregister_worker_plugin(self._plugin)
-        except Exception:  # the cluster has gone, and all of this with it
-            return
-
-    def _look_after(self) -> None:
-        """Every few seconds: whether workers are missing that should have been back by now."""
-        now = time.monotonic()
-        if self._revive is None or now - self._looked < _LOOK_SECONDS:
-            return
-        self._looked = now
-        if self._client.status != "running" or self._threads() >= self.slots:
-            self._short_since = None
-        elif self._short_since is None:
-            self._short_since = now
-        elif now - self._short_since > _SHORT_SECONDS:
-            self._short_since = None
-            self._revive()
-
-    def _next(self) -> GraphKey | None:
-        try:
-            key = self._ended.get(timeout=_LOOK_SECONDS)
-        except queue.Empty:
-            self._check_cluster()
-            return None
-        self._alone_since = None
-        return key
-
-    def _check_cluster(self) -> None:
-        self._check_scheduler()
-        self._alone_since = None if self._has_workers() else self._alone_since or time.monotonic()
-        if self._alone_since and time.monotonic() - self._alone_since > self._patience:
-            raise ClusterError(f"no worker is left on {self._address}: start workers and run again.")
-
-    def _check_scheduler(self) -> None:
-        if self._client.status != "running":
-            raise ClusterError("the scheduler was lost: start the cluster again.")
-
-    def _has_workers(self) -> bool:
-        return self._threads() > 0
-
-    def _threads(self) -> int:
-        try:
-            return sum(self._client.nthreads().values())
-        except Exception as error:
-            raise ClusterError("the scheduler was lost: start the cluster again.") from error
-
-    def _gather(self, futures: dict[GraphKey, Future[Any]]) -> dict[GraphKey, Any]:
-        """Results by key. A result whose worker died since is computed again, so gathering waits for it.
-
-        Raises:
-            ClusterError: the scheduler was lost.
-        """
-        if not futures:
-            return {}
-        try:
-            return dict(zip(futures, self._fetch(list(futures.values())), strict=True))
-        except Exception:  # one of them failed after all: ask each by itself
-            self._check_scheduler()
-            return dict(self._each(futures))
-
-    def _each(self, futures: dict[GraphKey, Future[Any]]) -> Iterator[tuple[GraphKey, Any]]:
-        for key, future in futures.items():
-            # Its status says so where it was cancelled, or its worker can't be asked: see _done.
-            with contextlib.suppress(CancelledError, OSError):
-                if future.exception() is None:
-                    yield key, self._fetch([future])[0]
-
-    def _fetch(self, futures: list[Future[Any]]) -> list[Any]:
-        found: list[Any] = self._wait_for(self._on_loop(self._client.gather(futures, asynchronous=True)))
-        return found
-
-    def _done(self, key: GraphKey, future: Future[Any], results: Mapping[GraphKey, Any]) -> Done | None:
-        """What became of a future; ``None`` where it is on its way again, since its result was lost."""
-        from distributed.scheduler import KilledWorker
-
-        if key in results:
-            return Done(key, results[key])
-        if future.status == "error":
-            error = future.exception()
-            return Done(key, error=error, lost=isinstance(error, KilledWorker | ChildDied))
-        if future.status == "cancelled":
-            raise ClusterError("the scheduler was lost, and the work on it: start the cluster again.")
-        self._expect(key, future)
-        return None
+        return Done(batch.number, error=error, lost=isinstance(error, ChildDied))

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 from dataflow.document import Document
 from dataflow.engine.cost import CostModel
-from dataflow.engine.executors import Done, Executor, Graph, run_here
+from dataflow.engine.executors import Done, Executor, run_here
 from dataflow.engine.specs import usable_cores
 from dataflow.errors import counted
 from dataflow.graph.child import begin_children, close_children, limit_children
-from dataflow.graph.plan import Plan, forget_plan, register_plan
+from dataflow.graph.plan import Batch, Plan, forget_plan, register_plan
 
 __all__ = ["SmallJob", "SmallJobExecutor", "look_at"]
 
@@ -89,7 +89,7 @@ def look_at(
 
 
 class SmallJobExecutor:
-    """Runs graphs in a few processes of this one; on a cluster, once they take much longer than was predicted.
+    """Runs batches in a few processes of this one; on a cluster, once they take much longer than was predicted.
 
     The plan has to say ``in_child``: what runs here must not be able to end this process.
 
@@ -105,7 +105,7 @@ class SmallJobExecutor:
         self._open_cluster = open_cluster
         self._threads = ThreadPoolExecutor(thread_name_prefix="dataflow-small-job")
         self._cluster: Executor | None = None
-        self._graphs: deque[Graph] = deque()
+        self._batches: deque[Batch] = deque()
         self._running: set[Future[Done]] = set()
         self._plan: Plan | None = None
         self._since = time.monotonic()
@@ -122,24 +122,22 @@ class SmallJobExecutor:
         self._plan, self._since = plan, time.monotonic()
         register_plan(plan)
         limit_children(plan.run, psutil.virtual_memory().available / self._job.most_processes)
-        begin_children(plan.run, 1)
-        # To count the cores takes Dask, whose import takes a while: the first one doesn't wait for that.
         begin_children(plan.run, self._job.processes)
 
     def ready(self) -> None:
         """Nothing to wait for."""
 
-    def submit(self, graphs: Sequence[Graph]) -> None:
+    def submit(self, batches: Sequence[Batch]) -> None:
         """Queue them, and begin what there is a process for."""
         if self._cluster is not None:
-            self._cluster.submit(graphs)
+            self._cluster.submit(batches)
         else:
-            self._graphs.extend(graphs)
+            self._batches.extend(batches)
             self._begin()
 
     def wait(self) -> list[Done]:
         """What has ended since; waits for one, and gives up after some seconds."""
-        if self._graphs and time.monotonic() - self._since > _PATIENCE_SECONDS:
+        if self._batches and time.monotonic() - self._since > _PATIENCE_SECONDS:
             self._go_over()
         if self._running:
             seconds = _LOOK_SECONDS if self._cluster is None else _GLANCE_SECONDS
@@ -151,7 +149,7 @@ class SmallJobExecutor:
 
     def close(self) -> None:
         """Drop the queue, end what runs the documents, and forget the plan."""
-        self._graphs.clear()
+        self._batches.clear()
         self._stack.close()
         if self._plan:
             # First, or a thread that only now begins a batch had a child started for it.
@@ -160,8 +158,9 @@ class SmallJobExecutor:
         self._threads.shutdown()
 
     def _begin(self) -> None:
-        while self._graphs and len(self._running) < self._job.processes:
-            self._running.add(self._threads.submit(run_here, self._graphs.popleft()))
+        assert self._plan is not None
+        while self._batches and len(self._running) < self._job.processes:
+            self._running.add(self._threads.submit(run_here, self._plan, self._batches.popleft()))
 
     def _go_over(self) -> None:
         assert self._plan is not None
@@ -169,6 +168,6 @@ class SmallJobExecutor:
         self._stack.callback(cluster.close)
         cluster.start(dataclasses.replace(self._plan, in_child=False))
         self._cluster = cluster
-        graphs = list(self._graphs)
-        self._graphs.clear()
-        cluster.submit(graphs)
+        batches = list(self._batches)
+        self._batches.clear()
+        cluster.submit(batches)

@@ -13,7 +13,7 @@ from dataflow.engine.batches import batcher_for
 from dataflow.engine.clusters import OpenCluster, open_cluster
 from dataflow.engine.cost import CostModel
 from dataflow.engine.deploy import prepare_cluster
-from dataflow.engine.executors import DaskExecutor, Executor, InlineExecutor
+from dataflow.engine.executors import Executor, InlineExecutor
 from dataflow.engine.identity import foresee, header
 from dataflow.engine.output import Keeper, Output
 from dataflow.engine.planning import plan_for
@@ -183,13 +183,15 @@ def _executor(
     if isinstance(cluster, SmallJob):
         return None, SmallJobExecutor(cluster, _on_a_cluster), True
     opened = stack.enter_context(open_cluster(cluster, workers))
-    return (
-        opened,
-        DaskExecutor(opened.client, revive=opened.revive),
-        not opened.nannies and not opened.in_process,
-    )
+    return opened, _on(opened), not opened.nannies and not opened.in_process
 
 
 def _on_a_cluster(stack: contextlib.ExitStack) -> Executor:
-    opened = stack.enter_context(open_cluster("local"))
+    return _on(stack.enter_context(open_cluster("local")))
+
+
+def _on(opened: OpenCluster) -> Executor:
+    # Imported here: a small job has no need of it, and is half done in the time.
+    from dataflow.engine.distributing import DaskExecutor
+
     return DaskExecutor(opened.client, revive=opened.revive)

@@ -13,7 +13,6 @@ from dataflow.engine.ladder import Ladder, Rescue
 from dataflow.engine.output import Keeper
 from dataflow.engine.stall import Stall, StallWatch, worked_on
 from dataflow.errors import ClusterError, DataflowError, DocumentError, OutputError, counted, one_line
-from dataflow.graph.build import GraphKey, build
 from dataflow.graph.plan import Batch, Plan
 from dataflow.graph.table import write_part
 from dataflow.graph.work import BatchResult, Part
@@ -61,7 +60,7 @@ class Stream:
         self._plan, self._batcher, self._executor = plan, batcher, executor
         self._manifest, self._on_batch = manifest, on_batch
         self._mark = on_mark or (lambda name: None)
-        self._live: dict[GraphKey, Batch] = {}
+        self._live: dict[int, Batch] = {}
         self._again: deque[Batch] = deque()
         self._ended = False
         self._numbers = 0
@@ -117,20 +116,19 @@ class Stream:
 
     def _refill(self, most: float = math.inf) -> None:
         """Submit batches up to the window, all in one message."""
-        graphs = []
+        batches = []
         window, until = min(self._window(), most), self._clock() + _CUTTING_SECONDS
         # What is run again goes in however many are held: they may be waiting for just that.
         while len(self._live) < window and (self._again or len(self._held) < _MOST_HELD):
             batch = self._next_batch()
             if batch is None:
                 break
-            key, graph = build(self._plan, batch)
-            self._live[key] = batch
-            graphs.append((key, graph))
+            self._live[batch.number] = batch
+            batches.append(batch)
             if self._clock() > until:
                 break  # the source is slow: what is there goes out, and what has come is handed on, before more
-        if graphs:
-            self._executor.submit(graphs)
+        if batches:
+            self._executor.submit(batches)
 
     def _next_batch(self) -> Batch | None:
         if self._again:
@@ -154,7 +152,7 @@ class Stream:
         outcomes: list[Outcome] = []
         results: list[BatchResult] = []
         for done in ended:
-            batch = self._live.pop(done.key)
+            batch = self._live.pop(done.number)
             if done.error is None:
                 results.append(done.result)
             else:

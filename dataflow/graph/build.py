@@ -6,8 +6,9 @@ from typing import Any
 
 from dataflow.graph import child, nodes, sandbox
 from dataflow.graph.plan import Batch, Plan
+from dataflow.graph.work import BatchResult
 
-__all__ = ["GraphKey", "build"]
+__all__ = ["GraphKey", "build", "run_batch"]
 
 GraphKey = tuple[str, int]
 
@@ -19,7 +20,7 @@ def build(plan: Plan, batch: Batch) -> tuple[GraphKey, dict[GraphKey, Any]]:
     ``strategy.fuse`` the nodes become one task that keeps them inside; a batch that runs in a sandbox or in a child
     process is always one.
     """
-    from dataflow.graph.taskspec import Task  # here, since what only prepares a run need not import Dask
+    from dataflow.graph.taskspec import Task  # here, since neither preparing a run nor a small one needs Dask
 
     if batch.isolated:
         key = (f"isolate-{plan.run}", batch.number)
@@ -32,6 +33,20 @@ def build(plan: Plan, batch: Batch) -> tuple[GraphKey, dict[GraphKey, Any]]:
         return tasks[-1].key, _graph(*tasks)
     key = (f"batch-{plan.run}", batch.number)
     return key, _graph(Task.fuse(*tasks, key=key))
+
+
+def run_batch(plan: Plan, batch: Batch) -> BatchResult:
+    """What the graph of a batch comes to, in this thread and without Dask.
+
+    Raises:
+        ChildDied: it ran in a child process, which ended.
+        OSError: the output can't be written.
+    """
+    if batch.isolated:
+        return sandbox.isolate(plan.run, batch.pack())
+    if plan.in_child:
+        return child.run_in_child(plan.run, batch.pack())
+    return nodes.run_nodes(plan.run, batch.pack())
 
 
 def _graph(*tasks: Any) -> dict[GraphKey, Any]:

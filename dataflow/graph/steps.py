@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
-from asyncio import CancelledError
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +22,7 @@ from dataflow.outcome import OK
 __all__ = ["count", "move_seconds", "read", "run_stage", "run_stages", "timed"]
 
 _NO_OTHERS: Mapping[str, float] = MappingProxyType({})
-_NEVER_LASTING = (MemoryError, TimeoutError, CancelledError, RecursionError)
+_NEVER_LASTING = (MemoryError, TimeoutError, RecursionError)
 
 
 def read(turns: Turns, work: Work, item: Item, payload: bytes | None) -> None:
@@ -154,7 +154,15 @@ def _fail(turns: Turns, error: BaseException, index: int) -> None:
     item.fail(type(error).__name__, one_line(error))
     item.stage = max(culprit, index, 0)
     lasting = turns.plan.pipeline.stages[culprit].cache_errors if culprit != READ else ()
-    item.lasting = isinstance(error, lasting) and not isinstance(error, _NEVER_LASTING)
+    item.lasting = (
+        isinstance(error, lasting) and not isinstance(error, _NEVER_LASTING) and not _cancelled(error)
+    )
+
+
+def _cancelled(error: BaseException) -> bool:
+    """Whether it is asyncio's word for it, which needn't be imported to say that nobody has raised it."""
+    exceptions = sys.modules.get("asyncio.exceptions")
+    return exceptions is not None and isinstance(error, exceptions.CancelledError)
 
 
 def _book(turns: Turns) -> None:

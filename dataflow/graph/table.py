@@ -113,22 +113,29 @@ def write_part(sink: Sink, batch: int, outcomes: Sequence[Outcome], values: Sequ
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from fsspec.core import url_to_fs
 
     table = part_table(sink, outcomes, values)
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd", use_dictionary=["media_type", "status", "error_type"])
     data = buffer.getvalue()
-    filesystem, folder = url_to_fs(sink.folder)
 
     def write() -> str:
         # Each attempt has a name of its own: what an earlier one left half-written is an orphan.
         name = f"part-{batch:08d}-{uuid.uuid4().hex[:12]}.parquet"
-        with filesystem.open(f"{folder}/{name}", "wb") as file:
+        with _created(sink.folder, name) as file:
             file.write(data)
         return name
 
     return patiently(write), int(data.size)
+
+
+def _created(folder: str, name: str) -> Any:
+    if "://" not in folder:  # what fsspec would do, whose import takes longer than writing a part
+        return open(f"{folder}/{name}", "wb")
+    from fsspec.core import url_to_fs
+
+    filesystem, path = url_to_fs(folder)
+    return filesystem.open(f"{path}/{name}", "wb")
 
 
 def part_table(sink: Sink, outcomes: Sequence[Outcome], values: Sequence[Any]) -> pa.Table:

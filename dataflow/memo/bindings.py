@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
-from dataflow.memo.code import Bare
+from dataflow.memo.code import syntax_of
 from dataflow.memo.origin import installed_as
 
 __all__ = ["Binding", "Finder", "attribute_bindings", "class_bindings", "global_binding", "local_bindings"]
@@ -42,7 +42,7 @@ class Binding:
     @property
     def syntax(self) -> str:
         """The statements without positions."""
-        return ast.dump(Bare().visit(ast.parse(ast.unparse(self.tree))))
+        return syntax_of(self.tree)
 
 
 Finder = Callable[[str], Binding | None]

@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-import pydoc
 import runpy
 import sys
 import types
@@ -21,18 +20,22 @@ _KNOWN: dict[str, tuple[Any, ...]] = {
     "importlib.util": (importlib.util.spec_from_file_location, importlib.util.module_from_spec),
     "inspect": (inspect.currentframe, inspect.stack),
     "pkgutil": (pkgutil.resolve_name,),
-    "pydoc": (pydoc.locate,),
+    "pydoc": (),  # whose import takes 10 ms: see below
     "runpy": (runpy.run_module, runpy.run_path),
     "sys": (sys._getframe,),
 }
 # Held in this table, they live as long as the process: no other object is given their identity.
 _NAMES = {id(one): f"{one.__name__}()" for found in _KNOWN.values() for one in found}
 _NAMES[id(sys.modules)] = "sys.modules"
+_NOTHING = object()
 
 
 def dynamic_name(value: object) -> str | None:
     """How a value is called that leads to code unseen; ``None`` for any other."""
-    return _NAMES.get(id(value))
+    known = _NAMES.get(id(value))
+    if known is None and value is getattr(sys.modules.get("pydoc"), "locate", _NOTHING):
+        return "locate()"
+    return known
 
 
 def taken_of(module: types.ModuleType, code: types.CodeType) -> Iterator[object]:

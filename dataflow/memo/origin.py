@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import importlib.util
 import os
 import re
 import site
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from dataflow.memo.keys import digest
 
-__all__ = ["installed_as"]
+__all__ = ["installed_as", "installed_unloaded"]
 
 
 def installed_as(module_name: str) -> str | None:
@@ -29,6 +30,21 @@ def installed_as(module_name: str) -> str | None:
     if standard and top != "__main__" and _is_standard(_file(module_name) or _file(top)):
         return "python"
     return _installed(top, _file(module_name) or _file(top))
+
+
+def installed_unloaded(module_name: str) -> str | None:
+    """What :func:`installed_as` will say of an installed module that isn't loaded yet, without loading it.
+
+    Parsers are imported where they are needed, since that takes long: to be keyed they needn't be. ``None`` for
+    whatever is loaded, is first-party, part of Python, or isn't there.
+    """
+    top = module_name.partition(".")[0]
+    if module_name in sys.modules or top in sys.stdlib_module_names or top in sys.builtin_module_names:
+        return None
+    spec = importlib.util.find_spec(top)
+    if spec is None:
+        return None
+    return _installed(top, spec.origin or next(iter(spec.submodule_search_locations or ()), None))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -27,7 +27,7 @@ from dataflow.memo.dynamic import dynamic_name, taken_of
 from dataflow.memo.hints import hints_of
 from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, of_leaves, slots_of, tagged
 from dataflow.memo.order import ORDERED, follows_a_set, made_again
-from dataflow.memo.origin import installed_as
+from dataflow.memo.origin import installed_as, installed_unloaded
 from dataflow.memo.special import contents, file_digest, importable, special
 
 __all__ = ["DynamicCodeWarning", "SetOrderWarning", "Walk"]
@@ -285,6 +285,9 @@ class Walk:
         package = str(space.get("__package__") or "")
         try:
             full = importlib.util.resolve_name(name, package) if statement.level else statement.module
+            owner = installed_unloaded(full)
+            if owner is not None:
+                return self._installed_import(owner, full)
             module = importlib.import_module(full)
             taken = {n: _attribute(module, n) for n in statement.names}
         except KeyboardInterrupt:
@@ -293,16 +296,22 @@ class Walk:
             return encode(("absent", name))
         for one in statement.names or ((),):
             self._warn_of_installed(module, (one,) if one else (), code)
-        if installed_as(full) == "python":
+        owner = installed_as(full)
+        if owner == "python":
             return encode(("import", full, statement.names))
-        if installed_as(full) is not None:
-            return self.named(full, module)
+        if owner is not None:
+            return self._installed_import(owner, full)
         if taken:
             return b"".join(self.named(n, one) for n, one in taken.items())
         # ``import package.module`` binds the package, of which any name may be meant too.
         top = full.partition(".")[0]
         outer = b"" if statement.alias or top == full else self.named(top, sys.modules[top])
         return self.named(full, module) + outer
+
+    def _installed_import(self, owner: str, name: str) -> bytes:
+        if name in self._ignore:
+            return tagged(b"ignored", encode(name))
+        return tagged(b"installed import", encode((owner, name)))
 
     def _module(self, module: types.ModuleType) -> bytes:
         owner = installed_as(module.__name__)

@@ -14,7 +14,7 @@ from dataflow.engine.executors import Done
 from dataflow.engine.remembered import remember
 from dataflow.engine.smalljob import SmallJob, SmallJobExecutor, look_at
 from dataflow.errors import ClusterError
-from dataflow.graph.plan import Plan
+from dataflow.graph.plan import Batch, Plan
 from dataflow.memo.spec import MemoSpec
 from dataflow.profile import Cost
 from dataflow.strategy import Strategy
@@ -22,6 +22,10 @@ from dataflow.strategy import Strategy
 
 def documents(count, size):
     return iter(enumerate(Document(f"{i}.txt", size, "text/plain") for i in range(count)))
+
+
+def batch_of(number):
+    return Batch(number, (Document("a.txt", 1, "text/plain"),), (0,), (0,))
 
 
 def test_a_job_is_small_by_what_it_is_predicted_to_take():
@@ -97,16 +101,16 @@ class Elsewhere:
     slots = 2
 
     def __init__(self):
-        self.graphs = []
+        self.batches = []
 
     def start(self, plan):
         self.plan = plan
 
-    def submit(self, graphs):
-        self.graphs += graphs
+    def submit(self, batches):
+        self.batches += batches
 
     def wait(self):
-        done, self.graphs = [Done(key) for key, _ in self.graphs], []
+        done, self.batches = [Done(batch.number) for batch in self.batches], []
         return done
 
     def close(self):
@@ -117,17 +121,24 @@ def test_a_job_that_takes_longer_than_predicted_goes_on_on_a_cluster(monkeypatch
     cluster, slow = Elsewhere(), threading.Event()
     executor = SmallJobExecutor(SmallJob(5, 0.1), lambda stack: cluster)
     executor.start(Plan("feed", Pipeline(whereabouts), Strategy(), MemoSpec("none"), in_child=True))
-    executor.submit([(("batch-feed", n), {("batch-feed", n): (slow.wait if n else int,)}) for n in range(5)])
-    assert [done.key[1] for done in executor.wait()] == [0]
+
+    def run_here(plan, batch):
+        if batch.number:
+            slow.wait()
+        return Done(batch.number)
+
+    monkeypatch.setattr("dataflow.engine.smalljob.run_here", run_here)
+    executor.submit([batch_of(number) for number in range(5)])
+    assert [done.number for done in executor.wait()] == [0]
     now = time.monotonic()
     monkeypatch.setattr("dataflow.engine.smalljob.time.monotonic", lambda: now + 60)
     # What was begun is left to end where it is.
-    assert [done.key[1] for done in executor.wait()] == [2, 3, 4]
+    assert [done.number for done in executor.wait()] == [2, 3, 4]
     assert not cluster.plan.in_child
     slow.set()
-    assert [done.key[1] for done in executor.wait()] == [1]
-    executor.submit([(("batch-feed", 9), {})])
-    assert [done.key[1] for done in executor.wait()] == [9]
+    assert [done.number for done in executor.wait()] == [1]
+    executor.submit([batch_of(9)])
+    assert [done.number for done in executor.wait()] == [9]
     executor.close()
     assert cluster.closed
 

@@ -7,7 +7,7 @@ from dataflow.engine.batches import batcher_for
 from dataflow.engine.executors import Done, InlineExecutor
 from dataflow.engine.stream import Stream
 from dataflow.errors import DocumentError, OutputError
-from dataflow.graph.plan import Batch, Plan
+from dataflow.graph.plan import Plan
 from dataflow.graph.work import BatchResult
 from dataflow.memo.spec import MemoSpec
 
@@ -22,25 +22,22 @@ class FakeExecutor:
 
     def start(self, plan): ...
 
-    def submit(self, graphs):
-        self.live += graphs
-        self.submitted += len(graphs)
+    def submit(self, batches):
+        self.live += batches
+        self.submitted += len(batches)
         self.most = max(self.most, len(self.live))
 
     def wait(self):
-        key, graph = self.live.pop()
+        batch = self.live.pop()
         error, self.error = self.error, None
-        return [Done(key, error=error)] if error else [Done(key, self.result(graph))]
+        return [Done(batch.number, error=error) if error else self.done(batch)]
 
-    def result(self, graph):
-        (task,) = graph.values()
-        chain = task.args[0] if isinstance(task.args[0], dict) else {None: task}
-        batch = Batch.unpack(next(iter(chain.values())).args[1])
+    def done(self, batch):
         outcomes = [
             Outcome(d.url, d.media_type, 1, "failed" if d.url == "bad" else "ok", "E", "e", position=p)
             for p, d in zip(batch.positions, batch.documents, strict=True)
         ]
-        return BatchResult(batch.number, outcomes, None, "w", self.seconds, 0.0, {}, {})
+        return Done(batch.number, BatchResult(batch.number, outcomes, None, "w", self.seconds, 0.0, {}, {}))
 
     def close(self): ...
 
@@ -107,9 +104,8 @@ def test_in_order_a_slow_first_batch_does_not_pile_up_the_rest():
     class Stubborn(FakeExecutor):
         def wait(self):
             if len(self.live) == 1:
-                return [Done(self.live[0][0], self.result(self.live.pop()[1]))]
-            key, graph = self.live.pop(1)
-            return [Done(key, self.result(graph))]
+                return [self.done(self.live.pop())]
+            return [self.done(self.live.pop(1))]
 
     executor = Stubborn()
     first = next(iter(stream(executor, documents(50_000), collect="ordered")))
@@ -149,8 +145,7 @@ class SlowFirst(FakeExecutor):
     """The first batch comes last of all that is in flight, and only when nothing else is left."""
 
     def wait(self):
-        key, graph = self.live.pop(1 if len(self.live) > 1 else 0)
-        return [Done(key, self.result(graph))]
+        return [self.done(self.live.pop(1 if len(self.live) > 1 else 0))]
 
 
 def test_in_order_nothing_is_lost_behind_a_slow_first_document(monkeypatch):
@@ -166,7 +161,7 @@ def test_in_order_a_lost_first_batch_is_run_again_however_many_are_held(monkeypa
         def wait(self):
             if len(self.live) == 1 and not self.error:
                 self.error = True
-                return [Done(self.live.pop(0)[0], error=TypeError("no"))]
+                return [Done(self.live.pop(0).number, error=TypeError("no"))]
             return super().wait()
 
     outcomes = list(stream(LosesFirst(), documents(200), collect="ordered"))

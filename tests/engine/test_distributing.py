@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from dataflow import Pipeline, run, stage
-from dataflow.engine.executors import DaskExecutor
+from dataflow.engine.distributing import DaskExecutor
 from dataflow.errors import ClusterError
 from dataflow.graph import plan as plans
 from dataflow.graph.plan import Plan
@@ -92,7 +92,7 @@ class Shrinking:
 
 def test_workers_that_stay_away_are_started_again_and_those_that_come_back_are_not(monkeypatch):
     client, now, revived = Shrinking(), [100.0], []
-    monkeypatch.setattr("dataflow.engine.executors.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("dataflow.engine.distributing.time.monotonic", lambda: now[0])
     executor = DaskExecutor(client, revive=lambda: revived.append(now[0]))
 
     def pass_seconds(seconds):
