@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
-from typing import BinaryIO
-
-from lxml import etree
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..values import Extracted
 from .errors import DamagedDocument, EncryptedDocument, OversizedDocument, UnsupportedDocument
 from .text import clean
+
+if TYPE_CHECKING:
+    from lxml import etree
 
 __all__ = ["docx_pages", "extract_docx", "office_kind"]
 
@@ -110,6 +111,8 @@ def _check_archive(file: BinaryIO) -> None:
 
 def _rescued(file: BinaryIO, error: Exception) -> Extracted:
     """The text part alone, mended where its XML is broken: perhaps only an image is damaged."""
+    from lxml import etree
+
     parser = etree.XMLParser(recover=True, resolve_entities=False, no_network=True, huge_tree=False)
     try:
         with zipfile.ZipFile(file) as archive:
@@ -126,6 +129,8 @@ def _rescued(file: BinaryIO, error: Exception) -> Extracted:
 
 
 def _body_text(body: etree._Element) -> str:
+    from lxml import etree
+
     pieces: list[str] = []
     cells = 0  # how many table cells the walk is inside
     walker = etree.iterwalk(body, events=("start", "end"), tag=_WALKED)

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import BinaryIO
-
-import pypdfium2
-import pypdfium2.raw as pdfium
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..values import Extracted, joined
 from .errors import DamagedDocument, EncryptedDocument, OversizedDocument
 from .text import clean
+
+if TYPE_CHECKING:
+    import pypdfium2  # where it is needed: loading it takes longer than many a page, and many corpora hold no PDF
 
 __all__ = ["extract_pdf", "pdf_pages"]
 
@@ -101,6 +101,8 @@ class _Document:
         Raises:
             pypdfium2.PdfiumError: it can't be loaded.
         """
+        import pypdfium2
+
         source = self._source
         if isinstance(source, _Watched) and source.read_bytes - self._read_before > REOPEN_BYTES:
             self._document.close()
@@ -116,6 +118,8 @@ class _Document:
         self._document.close()
 
     def _opened(self) -> pypdfium2.PdfDocument:
+        import pypdfium2
+
         try:
             document = pypdfium2.PdfDocument(self._source)
         except pypdfium2.PdfiumError as error:
@@ -143,6 +147,8 @@ class _Document:
 
 def _pages(document: _Document) -> Iterator[Extracted]:
     """A piece for each page that has text, and one of warnings if there are any; the document is closed then."""
+    import pypdfium2
+
     try:
         count = len(document)
         loaded = characters = 0
@@ -215,6 +221,8 @@ def _ranges(runs: list[list[int]], limit: int = 10) -> str:
 
 
 def _translated(error: pypdfium2.PdfiumError, head: bytes, tail: bytes) -> Exception:
+    import pypdfium2.raw as pdfium
+
     if error.err_code == pdfium.FPDF_ERR_PASSWORD:
         return EncryptedDocument("the PDF can't be opened without its password")
     if error.err_code == pdfium.FPDF_ERR_SECURITY:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import codecs
 import re
 
-from charset_normalizer import from_bytes
-
 __all__ = [
     "BINARY_SAMPLE_BYTES",
     "SAMPLE_BYTES",
@@ -178,6 +176,8 @@ def guess_encoding(data: bytes) -> str:
     if len(data) > len(sample) and b"\n" in sample:
         sample = sample[: sample.rindex(b"\n")]  # not in the middle of a character
     if sum(map(len, _NON_ASCII_RUN.findall(sample))) * 2 > len(_NON_ASCII.findall(sample)):
+        from charset_normalizer import from_bytes  # here: few documents need it, and loading it takes 10 ms
+
         for excluded in ((), _SHIFT_JIS):
             for match in from_bytes(sample, cp_exclusion=list(excluded)):
                 found = known_encoding(match.encoding)
