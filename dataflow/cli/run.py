@@ -221,14 +221,13 @@ def follow(running: Run, output: str, strict: bool) -> int:
     if running.dashboard_link:
         click.echo(f"dashboard: {running.dashboard_link}", err=True)
     notes = running.summary.notes
-    known = len(notes)
-    for note in notes:
-        click.echo(f"note: {note}.", err=True)
+    told = _tell(notes, 0)
     if running.summary.uncacheable:
         click.echo(f"not memoized: {running.summary.uncacheable}.", err=True)
     with Progress("documents") as progress:
         try:
             for outcome in running:
+                told = _tell(notes, told)
                 progress.advance(bad=outcome.status != "ok", total=running.to_do)
         except KeyboardInterrupt:
             running.close()
@@ -236,11 +235,17 @@ def follow(running: Run, output: str, strict: bool) -> int:
             click.echo(f"interrupted: {kept}.", err=True)
             raise
     summary = running.summary
-    for note in notes[known:]:
-        click.echo(f"note: {note}.", err=True)
+    _tell(notes, told)
     for line in _lines(summary, output):
         click.echo(line)
     return 1 if strict and summary.total != summary.documents["ok"] else 0
+
+
+def _tell(notes: list[str], told: int) -> int:
+    """Say the notes that weren't said yet; returns how many have been."""
+    for note in notes[told:]:
+        click.echo(f"note: {note}.", err=True)
+    return len(notes)
 
 
 def _committed(running: Run, output: str) -> str:

@@ -23,11 +23,11 @@ from dataflow.graph.plan import Batch, Plan, forget_plan, register_plan
 
 __all__ = ["SmallJob", "SmallJobExecutor", "look_at"]
 
-# Two workers take three seconds more than one process to start, to import what they need, and to end: 1,700 pages of
-# 0.4 ms took 3.3-3.7 s by one process and 6.4-10.4 s by two, all included. What workers could save of two seconds' work
-# is less than that.
-_SMALL_SECONDS = 2.0
-_SMALL_DOCUMENTS = 2048
+# A cluster's workers begin half a second later than these processes, for which the driver and what workers are forks of
+# import Dask on two cores. A prediction before anything was seen is several times too high for most documents; where it
+# is too low, a cluster takes over, and what these have done by then is done.
+_SMALL_SECONDS = 10.0  # of each core
+_SMALL_DOCUMENTS = 8192
 _LISTING_SECONDS = 1.0
 _PATIENCE_SECONDS = 5.0
 _SECONDS_A_PROCESS = 0.25  # starting one takes more
@@ -61,10 +61,10 @@ class SmallJob:
         return max(1, min(os.cpu_count() or 1, self.documents, worth))
 
     def __str__(self) -> str:
-        where = "one process" if self.processes == 1 else f"{self.processes} processes"
+        where = "one process does" if self.processes == 1 else f"{self.processes} processes do"
         return (
-            f"no cluster was started: {counted(self.documents, 'document')} should take {self.seconds:.1f} s of work, "
-            f"done in {where} sooner than workers are started (name a cluster to have one)"
+            f"no cluster was started: {where} {counted(self.documents, 'document')}, and one takes over what isn't "
+            f"begun after {_PATIENCE_SECONDS:.0f} s (name a cluster to have it from the start)"
         )
 
 
@@ -79,11 +79,11 @@ def look_at(
     """
     model, until = model or CostModel(), clock() + _LISTING_SECONDS
     looked: list[_Numbered] = []
-    seconds = 0.0
+    seconds, most_seconds = 0.0, _SMALL_SECONDS * usable_cores()
     for pair in numbered:
         looked.append(pair)
         seconds += model.predict(pair[1])
-        if seconds > _SMALL_SECONDS or len(looked) > _SMALL_DOCUMENTS or clock() > until:
+        if seconds > most_seconds or len(looked) > _SMALL_DOCUMENTS or clock() > until:
             return None, itertools.chain(looked, numbered)
     return SmallJob(len(looked), seconds), iter(looked)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
@@ -71,7 +72,7 @@ def start(
             prepare_cluster(cluster)
             if output.sink is not None:
                 foresee(pipeline)
-        opened, executor, in_child = _executor(stack, cluster, workers)
+        opened, executor, in_child = _executor(stack, cluster, workers, output.notes)
         ledger = stack.enter_context(scratch_folder("ledger")) if in_child or _is_local(opened) else None
         paths = tuple(search_path)
         plan, why_not = plan_for(
@@ -175,19 +176,22 @@ def _counting(
 
 
 def _executor(
-    stack: contextlib.ExitStack, cluster: Any, workers: int | None
+    stack: contextlib.ExitStack, cluster: Any, workers: int | None, notes: list[str]
 ) -> tuple[OpenCluster | None, Executor, bool]:
     """The cluster, what runs graphs on it, and whether documents have to run in processes of their own there."""
     if cluster == "inline":
         return None, InlineExecutor(), False
     if isinstance(cluster, SmallJob):
-        return None, SmallJobExecutor(cluster, _on_a_cluster), True
+        return None, SmallJobExecutor(cluster, functools.partial(_on_a_cluster, notes)), True
     opened = stack.enter_context(open_cluster(cluster, workers))
     return opened, _on(opened), not opened.nannies and not opened.in_process
 
 
-def _on_a_cluster(stack: contextlib.ExitStack) -> Executor:
-    return _on(stack.enter_context(open_cluster("local")))
+def _on_a_cluster(notes: list[str], stack: contextlib.ExitStack) -> Executor:
+    opened = stack.enter_context(open_cluster("local"))
+    seen = f", to be watched at {opened.dashboard_link}" if opened.dashboard_link else ""
+    notes.append(f"a cluster has taken over what wasn't begun{seen}")
+    return _on(opened)
 
 
 def _on(opened: OpenCluster) -> Executor:
