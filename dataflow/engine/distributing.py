@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError, wait
 from typing import TYPE_CHECKING, Any
 
 from dataflow.engine.executors import Done
+from dataflow.engine.overdue import OverdueWorkers
 from dataflow.errors import ClusterError, WorkloadError, one_line
 from dataflow.graph.build import build
 from dataflow.graph.child import ChildDied
@@ -48,6 +49,7 @@ class DaskExecutor:
         self._futures: dict[int, Future[Any]] = {}
         self._ended: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._plan: Plan | None = None
+        self._overdue = OverdueWorkers(None)
         self._plugin: str | None = None
         self._registered: concurrent.futures.Future[Any] | None = None
         self._alone_since: float | None = None
@@ -71,6 +73,7 @@ class DaskExecutor:
                 "Define its stages at the top of a module and keep open files and locks out of them."
             ) from error
         self._plan, self._plugin = plan, plugin.name
+        self._overdue = OverdueWorkers(plan.ledger)
         self._registered = self._on_loop(self._register(plugin))
 
     def ready(self) -> None:
@@ -137,6 +140,7 @@ class DaskExecutor:
             if asked.done():
                 return asked.result()
             self._check_scheduler()
+            self._overdue.look()  # a result may lie on a worker that can't hand it out any more
 
     def submit(self, batches: Sequence[Batch]) -> None:
         """Send their graphs to the scheduler in one message."""
@@ -192,7 +196,8 @@ class DaskExecutor:
             return
 
     def _look_after(self) -> None:
-        """Every few seconds: whether workers are missing that should have been back by now."""
+        """Every few seconds: whether workers can't end themselves, or are missing that should have been back by now."""
+        self._overdue.look()
         now = time.monotonic()
         if self._revive is None or now - self._looked < _LOOK_SECONDS:
             return

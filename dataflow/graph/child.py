@@ -2,8 +2,9 @@
 
 Where nobody starts a worker again, a worker must not be ended: one without a nanny, or the driver itself when the whole
 job is smaller than starting a cluster. There each thread that runs batches keeps a child process, which is started by
-command and told the plan once. Its own watchdog holds the documents' time limits, its parent the limit on memory. When
-it dies, the task raises :class:`ChildDied`, the batch counts as lost, and the next one gets a new child.
+command and told the plan once. Its own watchdog holds the documents' time limits, its parent the limit on memory, and
+the time limits too where the watchdog can't. When it dies, the task raises :class:`ChildDied`, the batch counts as
+lost, and the next one gets a new child.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import IO
 from dataflow.graph.command import module_command, search_path
 from dataflow.graph.guard import guard_of
 from dataflow.graph.nodes import run_nodes
+from dataflow.graph.overdue import Overdue
 from dataflow.graph.plan import Plan, plan_of, register_plan
 from dataflow.graph.samecode import held_against_code
 from dataflow.graph.scratch import scratch_folder
@@ -75,8 +77,12 @@ class Children:
     def __init__(self, plan: Plan, memory_bytes: int | None = None) -> None:
         import cloudpickle
 
-        self._plan = cloudpickle.dumps(plan)
-        self._memory_bytes = memory_bytes
+        self._folders = contextlib.ExitStack()
+        if plan.ledger is None or not os.path.isdir(plan.ledger):  # the driver is on another machine
+            plan = dataclasses.replace(plan, ledger=self._folders.enter_context(scratch_folder("ledger")))
+        assert plan.ledger is not None
+        self._packed, self._memory_bytes = cloudpickle.dumps(plan), memory_bytes
+        self._ledger = plan.ledger
         self._idle: list[_Child] = []
         self._all: set[_Child] = set()
         self._closed = False
@@ -94,7 +100,7 @@ class Children:
                 raise ChildDied("its processes were ended")
             child = self._idle.pop() if self._idle else None
             if child is None:
-                child = _Child(self._plan, self._memory_bytes)
+                child = _Child(self._packed, self._memory_bytes, self._ledger)
                 self._all.add(child)
         try:
             yield child
@@ -114,12 +120,15 @@ class Children:
             children, self._all, self._idle = list(self._all), set(), []
         for child in children:
             child.close()
+        self._folders.close()
 
 
 class _Child:
     """One process and the pipes to it."""
 
-    def __init__(self, plan: bytes, memory_bytes: int | None) -> None:
+    def __init__(self, plan: bytes, memory_bytes: int | None, ledger: str) -> None:
+        import psutil
+
         self._memory_bytes = memory_bytes
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         self._process = subprocess.Popen(
@@ -130,6 +139,7 @@ class _Child:
             env={**os.environ, **search_path()},
             start_new_session=True,  # Ctrl-C is the parent's to answer
         )
+        self._overdue = Overdue(psutil.Process(self._process.pid), ledger)
         self._send(plan)
 
     def run(self, packed: bytes) -> BatchResult:
@@ -162,14 +172,18 @@ class _Child:
             raise self._died() from None
 
     def _wait(self) -> None:
-        """Until there is an answer, or the process holds more memory than it may."""
+        """Until there is an answer, or the process holds more memory than it may, or takes longer."""
         stdout = self._process.stdout
         assert stdout is not None
         while not select.select([stdout], [], [], _LOOK_SECONDS)[0]:
+            why = ""
             if self._memory_bytes and _resident_bytes(self._process.pid) > self._memory_bytes:
+                why = f"held more than {self._memory_bytes / 2**30:.1f} GiB"
+            elif self._overdue.look():
+                why = "was at a document for longer than its time limit, and didn't end itself"
+            if why:
                 self._process.kill()
-                gib = self._memory_bytes / 2**30
-                raise ChildDied(f"its process held more than {gib:.1f} GiB")
+                raise ChildDied(f"its process {why}")
 
     def _died(self) -> ChildDied:
         self._process.wait()
@@ -248,15 +262,11 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     plan = held_against_code(dataclasses.replace(pickle.loads(_read(requests)), in_child=False))
     if plan.sink is not None:
         load_writer()
-    with contextlib.ExitStack() as stack:
-        if plan.ledger is None or not os.path.isdir(plan.ledger):  # the driver is on another machine
-            folder = stack.enter_context(scratch_folder("ledger"))
-            plan = dataclasses.replace(plan, ledger=folder)
-        register_plan(plan)
-        guard_of(plan.ledger, limit_seconds=plan.longest_seconds)
-        with contextlib.suppress(EOFError):
-            while True:
-                _write(answers, _answer(plan.run, _read(requests)))
+    register_plan(plan)
+    guard_of(plan.ledger, limit_seconds=plan.longest_seconds)
+    with contextlib.suppress(EOFError):
+        while True:
+            _write(answers, _answer(plan.run, _read(requests)))
 
 
 def _answer(run: str, packed: bytes) -> bytes:

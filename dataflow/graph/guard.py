@@ -192,12 +192,15 @@ def read_blame(folder: str, batch: int) -> list[Note]:
     return [note for note in read_running(folder) if note.batch == batch]
 
 
-def read_running(folder: str) -> list[Note]:
-    """What every ledger of the folder says, of processes that live or died."""
+def read_running(folder: str, worker: str = "*") -> list[Note]:
+    """What every ledger of the folder says, or that of one ``host-pid``, of processes that live or died."""
     found = []
     now = time.monotonic()
-    for path in Path(folder).glob("*.ledger"):
-        data = path.read_bytes()
+    for path in Path(folder).glob(f"{worker}.ledger"):
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            continue  # the run is ending
         for at in range(0, len(data) - _SLOT_BYTES + 1, _SLOT_BYTES):
             batch, position, started, limit, stage = _RECORD.unpack_from(data, at)
             if started:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from dataflow.graph.command import module_command, search_path
 from dataflow.graph.guard import innermost_line, read_running
+from dataflow.graph.overdue import Overdue
 from dataflow.graph.plan import Batch, Plan, plan_of, register_plan
 from dataflow.graph.scratch import scratch_folder
 from dataflow.graph.work import BatchResult, Item
@@ -29,6 +30,7 @@ __all__ = ["isolate", "quarantined"]
 
 _OUT_OF_MEMORY = 77  # exit status of a child whose document needed more than it may have
 _OVERRAN = 78
+_LOOK_SECONDS = 0.2
 _START_SECONDS = 30.0  # for the interpreter and the imports, on a loaded machine
 
 
@@ -74,15 +76,25 @@ def _run_child(folder: str, limit_seconds: float, plan: Plan) -> tuple[str | Non
             start_new_session=True,
         )  # fmt: skip
         try:
-            status = child.wait(limit_seconds)
-        except subprocess.TimeoutExpired:
-            _end(child)
-            status = _OVERRAN
+            status = _wait(child, limit_seconds, plan.ledger)
         except BaseException:
             _end(child)
             raise
     said = errors.read_text(errors="replace")
     return (None, "") if status == 0 else _verdict(status, said, _where(folder, plan, child.pid), plan)
+
+
+def _wait(child: subprocess.Popen[bytes], limit_seconds: float, ledger: str | None) -> int:
+    """The status that it ends with. Its own timer is stopped with it where the document stops it."""
+    import psutil
+
+    overdue = Overdue(psutil.Process(child.pid), ledger) if ledger else None
+    until = time.monotonic() + limit_seconds
+    while time.monotonic() < until and not (overdue and overdue.look()):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return child.wait(_LOOK_SECONDS)
+    _end(child)
+    return _OVERRAN
 
 
 def _verdict(status: int, said: str, where: str, plan: Plan) -> tuple[str, str]:
@@ -115,9 +127,8 @@ def _where(folder: str, plan: Plan, process_id: int) -> str:
     Stages that pull at each other run in one node.
     """
     name = f"{socket.gethostname()}-{process_id}"
-    notes = read_running(plan.ledger) if plan.ledger else []
-    for note in notes:
-        if note.worker == name and note.stage >= 0:
+    for note in read_running(plan.ledger, name) if plan.ledger else ():
+        if note.stage >= 0:
             return f" in stage {plan.pipeline.stages[note.stage].name}"
     try:
         return f" in stage {Path(folder, 'at').read_text()}"

@@ -58,6 +58,22 @@ def test_a_document_that_kills_or_hangs_its_worker_is_quarantined_and_nothing_el
     assert bad.error_type.tolist() == ["TimeLimit" if "HANG" in poison else "WorkerDied"]
 
 
+def test_a_document_that_stops_its_worker_is_quarantined_and_nothing_else_is(
+    cluster, words, write_corpus, monkeypatch
+):
+    monkeypatch.setattr("dataflow.engine.overdue._LOOK_SECONDS", 0.5)
+    monkeypatch.setattr("dataflow.graph.overdue._SLACK_SECONDS", 0.0)
+    folder = write_corpus(*TEXTS[:20], "STOP x", *TEXTS[20:40])
+    outcomes = list(
+        run(words.pipeline, folder, cluster=cluster.client, timeout_seconds=2.0, batching="fixed:4")
+    )
+    bad = [o for o in outcomes if o.status != "ok"]
+    assert len(outcomes) == len({o.document for o in outcomes}) == 41
+    assert [(o.document[-8:], o.status, o.error_type) for o in bad] == [
+        ("0020.txt", "quarantined", "TimeLimit")
+    ]
+
+
 def test_workers_that_are_killed_from_outside_cost_nothing_but_time(processes, words, write_corpus, tmp_path):
     folder = write_corpus(*TEXTS)
     options = {"batching": "fixed:2", "cluster": processes.client, "output": tmp_path / "out"}

@@ -82,6 +82,39 @@ def test_time_limits_hold_there_though_the_ledger_is_on_no_driver(planned, word)
         run_in_child(RUN, batch(f"{word} x"))
 
 
+def test_time_limits_hold_though_the_document_stops_the_process_and_its_watchdog(planned, monkeypatch):
+    monkeypatch.setattr("dataflow.graph.overdue._SLACK_SECONDS", 0.0)
+    planned(stop, timeout_seconds=0.5)
+    with pytest.raises(ChildDied, match="longer than its time limit, and didn't end itself"):
+        run_in_child(RUN, batch("x"))
+
+
+def stop(data: bytes) -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def test_a_process_that_was_stopped_between_documents_goes_on(planned, monkeypatch):
+    monkeypatch.setattr("dataflow.graph.overdue._STOPPED_SECONDS", 0.2)
+    planned(pid_of)
+    (outcome,) = run_in_child(RUN, batch("x")).take()
+    os.kill(outcome.value, signal.SIGSTOP)
+    assert run_in_child(RUN, batch("x")).take()[0].value == outcome.value
+
+
+def test_its_ledger_is_on_this_machine_and_gone_with_it(planned):
+    planned(ledger_of)
+    (outcome,) = run_in_child(RUN, batch("x")).take()
+    assert os.path.isdir(outcome.value)
+    close_children(RUN)
+    assert not os.path.exists(outcome.value)
+
+
+def ledger_of(data: bytes) -> str | None:
+    from dataflow.graph.plan import plan_of
+
+    return plan_of(RUN).ledger
+
+
 def test_it_is_ended_when_it_holds_more_memory_than_it_may(planned):
     planned(fill)
     limit_children(RUN, 400 * 2**20)

@@ -69,6 +69,16 @@ def test_a_document_that_hangs_is_quarantined_even_if_it_holds_the_lock(sandboxe
     assert " in misfortune;" in outcome.error
 
 
+@pytest.mark.parametrize("noting", [True, False])
+def test_a_document_that_stops_its_process_is_quarantined(sandboxed, tmp_path, monkeypatch, noting):
+    # Without a ledger, the time that it would have had to start as well.
+    monkeypatch.setattr("dataflow.graph.sandbox._START_SECONDS", 60.0 if noting else 2.0)
+    monkeypatch.setattr("dataflow.graph.overdue._SLACK_SECONDS", 0.0)
+    (outcome,) = sandboxed("STOP x", timeout=0.5, ledger=str(tmp_path) if noting else None).take()
+    assert (outcome.status, outcome.error_type) == ("quarantined", "TimeLimit")
+    assert outcome.error.startswith("still running after its time limit")
+
+
 def test_a_document_that_eats_memory_is_quarantined(sandboxed):
     (outcome,) = sandboxed("EAT x", sandbox_memory_bytes=2 * 1024**3).take()
     assert (outcome.status, outcome.error_type) == ("quarantined", "MemoryLimit")

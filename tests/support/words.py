@@ -5,6 +5,8 @@ In pieces, the first word of any line may.
 
 import ctypes
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -28,6 +30,8 @@ def misfortune(word: bytes) -> None:
         time.sleep(3600)
     if word == b"HANG_WITH_THE_LOCK":
         ctypes.PyDLL(None).sleep(3600)
+    if word == b"STOP":
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # its process, before this thread goes on
     if word == b"DEEP":
         misfortune(word)
     if word == b"EAT":
