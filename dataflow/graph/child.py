@@ -14,6 +14,7 @@ import dataclasses
 import os
 import pickle
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -287,6 +288,8 @@ def _end_with(parent: int) -> None:
 
 
 def _main() -> None:
+    # A terminal's never comes here, so whatever else would raise KeyboardInterrupt is a document's doing.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Whatever a stage prints must not get between the frames.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -154,6 +154,7 @@ def _child(folder: str, memory_bytes: int) -> None:
     import resource
 
     _follow_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's never comes here: see `child`
     # Address space and not resident memory is what the kernel can limit; libraries map more than they use.
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

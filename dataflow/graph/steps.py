@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 import threading
 import time
@@ -148,8 +149,8 @@ def _run_together(turns: Turns, item: Item, index: int, value: Any) -> tuple[Any
 def _fail(turns: Turns, error: BaseException, index: int) -> None:
     """Make what a document raised its own failure."""
     # A parser that calls sys.exit() is a bad parser, no bad run.
-    if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
-        raise error  # that one is the user's: on a worker, documents are never on the main thread
+    if isinstance(error, KeyboardInterrupt) and _user_may_interrupt():
+        raise error
     item, culprit = turns.item, turns.culprit(error, index)
     item.fail(type(error).__name__, one_line(error))
     item.stage = max(culprit, index, 0)
@@ -157,6 +158,15 @@ def _fail(turns: Turns, error: BaseException, index: int) -> None:
     item.lasting = (
         isinstance(error, lasting) and not isinstance(error, _NEVER_LASTING) and not _cancelled(error)
     )
+
+
+def _user_may_interrupt() -> bool:
+    """Whether Ctrl-C would be raised in this thread.
+
+    On a worker, documents aren't on the main thread; and processes that are started for documents ignore the signal.
+    """
+    on_main = threading.current_thread() is threading.main_thread()
+    return on_main and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
 
 
 def _cancelled(error: BaseException) -> bool:

@@ -58,6 +58,29 @@ def test_a_document_that_kills_or_hangs_its_worker_is_quarantined_and_nothing_el
     assert bad.error_type.tolist() == ["TimeLimit" if "HANG" in poison else "WorkerDied"]
 
 
+@pytest.mark.parametrize("variant", ["whole", "pieces"])
+@pytest.mark.parametrize("place", ["cluster", "auto"])
+def test_what_means_the_end_elsewhere_is_a_documents_own_failure_at_its_first_attempt(
+    place, variant, cluster, words, write_corpus
+):
+    pipeline = words.pipeline if variant == "whole" else words.variants["pieces"]
+    folder = write_corpus("one", "INTERRUPT x", "EXIT x", "LEAVE x", "CANCEL x", "two")
+    where = cluster.client if place == "cluster" else place
+    outcomes = sorted(
+        run(pipeline, folder, cluster=where, batching="fixed:6"), key=lambda outcome: outcome.position
+    )
+    assert [o.error_type for o in outcomes] == [
+        None, "KeyboardInterrupt", "SystemExit", "GeneratorExit", "CancelledError", None,
+    ]  # fmt: skip
+    assert {o.status for o in outcomes} == {"ok", "failed"}
+    assert {o.attempts for o in outcomes} == {1}
+
+
+def test_inline_an_interrupt_is_the_users(words, write_corpus):
+    with pytest.raises(KeyboardInterrupt):
+        list(run(words.pipeline, write_corpus("INTERRUPT x"), cluster="inline"))
+
+
 def test_a_document_that_stops_its_worker_is_quarantined_and_nothing_else_is(
     cluster, words, write_corpus, monkeypatch
 ):

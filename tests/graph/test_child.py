@@ -93,6 +93,20 @@ def stop(data: bytes) -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
+def test_an_interrupt_is_the_documents_own_failure_and_the_process_goes_on(planned):
+    planned(interrupt)
+    outcomes = run_in_child(RUN, batch("raise", "send")).take()
+    assert [o.error_type for o in outcomes] == ["KeyboardInterrupt", None]
+    assert [o.status for o in run_in_child(RUN, batch("send")).take()] == ["ok"]
+
+
+def interrupt(data: bytes) -> str:
+    if data == b"raise":
+        raise KeyboardInterrupt
+    os.kill(os.getpid(), signal.SIGINT)
+    return "sent"
+
+
 def test_a_process_that_was_stopped_between_documents_goes_on(planned, monkeypatch):
     monkeypatch.setattr("dataflow.graph.overdue._STOPPED_SECONDS", 0.2)
     planned(pid_of)

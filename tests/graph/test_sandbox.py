@@ -49,6 +49,20 @@ def test_a_document_that_merely_fails_has_failed(sandboxed):
 
 
 @pytest.mark.parametrize(
+    ("word", "error_type"),
+    [
+        ("INTERRUPT", "KeyboardInterrupt"),
+        ("EXIT", "SystemExit"),
+        ("LEAVE", "GeneratorExit"),
+        ("CANCEL", "CancelledError"),
+    ],
+)
+def test_what_means_the_end_elsewhere_is_a_failure_too(sandboxed, word, error_type):
+    (outcome,) = sandboxed(f"{word} x").take()
+    assert (outcome.status, outcome.error_type) == ("failed", error_type)
+
+
+@pytest.mark.parametrize(
     ("word", "error_type", "says"),
     [
         ("SEGFAULT", "WorkerDied", r"in stage extract: signal 11 \(SIGSEGV\)"),

@@ -3,6 +3,7 @@
 In pieces, the first word of any line may.
 """
 
+import asyncio
 import ctypes
 import os
 import signal
@@ -22,6 +23,10 @@ def misfortune(word: bytes) -> None:
         raise KeyboardInterrupt
     if word == b"EXIT":
         raise SystemExit(3)
+    if word == b"LEAVE":
+        raise GeneratorExit
+    if word == b"CANCEL":
+        raise asyncio.CancelledError
     if word == b"DIE":
         os._exit(3)
     if word == b"SEGFAULT":
