@@ -110,6 +110,46 @@ def test_workers_that_are_killed_from_outside_cost_nothing_but_time(processes, w
     assert set(table.status) == {"ok"}
 
 
+@pytest.mark.parametrize("gap", ["after a document", "after a node"])
+def test_a_worker_that_is_killed_between_two_documents_of_a_batch_costs_an_attempt_and_nobody_is_quarantined(
+    gap, words, write_corpus, tmp_path
+):
+    """Between documents the ledger still has the last one, which the sandbox finds innocent; between nodes, none."""
+    died = tmp_path / "died"
+
+    def die_once():
+        from dataflow.graph import nodes
+        from dataflow.graph.turns import Turns
+
+        def ending(function, when):
+            def run_and_die(*args):
+                result = function(*args)
+                if when(*args) and not died.exists():
+                    died.touch()
+                    os.kill(os.getpid(), signal.SIGKILL)  # from which this thread doesn't come back
+                return result
+
+            return run_and_die
+
+        if gap == "after a document":
+            nodes.run_stage = ending(
+                nodes.run_stage, lambda turns, item, stage: (item.position, stage) == (5, 0)
+            )
+        else:
+            Turns.__exit__ = ending(Turns.__exit__, lambda turns, *_: turns.item.position == 7)
+
+    folder = write_corpus(*TEXTS[:16])
+    with open_cluster("processes", 2) as opened:
+        opened.client.run(die_once)
+        list(run(words.pipeline, folder, cluster=opened.client, output=tmp_path / "out", batching="fixed:4"))
+    table = pd.read_parquet(tmp_path / "out")
+    assert died.exists()
+    assert len(table) == table.document.nunique() == 16
+    assert set(table.status) == {"ok"}
+    again = table[table.attempts > 1].position.tolist()
+    assert again == ([5] if gap == "after a document" else [])
+
+
 def test_leaving_early_cancels_what_is_in_flight_and_keeps_what_is_committed(
     processes, words, write_corpus, tmp_path
 ):
