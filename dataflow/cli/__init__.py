@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataflow.cli import early
+
+early.begin()  # before the rest is imported, which takes as long as it takes to press Ctrl-C
+
+# ruff: noqa: E402
 import atexit
 import contextlib
 import gc
@@ -16,13 +21,12 @@ import click
 
 from dataflow import __version__
 from dataflow.cli.commands import COMMANDS
+from dataflow.cli.streams import STREAMS, open_streams
 from dataflow.errors import DataflowError, one_line
 
 __all__ = ["cli", "main"]
 
 MISTAKE = 2  # exit status of every mistake that the user can mend
-_INTERRUPTED = 130
-_STREAMS = (0, 1, 2)
 
 
 class _Group(click.Group):
@@ -52,12 +56,13 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit.
 
-    The status is 0 when done, 1 with ``--strict`` and bad documents, 2 for a mistake, 130 when interrupted.
+    The status is 0 when done, 1 with ``--strict`` and bad documents, 2 for a mistake, 130 when interrupted, 141 when
+    nobody reads its output any more.
     """
     ending: list[int] = []
     if arguments is None:  # the process is for this command
         atexit.register(_leave, ending)  # registered first, so called last
-        _open_streams()
+        open_streams()
     signal.signal(signal.SIGTERM, _terminate)
     try:
         _answer(arguments)
@@ -69,6 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _answer(arguments: list[str] | None) -> NoReturn:
     try:
         status = cli.main(arguments, prog_name="dataflow", standalone_mode=False)
+        sys.stdout.flush()  # here, where it can be told that there is no room for it
     except click.UsageError as error:
         _stop(f"{error.format_message()} See {_command(error)} --help.")
     except click.ClickException as error:
@@ -77,9 +83,7 @@ def _answer(arguments: list[str] | None) -> NoReturn:
         _stop("\n".join([one_line(error), *getattr(error, "__notes__", ())]))
     except (KeyboardInterrupt, click.Abort):
         click.echo("dataflow: stopped.", err=True)
-        sys.exit(_INTERRUPTED)
-    except BrokenPipeError:
-        sys.exit(_INTERRUPTED)
+        sys.exit(early.INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -90,7 +94,7 @@ def _leave(ending: list[int]) -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except (OSError, ValueError):
+    except (DataflowError, OSError, ValueError):
         return  # Python says so as it ends
     os._exit(ending[0])
 
@@ -100,22 +104,9 @@ def _holds_files() -> bool:
     kinds = {io.BufferedWriter, io.BufferedRandom}  # what every open file comes to, whatever it is wrapped in
     with contextlib.suppress(OSError, ValueError):  # one that is on no file of the system's
         return any(
-            not one.closed and one.fileno() > _STREAMS[-1] for one in gc.get_objects() if type(one) in kinds
+            not one.closed and one.fileno() > STREAMS[-1] for one in gc.get_objects() if type(one) in kinds
         )
     return True
-
-
-def _open_streams() -> None:
-    """Where the command was started with a standard stream closed, open it on nothing.
-
-    Whatever is opened next would take its number, and get what is written to it.
-    """
-    while (number := os.open(os.devnull, os.O_RDWR)) in _STREAMS:
-        os.set_inheritable(number, True)
-    os.close(number)
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - it lives as long as the process
 
 
 def _stop(message: str) -> NoReturn:
@@ -130,3 +121,6 @@ def _command(error: click.UsageError) -> str:
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
     # As Ctrl-C, and by the same way, so that workers are stopped and what is committed stays.
     signal.raise_signal(signal.SIGINT)
+
+
+early.end()

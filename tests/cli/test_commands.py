@@ -144,6 +144,38 @@ def test_ctrl_c_stops_the_workers_and_keeps_what_is_committed(tmp_path):
     assert 15 <= len(pd.read_parquet(tmp_path / "out")) < 400
 
 
+PRESSED = """
+import signal, sys
+
+class Pressed:
+    def find_spec(self, name, path=None, target=None):
+        if name == "{module}":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Pressed())
+"""
+
+
+@pytest.mark.parametrize("command", [DATAFLOW, [os.path.join(os.path.dirname(sys.executable), "dataflow")]])
+@pytest.mark.parametrize(
+    "module", ["click", "dataflow.errors", "dataflow.cli.commands", "dataflow.cli.doctor"]
+)
+def test_ctrl_c_while_the_command_is_imported_ends_it_without_a_traceback(tmp_path, command, module):
+    (tmp_path / "sitecustomize.py").write_text(PRESSED.format(module=module))
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [*command, "doctor"], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "dataflow: stopped.")
+
+
+def test_importing_the_command_leaves_ctrl_c_as_it_was():
+    code = "import signal; before = signal.getsignal(2); import dataflow.cli; assert signal.getsignal(2) is before"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    ignored = f"import signal; signal.signal(2, signal.SIG_IGN); {code}"
+    subprocess.run([sys.executable, "-c", ignored], check=True)
+
+
 def test_the_doctor_says_what_this_machine_has():
     done = dataflow("doctor")
     assert done.returncode == 0, done.stdout

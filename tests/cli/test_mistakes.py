@@ -86,3 +86,65 @@ def test_a_corpus_is_not_generated_over_something(tmp_path):
     done = dataflow("corpus", "make", str(tmp_path))
     assert done.returncode == 2
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def said_by(*arguments, cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **environment):
+    """The command's status, and the lines on its standard error."""
+    done = subprocess.run(
+        [*DATAFLOW, *arguments],
+        stdout=stdout,
+        stderr=stderr,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        timeout=120,
+    )
+    return done.returncode, (done.stderr or "").splitlines()
+
+
+@pytest.fixture
+def full_disk():
+    with open("/dev/full", "w") as file:
+        yield file
+
+
+@pytest.fixture
+def closed_pipe():
+    """The end of a pipe that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    yield writing
+    os.close(writing)
+
+
+@pytest.fixture
+def documents(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text("words")
+    return tmp_path
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"], ["--version"], ["doctor"], ["corpus", "list", "docs"]],
+    ids=" ".join,
+)
+def test_output_onto_a_full_disk_is_one_clear_line(documents, full_disk, arguments, unbuffered):
+    status, lines = said_by(*arguments, stdout=full_disk, cwd=documents, PYTHONUNBUFFERED=unbuffered)
+    assert (status, len(lines)) == (2, 1)
+    assert lines[0].startswith("dataflow: the standard output can't be written: No space left on device.")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["--help"], ["doctor"], ["corpus", "list", "docs"]], ids=" ".join)
+def test_output_that_nobody_reads_ends_the_command_quietly(documents, closed_pipe, arguments, unbuffered):
+    status, lines = said_by(*arguments, stdout=closed_pipe, cwd=documents, PYTHONUNBUFFERED=unbuffered)
+    assert (status, lines) == (141, [])
+
+
+def test_what_a_run_cannot_say_of_itself_does_not_end_it(documents, full_disk):
+    status, _ = said_by("run", "--corpus", "docs", "--output", "out", stderr=full_disk, cwd=documents)
+    assert status == 0
+    status, _ = said_by("run", "--nonsense", stderr=full_disk, cwd=documents)
+    assert status == 2
