@@ -8,6 +8,8 @@ import sys
 import pandas as pd
 import pytest
 
+from dataflow.places import resource_file
+
 DATAFLOW = [sys.executable, "-m", "dataflow"]
 
 
@@ -118,6 +120,26 @@ def test_what_a_stage_that_runs_in_the_command_has_written_is_in_its_file_at_the
     command = ["run", "--workload", "noting.py", "--corpus", "docs", "--cluster", "inline", "--output", "out"]
     assert dataflow(*command, cwd=tmp_path).returncode == 0
     assert (tmp_path / "notes").read_text() == "seen"
+
+
+def test_processes_of_the_distributed_cluster_say_what_is_wrong_and_nothing_else(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text("hello")
+    (tmp_path / "warning.py").write_text(
+        "import logging\nlogging.getLogger('distributed.any').warning('look')\n"
+    )
+    ours = "distributed.nanny.preload: [dataflow.engine.orphan"
+    described = resource_file("cluster", "distributed", ".yaml").read_text()
+    assert ours in described
+    (tmp_path / "mine.yaml").write_text(described.replace(ours, f"{ours}, {tmp_path}/warning.py"))
+    command = ["run", "--corpus", "docs", "--workers", "1"]
+    quiet = dataflow(*command, "--cluster", "distributed", "--output", "a", cwd=tmp_path)
+    assert (quiet.returncode, quiet.stderr.count("\n")) == (0, 1), quiet.stderr
+    assert quiet.stderr.startswith("dashboard: ")
+    told = dataflow(*command, "--cluster", "mine.yaml", "--output", "b", cwd=tmp_path)
+    assert told.returncode == 0
+    assert "WARNING - look" in told.stderr
+    assert "INFO" not in told.stderr
 
 
 def test_ctrl_c_stops_the_workers_and_keeps_what_is_committed(tmp_path):
