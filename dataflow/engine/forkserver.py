@@ -21,6 +21,7 @@ __all__ = ["begin_forkserver", "forks_workers", "keep_preload"]
 
 _METHOD = "distributed.worker.multiprocessing-method"
 _ENVIRON = "distributed.nanny.pre-spawn-environ."
+_SERVER: forkserver.ForkServer = forkserver.ensure_running.__self__  # type: ignore[attr-defined]
 _begun: dict[str, str] = {}  # the environment of the process that forks
 _lock = threading.Lock()  # the environment is the whole process's, and clusters may be opened in threads
 
@@ -43,12 +44,35 @@ def begin_forkserver(config: Mapping[str, Any]) -> Mapping[str, Any]:
         if _begun and not _can_be_told(environment, at_start):
             return {**config, _METHOD: "spawn"}
         forkserver.set_forkserver_preload([f"{__package__}.forked"])
-        # It is started by `-c`, for which Python would look for modules in the folder at hand first.
-        with _as_environment({**environment, **search_path(), "PYTHONSAFEPATH": "1"}), _without_interrupts():
-            forkserver.ensure_running()
         if not _begun:
             _begun.update(environment)
+    _SERVER.ensure_running = _ensure_running  # type: ignore[method-assign]
+    _ensure_running()
     return config
+
+
+def _ensure_running() -> None:
+    """Start the process where it doesn't run. The standard library asks too, before each fork: it may have died.
+
+    It is started by `-c`, for which Python would look for modules in the folder at hand first.
+    """
+    with _lock:
+        if _runs():
+            return
+        with _as_environment({**_begun, **search_path(), "PYTHONSAFEPATH": "1"}), _without_interrupts():
+            forkserver.ForkServer.ensure_running(_SERVER)
+
+
+def _runs() -> bool:
+    number = getattr(_SERVER, "_forkserver_pid", None)  # there is no other way to ask
+    if number is None:
+        return False
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        # One that has died is a zombie, left to be waited for by the standard library.
+        return bool(psutil.Process(number).status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def forks_workers(config: Mapping[str, Any]) -> bool:
