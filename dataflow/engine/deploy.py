@@ -30,18 +30,16 @@ _BEGINNINGS = 4
 _INTERRUPTS = "dataflow.engine.interrupts"
 
 
-def prepare_cluster(name: Any) -> None:
-    """Start what opening a cluster will wait for, so that there is time for something else meanwhile.
+def prepare_cluster(name: Any) -> bool:
+    """Start what opening a cluster will wait for, where that is something; then there is time for else meanwhile.
 
     Raises:
         ClusterError: unknown, or not readable.
     """
-    if (
-        isinstance(name, str | os.PathLike)
-        and name not in ("auto", "inline")
-        and not is_address(os.fspath(name))
-    ):
-        begin_forkserver(load_cluster(os.fspath(name)).config)
+    if not isinstance(name, str | os.PathLike) or name in ("auto", "inline") or is_address(os.fspath(name)):
+        return False
+    begin_forkserver(load_cluster(os.fspath(name)).config)
+    return True
 
 
 @contextlib.contextmanager
