@@ -198,6 +198,7 @@ def test_what_had_waited_for_a_small_jobs_processes_is_done_by_the_workers_thems
 ):
     """Their plan says that they may be ended, so they need no processes of their own."""
     monkeypatch.setattr("dataflow.engine.smalljob._PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("dataflow.engine.smalljob._WORTH_SECONDS", 0.0)
     monkeypatch.setattr(
         "dataflow.engine.starting.open_cluster", lambda name: contextlib.nullcontext(processes)
     )
@@ -227,3 +228,21 @@ def test_a_small_job_is_done_without_dask_and_without_the_parsers_of_other_docum
         env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
     )  # fmt: skip
     assert done.stdout.splitlines() == ["['ok']", "set()"]
+
+
+@pytest.mark.parametrize(("documents", "goes_over"), [(5, True), (4, False)])
+def test_for_the_little_that_is_left_no_cluster_is_started_any_more(monkeypatch, documents, goes_over):
+    cluster = Elsewhere()
+    executor = SmallJobExecutor(SmallJob(documents, 0.1), lambda stack: cluster)
+    monkeypatch.setattr("dataflow.engine.smalljob.run_here", lambda plan, batch: Done(batch.number))
+    executor.start(Plan("rest", Pipeline(whereabouts), Strategy(), MemoSpec("none"), in_child=True))
+    executor.submit([batch_of(number) for number in range(3)])
+    for _ in range(3):
+        executor.wait()
+    executor.submit([batch_of(number) for number in range(3, documents)])
+    now = time.monotonic()
+    # Three of five in six seconds: four more to go; of four, two.
+    monkeypatch.setattr("dataflow.engine.smalljob.time.monotonic", lambda: now + 6)
+    executor.wait()
+    executor.close()
+    assert hasattr(cluster, "plan") == goes_over
