@@ -30,6 +30,7 @@ __all__ = ["isolate", "quarantined"]
 
 _OUT_OF_MEMORY = 77  # exit status of a child whose document needed more than it may have
 _OVERRAN = 78
+_CHANCES = 4
 _START_SECONDS = 30.0  # for the interpreter and the imports, on a loaded machine
 
 
@@ -45,18 +46,19 @@ def isolate(run: str, packed: bytes) -> BatchResult:
     """Run a packed batch's nodes in a sandbox process.
 
     Its documents are ``quarantined`` when the process dies, overruns its time or its memory; the stages'
-    own time limits add up to the process's. A process that was killed is given a second chance: no parser does that
+    own time limits add up to the process's. A process that was killed is given other chances: no parser does that
     to itself, but whoever looks for memory, or tidies up, may do it to an innocent one.
     """
     plan, batch = plan_of(run), Batch.unpack(packed)
     started = time.perf_counter()
     limit = sum(s.timeout_seconds or plan.strategy.timeout_seconds for s in plan.pipeline.stages)
     limit = limit * len(batch) + _START_SECONDS
-    found = _tried(plan, batch, limit)
-    if isinstance(found, _Ending) and found.killed:
+    for _ in range(_CHANCES):
         found = _tried(plan, batch, limit)
-    if isinstance(found, BatchResult):
-        return found
+        if isinstance(found, BatchResult):
+            return found
+        if not found.killed:
+            break
     seconds = time.perf_counter() - started
     outcomes = [quarantined(batch, i, found.error_type, found.error) for i in range(len(batch))]
     return BatchResult(batch.number, outcomes, None, _here(), seconds, 0.0, {"isolate": seconds}, {})
