@@ -53,12 +53,14 @@ def isolate(run: str, packed: bytes) -> BatchResult:
     started = time.perf_counter()
     limit = sum(s.timeout_seconds or plan.strategy.timeout_seconds for s in plan.pipeline.stages)
     limit = limit * len(batch) + _START_SECONDS
+    found: BatchResult | _Ending
     for _ in range(_CHANCES):
         found = _tried(plan, batch, limit)
         if isinstance(found, BatchResult):
             return found
         if not found.killed:
             break
+    assert isinstance(found, _Ending)
     seconds = time.perf_counter() - started
     outcomes = [quarantined(batch, i, found.error_type, found.error) for i in range(len(batch))]
     return BatchResult(batch.number, outcomes, None, _here(), seconds, 0.0, {"isolate": seconds}, {})
