@@ -1,6 +1,7 @@
 """Memo nodes in graphs that others built: any Dask collection's.
 
-``collection`` rebuilds the graph with ``nodes`` in the tasks' places. ``describe`` says what a task is, so that it has
+``taking`` takes graphs out, ``collection`` puts ``nodes`` in the tasks' places, ``rebuild`` makes collections of
+them again. ``describe`` says what a task is, so that it has
 a key, ``purity`` whether it may have one, and ``worth`` whether keeping it pays.
 """
 
