@@ -18,11 +18,11 @@ from typing import Any
 from dataflow.graph.memoize import impure
 from dataflow.graph.memoize.flow import codes, uses
 from dataflow.graph.memoize.impure import DENIED_METHODS
-from dataflow.graph.memoize.origins import WITHIN, Origin, Use
+from dataflow.graph.memoize.origins import WITHIN, Origin, Use, one
 from dataflow.memo.keys import LEAVES, of_leaves
 from dataflow.memo.origin import installed_as
 
-__all__ = ["Call", "Looked", "Reached", "is_first_party", "own_parts"]
+__all__ = ["Call", "Looked", "Reached", "is_first_party", "own_parts", "texts_of"]
 
 _ABSENT = object()
 _SOME = object()  # a value that isn't known, inside of one that isn't the function's own
@@ -68,6 +68,14 @@ def own_parts(function: types.FunctionType) -> list[Any]:
             *vars(function).values()]  # fmt: skip
 
 
+def texts_of(function: types.FunctionType) -> set[str]:
+    """The texts that stand in a first-party function's code."""
+    if not is_first_party(function):
+        return set()
+    every = [constant for code in codes(function.__code__) for constant in code.co_consts]
+    return {t for c in every for t in (c if isinstance(c, tuple | frozenset) else (c,)) if isinstance(t, str)}
+
+
 def _is_filled(cell: Any) -> bool:
     try:
         return cell.cell_contents is not _ABSENT
@@ -91,8 +99,7 @@ class Looked:
         count, defaults = self._code.co_argcount, function.__defaults__ or ()
         names = self._code.co_varnames[count - len(defaults) : count] if defaults else ()
         self._defaults = {**dict(zip(names, defaults, strict=False)), **(function.__kwdefaults__ or {})}
-        every = [constant for code in codes(self._code) for constant in code.co_consts]
-        self._texts = {t for c in every for t in (c if isinstance(c, tuple) else (c,)) if isinstance(t, str)}
+        self._texts = texts_of(function)
         self._names = {name for code in codes(self._code) for name in code.co_names}
         self._memory: dict[Origin, tuple[Any, str | None]] = {}
 
@@ -131,8 +138,8 @@ class Looked:
     def _arguments(self, function: types.FunctionType, use: Use, owner: object) -> dict[str, Any]:
         """Which objects that aren't this function's own it passes on, by the parameters' names."""
         given = [] if owner is _ABSENT else [(owner, True)]
-        for one in use.args:
-            known = [self._resolved(origin)[0] for origin in one if self._is_foreign(origin)]
+        for argument in use.args:
+            known = [self._resolved(origin)[0] for origin in argument if self._is_foreign(origin)]
             kept = [v for v in known if v is not _ABSENT and type(v) not in LEAVES]
             given.append((kept[0], True) if kept else (None, False))
         names = function.__code__.co_varnames[: function.__code__.co_argcount]
@@ -161,11 +168,28 @@ class Looked:
             if reason:
                 return reason
         if use.kind == "call":
-            return self._call_reason(use, value)
+            return self._zone_reason(use) or self._call_reason(use, value)
+        if use.kind == "read" and impure.is_zoned(value):
+            return f"{self._function.__qualname__} hands on .{value.__name__}, which takes the machine's time zone"
         # ``map(ROWS.append, x)``: what is only held, and no method, is read.
         return (
             self._held_reason(use.origin, value, frozenset()) if value is _SOME or callable(value) else None
         )
+
+    def _zone_reason(self, use: Use) -> str | None:
+        """A call that takes the machine's time zone, since it is given none."""
+        path = use.origin.path
+        needs = (
+            impure.needs_zone(path[-1], self._resolved(Origin(use.origin.root, path[:-1]))[0]) if path else 0
+        )
+        if not needs or isinstance(self._resolved(use.origin)[0], _Method):
+            return None
+        zone = dict(zip(use.named[::-1], use.args[::-1], strict=False)).get("tz")
+        if zone is None and len(use.args) >= needs:
+            zone = use.args[needs - 1]
+        if zone is None or zone == one("const", None):
+            return f"{self._function.__qualname__} takes the machine's time zone by .{path[-1]}()"
+        return None
 
     def _escape(self, owner: Any) -> str | None:
         """A module or class that is handed on: its names may be taken of it elsewhere, or by their text."""
@@ -183,7 +207,7 @@ class Looked:
         origin, name = use.origin, self._function.__qualname__
         if impure.is_text_clock(value) and (
             {t.lower() for t in self._texts}.intersection(impure.CLOCK_TEXTS)
-            or any(self._says_now(one) for given in use.args for one in given)
+            or any(self._says_now(origin) for given in use.args for origin in given)
         ):
             return f"{name} makes the time of day of the text 'now'"
         first: frozenset[Origin] = use.args[0] if use.args else frozenset()

@@ -27,7 +27,7 @@ import pandas as pd
 import pytest
 from dask.delayed import delayed
 
-from dataflow.graph.memoize import memoize
+from dataflow.graph.memoize import memoize, uncacheable
 from dataflow.graph.memoize.purity import Purity
 from dataflow.memo.spec import MemoSpec
 
@@ -799,3 +799,94 @@ def test_it_is_found_in_whatever_shape_of_code(name, importable):
 @pytest.mark.parametrize("name", SHAPES_PURE)
 def test_pure_code_of_any_shape_is_not_refused(name, importable):
     assert Purity().why_not(made(SHAPES_PURE[name])) is None
+
+
+ZONES = [
+    "return DT.fromtimestamp(x)", "return datetime.date.fromtimestamp(x)", "return DT.fromtimestamp(x, None)",
+    "return DT.fromtimestamp(x, tz=None)", "return pd.Timestamp.fromtimestamp(x)", "return BORN.astimezone()",
+    "return BORN.astimezone(None)", "return x.astimezone()", "return [d.astimezone(tz=None) for d in x]",
+    "return DT.astimezone(x)", "return list(map(DT.fromtimestamp, x))", "from_ = DT.fromtimestamp; return from_(x)",
+    "import dateutil.tz; return dateutil.tz.tzlocal()", "return email.utils.mktime_tz(x)",
+    "return time.localtime(x)", "return time.mktime(x)", "return time.ctime(x)", "return time.tzname",
+]  # fmt: skip
+ZONED = [
+    "return DT.fromtimestamp(x, datetime.timezone.utc)", "return DT.fromtimestamp(x, tz=datetime.timezone.utc)",
+    "return x.astimezone(datetime.timezone.utc)", "return BORN.astimezone(tz=datetime.timezone.utc)",
+    "z = datetime.timezone.utc if x else None; return DT.fromtimestamp(x, z)", "return DT.strptime(x, '%Y')",
+    "return pd.Timestamp(x, tz='UTC')", "return x.tz_localize('UTC').tz_convert('Europe/Berlin')",
+    "return DT.utcfromtimestamp(x)", "return DT.astimezone(x, datetime.timezone.utc)",
+    "import zoneinfo; return BORN.replace(tzinfo=zoneinfo.ZoneInfo('Europe/Berlin'))",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ZONES)
+def test_what_reads_the_machines_time_zone_is_refused(text):
+    assert Purity().why_not(made(body(text)))
+
+
+@pytest.mark.parametrize("text", ZONED)
+def test_a_time_whose_zone_is_given_is_not_refused(text):
+    assert Purity().why_not(made(body(text))) is None
+
+
+def to_times(x):
+    return pd.to_datetime(x)
+
+
+def to_stamp_by_a_helper(x):
+    return to_times(x)
+
+
+def to_times_of_a_type(x):
+    return np.array(x).astype("datetime64[s]")
+
+
+def to_times_of_a_column(frame):
+    return frame.assign(t=to_times(frame.s))
+
+
+def holds_the_text(x):
+    return to_times("today" if x else "2020")
+
+
+def counts_words(x, words=("now", "today")):
+    return [x.count(word) for word in words]
+
+
+def keyed(value):
+    memoized = memoize(value, MemoSpec("dict", namespace=uuid.uuid4().hex, admission=False))
+    return not uncacheable(memoized)
+
+
+NOW_AS_DATA = {
+    "its own function": lambda: delayed(pd.to_datetime)("now"),
+    "a keyword": lambda: delayed(pd.to_datetime)(arg="Today"),
+    "a list": lambda: delayed(pd.to_datetime)([["2020-01-01", "now"]][0]),
+    "a user's function": lambda: delayed(to_times)("now"),
+    "a helper's": lambda: delayed(to_stamp_by_a_helper)({"a": ["today"]}),
+    "a type": lambda: delayed(to_times_of_a_type)(["now"]),
+    "an array": lambda: delayed(to_times)(np.array(["now"])),
+    "a frame": lambda: delayed(to_times_of_a_column)(pd.DataFrame({"n": [1], "s": ["now"]})),
+    "an index": lambda: delayed(to_times)(pd.Index(["now"], dtype=object)),
+    "a partial": lambda: delayed(functools.partial(to_times, "now"))(),
+    "another function's text": lambda: delayed(holds_the_text)(1),
+}
+NO_CLOCK = {
+    "another text": lambda: delayed(to_times)("2020-01-01"),
+    "another list": lambda: delayed(to_times)(["2020-01-01", "tomorrow", None, 5]),
+    "a frame": lambda: delayed(to_times_of_a_column)(pd.DataFrame({"n": [1], "s": ["2020-01-01"]})),
+    "numbers": lambda: delayed(to_times_of_a_type)(np.arange(3)),
+    "a text that is none": lambda: delayed(len)("now"),
+    "a function that makes no times": lambda: delayed(counts_words)("now or today"),
+    "a name of arguments": lambda: delayed(np.asarray)([1, 2]),
+}
+
+
+@pytest.mark.parametrize("name", NOW_AS_DATA)
+def test_a_text_that_says_now_is_a_clock_to_what_makes_times_of_texts(name):
+    assert not keyed(NOW_AS_DATA[name]())
+
+
+@pytest.mark.parametrize("name", NO_CLOCK)
+def test_other_texts_and_other_functions_are_no_clock(name):
+    assert keyed(NO_CLOCK[name]())
