@@ -6,6 +6,7 @@ parameter's place, so that a helper or a method that changes it is found out.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -18,7 +19,7 @@ from typing import Any
 from dataflow.graph.memoize import impure
 from dataflow.graph.memoize.flow import codes, uses
 from dataflow.graph.memoize.impure import DENIED_METHODS
-from dataflow.graph.memoize.origins import WITHIN, Origin, Use, one
+from dataflow.graph.memoize.origins import ANY, FOREIGN, SLICE, WITHIN, Origin, Use, one, starred, taken
 from dataflow.memo.keys import LEAVES, of_leaves
 from dataflow.memo.origin import installed_as
 
@@ -26,6 +27,10 @@ __all__ = ["Call", "Looked", "Reached", "is_first_party", "own_parts", "texts_of
 
 _ABSENT = object()
 _SOME = object()  # a value that isn't known, inside of one that isn't the function's own
+_OWN = object()  # an argument that is the caller's own, or plain
+_CACHED = type(functools.cache(lambda: None))
+_DEEPEST = 4  # calls, of which the innermost gives what all others hand on
+_MOST_PLACES = 16
 
 
 class Reached:
@@ -44,16 +49,57 @@ class Call:
 
     def __init__(self, function: types.FunctionType, bound: dict[str, Any]) -> None:
         self.function, self.bound = function, bound
-        self.mark = (id(function), *sorted((name, id(value)) for name, value in bound.items()))
+        self.mark = (id(function), *sorted((name, _mark(value)) for name, value in bound.items()))
+
+
+class _Made:
+    """An object that a function makes of its own, with attributes that aren't."""
+
+    __slots__ = ("attributes", "kind")
+
+    def __init__(self, kind: type, attributes: dict[str, Any]) -> None:
+        self.kind, self.attributes = kind, attributes
+
+    def step(self, name: str) -> Any:
+        """What it has under a name."""
+        if name in self.attributes:
+            return self.attributes[name]
+        held = inspect.getattr_static(self.kind, name, None)
+        return (
+            _Method(held, self) if isinstance(held, types.FunctionType) and is_first_party(held) else _ABSENT
+        )
+
+
+class _Further(tuple[Any, ...]):
+    """What a call passes as ``*rows``."""
+
+
+class _Named(dict[str, Any]):
+    """What a call passes as ``**named``."""
+
+
+class _Partial(functools.partial[Any]):
+    """What a function makes with ``partial`` of what isn't its own."""
+
+
+def _mark(value: Any) -> Any:
+    """What tells values apart; what is made anew at each look is told apart by what it holds."""
+    if isinstance(value, _Further):
+        return ("*", *map(id, value))
+    if isinstance(value, _Named):
+        return ("**", *sorted((name, id(one)) for name, one in value.items()))
+    if isinstance(value, _Made):
+        return ("made", id(value.kind), *sorted((name, id(one)) for name, one in value.attributes.items()))
+    return ("", id(value))
 
 
 class _Method:
     """A first-party method, and the object it is taken of."""
 
-    __slots__ = ("function", "owner")
+    __slots__ = ("__func__", "__self__")
 
     def __init__(self, function: types.FunctionType, owner: object) -> None:
-        self.function, self.owner = function, owner
+        self.__func__, self.__self__ = function, owner
 
 
 def is_first_party(function: types.FunctionType) -> bool:
@@ -86,8 +132,11 @@ def _is_filled(cell: Any) -> bool:
 class Looked:
     """One look at a first-party function: its uses of what isn't its own, with the names looked up."""
 
-    def __init__(self, function: types.FunctionType, bound: Mapping[str, Any]) -> None:
+    def __init__(
+        self, function: types.FunctionType, bound: Mapping[str, Any], callers: tuple[Any, ...] = ()
+    ) -> None:
         self._function, self._bound, self._code = function, bound, function.__code__
+        self._callers = (*callers, function.__code__)
         self._space = function.__globals__
         builtins = self._space.get("__builtins__", {})
         self._builtins = builtins if isinstance(builtins, dict) else vars(builtins)
@@ -99,13 +148,21 @@ class Looked:
         count, defaults = self._code.co_argcount, function.__defaults__ or ()
         names = self._code.co_varnames[count - len(defaults) : count] if defaults else ()
         self._defaults = {**dict(zip(names, defaults, strict=False)), **(function.__kwdefaults__ or {})}
-        self._texts = texts_of(function)
-        self._names = {name for code in codes(self._code) for name in code.co_names}
         self._memory: dict[Origin, tuple[Any, str | None]] = {}
+
+    @functools.cached_property
+    def _texts(self) -> set[str]:
+        return texts_of(self._function)
+
+    @functools.cached_property
+    def _names(self) -> set[str]:
+        return {name for code in codes(self._code) for name in code.co_names}
 
     def reached(self) -> Iterator[Reached | str]:
         """What the function leads to, or the reason to refuse it."""
         for use in uses(self._code):
+            if use.kind in ("return", "store"):
+                continue
             if use.kind == "opaque":
                 yield f"{self._function.__qualname__} is too long to be looked through"
                 continue
@@ -115,41 +172,89 @@ class Looked:
                 yield reason
                 return
             if isinstance(value, _Method):
-                yield Reached(value.function)
-                yield Reached(Call(value.function, self._arguments(value.function, use, value.owner)))
-            elif value is not _ABSENT and value is not _SOME and not isinstance(value, types.ModuleType):
+                yield Reached(value.__func__)
+                yield Reached(Call(value.__func__, self._arguments(value.__func__, use, value.__self__)))
+            elif (
+                value is not _ABSENT
+                and value is not _SOME
+                and not isinstance(value, types.ModuleType | _Made)
+            ):
                 yield Reached(value)
                 if use.kind == "call":
                     yield from self._bound_call(value, use)
             elif isinstance(value, types.ModuleType):
                 yield Reached(value)
 
+    def given(self) -> Any:
+        """What the function gives its caller that isn't the caller's own; ``_ABSENT`` if nothing is known to be."""
+        for use in uses(self._code):
+            if use.kind != "return":
+                continue
+            held = use.origin.root[0] == "holds"
+            origin = use.origin.root[1] if held else use.origin
+            value = self._resolved(origin)[0] if self._is_foreign(origin) else _ABSENT
+            if value is not _ABSENT and not isinstance(value, _Made) and not impure.is_fixed(value):
+                return _Made(list, {WITHIN: value}) if held else value
+        return _ABSENT
+
     def _bound_call(self, value: Any, use: Use) -> Iterator[Reached]:
+        function, bound = self._callee(value, use)
+        if function is not None and bound:
+            yield Reached(Call(function, bound))
+
+    def _callee(self, value: Any, use: Use) -> tuple[types.FunctionType | None, dict[str, Any]]:
+        """The first-party function that a call runs, and which of its parameters aren't the caller's own."""
         function, owner = value, _ABSENT
-        if isinstance(value, types.MethodType):
+        if isinstance(value, types.MethodType | _Method):
             function, owner = value.__func__, value.__self__
-        elif not isinstance(value, types.FunctionType | type):
+        elif isinstance(value, type):
+            function, owner = inspect.getattr_static(value, "__init__", None), _OWN
+        elif not isinstance(value, types.FunctionType):
             function, owner = inspect.getattr_static(type(value), "__call__", None), value
-        if isinstance(function, types.FunctionType) and is_first_party(function):
-            bound = self._arguments(function, use, owner)
-            if bound:
-                yield Reached(Call(function, bound))
+        if not isinstance(function, types.FunctionType) or not is_first_party(function):
+            return None, {}
+        return function, self._arguments(function, use, owner)
 
     def _arguments(self, function: types.FunctionType, use: Use, owner: object) -> dict[str, Any]:
         """Which objects that aren't this function's own it passes on, by the parameters' names."""
-        given = [] if owner is _ABSENT else [(owner, True)]
-        for argument in use.args:
-            known = [self._resolved(origin)[0] for origin in argument if self._is_foreign(origin)]
-            kept = [v for v in known if v is not _ABSENT and type(v) not in LEAVES]
-            given.append((kept[0], True) if kept else (None, False))
-        names = function.__code__.co_varnames[: function.__code__.co_argcount]
-        if use.named:
-            keywords = dict(zip(use.named[::-1], given[::-1], strict=False))
-            given = given[: len(given) - len(use.named)]
+        placed = [] if owner is _ABSENT else [owner]
+        named: dict[str, Any] = {}
+        if use.named == (ANY,):
+            placed += self._all_placed(use.args[0])
+            named = self._all_named(use.args[1])
         else:
-            keywords = {}
-        bound = {**dict(zip(names, given, strict=False)), **keywords}
-        return {name: value for name, (value, is_known) in bound.items() if is_known}
+            given = [self._passed(argument) for argument in use.args]
+            placed += given[: len(given) - len(use.named)]
+            named = dict(zip(use.named, given[len(given) - len(use.named) :], strict=True))
+        return {name: v for name, v in _by_names(function.__code__, placed, named).items() if v is not _OWN}
+
+    def _passed(self, argument: frozenset[Origin]) -> Any:
+        """An object that isn't this function's own, among those that an argument may be; else ``_OWN``."""
+        known = [self._resolved(origin)[0] for origin in argument if self._is_foreign(origin)]
+        own = [v for origin in argument if isinstance(v := self._resolved(origin)[0], _Made)]
+        return next((v for v in (*known, *own) if v is not _ABSENT and type(v) not in LEAVES), _OWN)
+
+    def _all_placed(self, argument: frozenset[Origin]) -> list[Any]:
+        """The members of ``*argument``: each in its place where it is this function's own ``*rows``, or known."""
+        for values in map(self._whole, argument):
+            if isinstance(values, list | tuple):
+                return [_OWN if type(value) in LEAVES else value for value in values]
+        any_of_them = self._passed(taken(argument, WITHIN))
+        return [] if any_of_them is _OWN else [any_of_them] * _MOST_PLACES
+
+    def _all_named(self, argument: frozenset[Origin]) -> dict[str, Any]:
+        """The members of ``**argument``, likewise."""
+        for values in map(self._whole, argument):
+            if isinstance(values, dict):
+                return {str(name): _OWN if type(value) in LEAVES else value for name, value in values.items()}
+        any_of_them = self._passed(taken(argument, WITHIN))
+        return {} if any_of_them is _OWN else {ANY: any_of_them}
+
+    def _whole(self, origin: Origin) -> Any:
+        inner = origin.root[1] if origin.root[0] == "holds" else origin
+        if inner.root[0] == "param" and not inner.path and inner.root[1].startswith("*"):
+            return self._bound.get(inner.root[1])
+        return self._resolved(origin)[0]
 
     def _reason(self, use: Use, value: Any) -> str | None:
         origin, name = use.origin, self._function.__qualname__
@@ -185,7 +290,7 @@ class Looked:
         if not needs or isinstance(self._resolved(use.origin)[0], _Method):
             return None
         zone = dict(zip(use.named[::-1], use.args[::-1], strict=False)).get("tz")
-        if zone is None and len(use.args) >= needs:
+        if zone is None and use.named != (ANY,) and len(use.args) >= needs:
             zone = use.args[needs - 1]
         if zone is None or zone == one("const", None):
             return f"{self._function.__qualname__} takes the machine's time zone by .{path[-1]}()"
@@ -211,6 +316,7 @@ class Looked:
         ):
             return f"{name} makes the time of day of the text 'now'"
         first: frozenset[Origin] = use.args[0] if use.args else frozenset()
+        first = taken(first, WITHIN) if use.named == (ANY,) else first
         if impure.mutates_first(value) and any(map(self._writes, first)):
             return f"{name} writes what is not its own by {_shown(origin)}()"
         for keyword, given in zip(use.named[::-1], use.args[::-1], strict=False):
@@ -223,7 +329,7 @@ class Looked:
     def _held_reason(self, origin: Origin, value: Any, first: frozenset[Origin]) -> str | None:
         """A method that changes the object it is taken of, where that isn't the function's own."""
         name = self._function.__qualname__
-        if not origin.path or isinstance(value, _Method) or origin.path[-1] == WITHIN:
+        if not origin.path or isinstance(value, _Method) or origin.path[-1] in (WITHIN, SLICE):
             return None
         owner = Origin(origin.root, origin.path[:-1])
         held = self._resolved(owner)[0]
@@ -242,15 +348,22 @@ class Looked:
 
     def _is_foreign(self, origin: Origin) -> bool:
         kind = origin.root[0]
+        if kind in ("param", "result") and isinstance(self._resolved(Origin(origin.root))[0], _Made):
+            value = self._resolved(origin)[0]
+            return value is not _ABSENT and not isinstance(value, _Made | _Method)
         if kind == "param":
             return origin.root[1] in self._bound or origin.root[1] in self._defaults
-        return kind in ("global", "free", "import")
+        if kind == "result":
+            return self._resolved(Origin(origin.root))[0] is not _ABSENT
+        return kind in FOREIGN
 
     def _writes(self, origin: Origin) -> bool:
         """Whether a write to it would last: it isn't made here, and it isn't a plain number or text."""
         if not self._is_foreign(origin):
             return False
         value = self._resolved(origin)[0]
+        if isinstance(value, _Made):
+            return False
         return bool(origin.root[0] in ("global", "free") and not origin.path) or not impure.is_fixed(value)
 
     def _resolved(self, origin: Origin) -> tuple[Any, str | None]:
@@ -271,6 +384,10 @@ class Looked:
             value = self._bound.get(rest[0], self._defaults.get(rest[0], _ABSENT))
             if rest[0] not in self._bound and type(value) in LEAVES:
                 value = _ABSENT if origin.path else value
+            if rest[0].startswith("*") and value is not _ABSENT:
+                value = _one_of(value)
+        elif kind == "result":
+            value = self._result(Use("call", *rest))
         elif kind == "import":
             value, dotted, reason = self._import(*rest)
             if reason:
@@ -284,12 +401,52 @@ class Looked:
                 return value, reason
         return value, None
 
+    def _result(self, use: Use) -> Any:
+        """What a call gives that isn't this function's own: its callee hands out what others have too."""
+        value, reason = self._resolved(use.origin)
+        if reason or value is _ABSENT or value is _SOME:
+            return _ABSENT
+        if value is functools.partial and use.args and use.named != (ANY,):
+            return self._partial(use)
+        if isinstance(value, _CACHED):
+            inside = getattr(value, "__wrapped__", None)
+            return _SOME if isinstance(inside, types.FunctionType) and is_first_party(inside) else _ABSENT
+        function, bound = self._callee(value, use)
+        if function is None or len(self._callers) > _DEEPEST or function.__code__ in self._callers:
+            return _ABSENT
+        inside = Looked(function, bound, self._callers)
+        return inside.made(value) if isinstance(value, type) else inside.given()
+
+    def made(self, kind: type) -> Any:
+        """The object that this function, a class's ``__init__``, sets on what isn't its own; else ``_ABSENT``."""
+        owner = self._code.co_varnames[0]
+        stores = [use for use in uses(self._code) if use.kind == "store" and use.origin.root[1] == owner]
+        set_to = {use.origin.path[0]: self._passed(use.args[0]) for use in stores}
+        # A default that only says that nothing was given isn't set on anything.
+        foreign = {n: v for n, v in set_to.items() if not (v is _OWN or isinstance(v, _Made) or _is_mark(v))}
+        return _Made(kind, foreign) if foreign else _ABSENT
+
+    def _partial(self, use: Use) -> Any:
+        given = [_OWN if isinstance(v, _Partial) else v for v in map(self._passed, use.args)]
+        function, *placed = [None if v is _OWN else v for v in given]
+        named = dict(zip(use.named[::-1], placed[::-1], strict=False))
+        placed = placed[: len(placed) - len(named)]
+        return _Partial(function, *placed, **named) if callable(function) else _ABSENT
+
     def _step(self, value: Any, name: str) -> tuple[Any, str | None]:
         if name == WITHIN:
             # The members of plain data are plain: any of them is as good as a text.
-            return (value if value is _ABSENT else "" if of_leaves(value) else _SOME), None
+            if value is _ABSENT or isinstance(value, _Made):
+                return value.attributes.get(WITHIN, _ABSENT) if isinstance(value, _Made) else value, None
+            return "" if of_leaves(value) else _SOME, None
+        if name == SLICE:
+            is_copy = isinstance(value, list | tuple | str | bytes | bytearray)
+            return _Made(list, {}) if is_copy else value, None
         if value is _ABSENT or value is _SOME:
             return value, self._method(name)
+        if isinstance(value, _Made):
+            inner = value.step(name)
+            return inner, self._method(name) if inner is _ABSENT else None
         if isinstance(value, _Method):
             return _SOME, None
         if isinstance(value, types.ModuleType):
@@ -324,6 +481,36 @@ class Looked:
             return _ABSENT, bound, None
         except (Exception, SystemExit) as error:
             return _ABSENT, bound, f"it imports {full}, which fails ({type(error).__name__})"
+
+
+def _is_mark(value: Any) -> bool:
+    return type(value) is object or type(value).__module__ == "dataclasses"
+
+
+def _by_names(code: types.CodeType, placed: list[Any], named: dict[str, Any]) -> dict[str, Any]:
+    """A call's arguments by the parameters' names, those of ``*rows`` and ``**named`` with their stars."""
+    names = code.co_varnames[: code.co_argcount]
+    every = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    bound = dict(zip(names, placed, strict=False))
+    anything = named.get(ANY, _OWN)
+    bound |= {name: anything for name in every if name not in bound and anything is not _OWN}
+    bound |= {name: value for name, value in named.items() if name in every}
+    placed_rest = _Further(placed[len(names) :])
+    named_rest = _Named({name: value for name, value in named.items() if name not in every})
+    for stars, name in starred(code):
+        rest: _Further | _Named = placed_rest if stars == "*" else named_rest
+        bound |= {stars + name: rest} if _foreign_of(rest) else {}
+    return bound
+
+
+def _foreign_of(values: _Further | _Named) -> list[Any]:
+    return [v for v in (values.values() if isinstance(values, dict) else values) if v is not _OWN]
+
+
+def _one_of(values: _Further | _Named) -> Any:
+    """Any one of a call's further arguments: itself where it is the only one that isn't the caller's own."""
+    kept = _foreign_of(values)
+    return kept[0] if len(kept) == 1 else _SOME
 
 
 def _of_module(module: types.ModuleType, name: str) -> Any:
@@ -365,5 +552,6 @@ def _dotted(owner: Any) -> str:
 
 
 def _shown(origin: Origin) -> str:
-    names = (str(origin.root[1]), *(name for name in origin.path if name != WITHIN))
+    first = f"{_shown(origin.root[1])}()" if origin.root[0] == "result" else str(origin.root[1])
+    names = (first, *(name for name in origin.path if name not in (WITHIN, SLICE)))
     return ".".join(names)

@@ -27,6 +27,10 @@ from dataflow.memo.special import importable
 __all__ = ["ALLOWED", "DENIED", "Purity", "names_of"]
 
 
+# Each is a function with other objects in its parameters' places: of a few dozen functions there may be millions.
+_MOST_CALLS = 3000
+
+
 class Purity:
     """Looks things through; what was looked through once isn't again.
 
@@ -59,13 +63,16 @@ class Purity:
         waiting: list[Any] = [root]
         seen: dict[Any, Any] = {}
         plain: list[Any] = []
-        makes_times = False
+        makes_times, calls = False, 0
         while waiting:
             value = waiting.pop()
             mark = value.mark if isinstance(value, Call) else id(value)
             subject = value.function if isinstance(value, Call) else value
             if mark in seen or self._is_trusted(subject):
                 continue
+            calls += isinstance(value, Call)
+            if calls > _MOST_CALLS:
+                return "it calls too much with what isn't its own to be looked through", makes_times
             seen[mark] = value  # kept alive: the identity of what is gone would be given to another
             texts = texts_of(subject) if isinstance(subject, types.FunctionType) else ()
             plain.extend(texts)
