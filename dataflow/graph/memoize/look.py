@@ -13,7 +13,7 @@ import inspect
 import sys
 import types
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dataflow.graph.memoize import impure
@@ -187,15 +187,18 @@ class Looked:
 
     def given(self) -> Any:
         """What the function gives its caller that isn't the caller's own; ``_ABSENT`` if nothing is known to be."""
-        for use in uses(self._code):
-            if use.kind != "return":
-                continue
-            held = use.origin.root[0] == "holds"
-            origin = use.origin.root[1] if held else use.origin
-            value = self._resolved(origin)[0] if self._is_foreign(origin) else _ABSENT
-            if value is not _ABSENT and not isinstance(value, _Made) and not impure.is_fixed(value):
-                return _Made(list, {WITHIN: value}) if held else value
-        return _ABSENT
+        origins = [use.origin for use in uses(self._code) if use.kind == "return"]
+        whole = self._one_of([origin for origin in origins if origin.root[0] != "holds"])
+        if whole is not _ABSENT:
+            return whole
+        member = self._one_of([origin.root[1] for origin in origins if origin.root[0] == "holds"])
+        return member if member is _ABSENT else _Made(list, {WITHIN: member})
+
+    def _one_of(self, origins: Iterable[Origin]) -> Any:
+        """What isn't this function's own, and may change, among these; ``_SOME`` where that is one of several."""
+        found = [self._resolved(origin)[0] for origin in origins if self._is_foreign(origin)]
+        kept = {id(v): v for v in found if not (v is _ABSENT or isinstance(v, _Made) or impure.is_fixed(v))}
+        return _ABSENT if not kept else next(iter(kept.values())) if len(kept) == 1 else _SOME
 
     def _bound_call(self, value: Any, use: Use) -> Iterator[Reached]:
         function, bound = self._callee(value, use)
@@ -230,9 +233,12 @@ class Looked:
 
     def _passed(self, argument: frozenset[Origin]) -> Any:
         """An object that isn't this function's own, among those that an argument may be; else ``_OWN``."""
-        known = [self._resolved(origin)[0] for origin in argument if self._is_foreign(origin)]
+        found = [self._resolved(origin)[0] for origin in argument if self._is_foreign(origin)]
+        kept = {id(v): v for v in found if v is not _ABSENT and type(v) not in LEAVES}
+        if len(kept) > 1:
+            return _SOME
         own = [v for origin in argument if isinstance(v := self._resolved(origin)[0], _Made)]
-        return next((v for v in (*known, *own) if v is not _ABSENT and type(v) not in LEAVES), _OWN)
+        return next((v for v in (*kept.values(), *own)), _OWN)
 
     def _all_placed(self, argument: frozenset[Origin]) -> list[Any]:
         """The members of ``*argument``: each in its place where it is this function's own ``*rows``, or known."""
