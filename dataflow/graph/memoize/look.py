@@ -19,92 +19,30 @@ from typing import Any
 from dataflow.graph.memoize import impure
 from dataflow.graph.memoize.flow import codes, uses
 from dataflow.graph.memoize.impure import DENIED_METHODS
-from dataflow.graph.memoize.origins import ANY, FOREIGN, SLICE, WITHIN, Origin, Use, one, starred, taken
+from dataflow.graph.memoize.origins import ANY, FOREIGN, SLICE, WITHIN, Origin, Use, one, taken
+from dataflow.graph.memoize.standins import (
+    ABSENT,
+    OWN,
+    SOME,
+    Call,
+    Made,
+    Method,
+    Partial,
+    Reached,
+    any_of,
+    by_names,
+    is_first_party,
+    is_mark,
+    of_module,
+    of_object,
+)
 from dataflow.memo.keys import LEAVES, of_leaves
-from dataflow.memo.origin import installed_as
 
-__all__ = ["Call", "Looked", "Reached", "is_first_party", "own_parts", "texts_of"]
+__all__ = ["Looked", "own_parts", "texts_of"]
 
-_ABSENT = object()
-_SOME = object()  # a value that isn't known, inside of one that isn't the function's own
-_OWN = object()  # an argument that is the caller's own, or plain
 _CACHED = type(functools.cache(lambda: None))
 _DEEPEST = 4  # calls, of which the innermost gives what all others hand on
 _MOST_PLACES = 16
-
-
-class Reached:
-    """A value that is reached; a plain string in its place is a reason to refuse."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: object) -> None:
-        self.value = value
-
-
-class Call:
-    """A first-party function with objects that aren't its caller's own as its arguments."""
-
-    __slots__ = ("bound", "function", "mark")
-
-    def __init__(self, function: types.FunctionType, bound: dict[str, Any]) -> None:
-        self.function, self.bound = function, bound
-        self.mark = (id(function), *sorted((name, _mark(value)) for name, value in bound.items()))
-
-
-class _Made:
-    """An object that a function makes of its own, with attributes that aren't."""
-
-    __slots__ = ("attributes", "kind")
-
-    def __init__(self, kind: type, attributes: dict[str, Any]) -> None:
-        self.kind, self.attributes = kind, attributes
-
-    def step(self, name: str) -> Any:
-        """What it has under a name."""
-        if name in self.attributes:
-            return self.attributes[name]
-        held = inspect.getattr_static(self.kind, name, None)
-        return (
-            _Method(held, self) if isinstance(held, types.FunctionType) and is_first_party(held) else _ABSENT
-        )
-
-
-class _Further(tuple[Any, ...]):
-    """What a call passes as ``*rows``."""
-
-
-class _Named(dict[str, Any]):
-    """What a call passes as ``**named``."""
-
-
-class _Partial(functools.partial[Any]):
-    """What a function makes with ``partial`` of what isn't its own."""
-
-
-def _mark(value: Any) -> Any:
-    """What tells values apart; what is made anew at each look is told apart by what it holds."""
-    if isinstance(value, _Further):
-        return ("*", *map(id, value))
-    if isinstance(value, _Named):
-        return ("**", *sorted((name, id(one)) for name, one in value.items()))
-    if isinstance(value, _Made):
-        return ("made", id(value.kind), *sorted((name, id(one)) for name, one in value.attributes.items()))
-    return ("", id(value))
-
-
-class _Method:
-    """A first-party method, and the object it is taken of."""
-
-    __slots__ = ("__func__", "__self__")
-
-    def __init__(self, function: types.FunctionType, owner: object) -> None:
-        self.__func__, self.__self__ = function, owner
-
-
-def is_first_party(function: types.FunctionType) -> bool:
-    """Whether a function's code is read, and not just its name."""
-    return installed_as(str(function.__globals__.get("__name__") or function.__module__ or "")) is None
 
 
 def own_parts(function: types.FunctionType) -> list[Any]:
@@ -124,7 +62,7 @@ def texts_of(function: types.FunctionType) -> set[str]:
 
 def _is_filled(cell: Any) -> bool:
     try:
-        return cell.cell_contents is not _ABSENT
+        return cell.cell_contents is not ABSENT
     except ValueError:
         return False
 
@@ -171,14 +109,10 @@ class Looked:
             if reason:
                 yield reason
                 return
-            if isinstance(value, _Method):
+            if isinstance(value, Method):
                 yield Reached(value.__func__)
                 yield Reached(Call(value.__func__, self._arguments(value.__func__, use, value.__self__)))
-            elif (
-                value is not _ABSENT
-                and value is not _SOME
-                and not isinstance(value, types.ModuleType | _Made)
-            ):
+            elif value is not ABSENT and value is not SOME and not isinstance(value, types.ModuleType | Made):
                 yield Reached(value)
                 if use.kind == "call":
                     yield from self._bound_call(value, use)
@@ -186,19 +120,19 @@ class Looked:
                 yield Reached(value)
 
     def given(self) -> Any:
-        """What the function gives its caller that isn't the caller's own; ``_ABSENT`` if nothing is known to be."""
+        """What the function gives its caller that isn't the caller's own; ``ABSENT`` if nothing is known to be."""
         origins = [use.origin for use in uses(self._code) if use.kind == "return"]
         whole = self._one_of([origin for origin in origins if origin.root[0] != "holds"])
-        if whole is not _ABSENT:
+        if whole is not ABSENT:
             return whole
         member = self._one_of([origin.root[1] for origin in origins if origin.root[0] == "holds"])
-        return member if member is _ABSENT else _Made(list, {WITHIN: member})
+        return member if member is ABSENT else Made(list, {WITHIN: member})
 
     def _one_of(self, origins: Iterable[Origin]) -> Any:
-        """What isn't this function's own, and may change, among these; ``_SOME`` where that is one of several."""
+        """What isn't this function's own, and may change, among these; ``SOME`` where that is one of several."""
         found = [self._resolved(origin)[0] for origin in origins if self._is_foreign(origin)]
-        kept = {id(v): v for v in found if not (v is _ABSENT or isinstance(v, _Made) or impure.is_fixed(v))}
-        return _ABSENT if not kept else next(iter(kept.values())) if len(kept) == 1 else _SOME
+        kept = {id(v): v for v in found if not (v is ABSENT or isinstance(v, Made) or impure.is_fixed(v))}
+        return ABSENT if not kept else next(iter(kept.values())) if len(kept) == 1 else SOME
 
     def _bound_call(self, value: Any, use: Use) -> Iterator[Reached]:
         function, bound = self._callee(value, use)
@@ -207,11 +141,11 @@ class Looked:
 
     def _callee(self, value: Any, use: Use) -> tuple[types.FunctionType | None, dict[str, Any]]:
         """The first-party function that a call runs, and which of its parameters aren't the caller's own."""
-        function, owner = value, _ABSENT
-        if isinstance(value, types.MethodType | _Method):
+        function, owner = value, ABSENT
+        if isinstance(value, types.MethodType | Method):
             function, owner = value.__func__, value.__self__
         elif isinstance(value, type):
-            function, owner = inspect.getattr_static(value, "__init__", None), _OWN
+            function, owner = inspect.getattr_static(value, "__init__", None), OWN
         elif not isinstance(value, types.FunctionType):
             function, owner = inspect.getattr_static(type(value), "__call__", None), value
         if not isinstance(function, types.FunctionType) or not is_first_party(function):
@@ -220,7 +154,7 @@ class Looked:
 
     def _arguments(self, function: types.FunctionType, use: Use, owner: object) -> dict[str, Any]:
         """Which objects that aren't this function's own it passes on, by the parameters' names."""
-        placed = [] if owner is _ABSENT else [owner]
+        placed = [] if owner is ABSENT else [owner]
         named: dict[str, Any] = {}
         if use.named == (ANY,):
             placed += self._all_placed(use.args[0])
@@ -229,32 +163,32 @@ class Looked:
             given = [self._passed(argument) for argument in use.args]
             placed += given[: len(given) - len(use.named)]
             named = dict(zip(use.named, given[len(given) - len(use.named) :], strict=True))
-        return {name: v for name, v in _by_names(function.__code__, placed, named).items() if v is not _OWN}
+        return {name: v for name, v in by_names(function.__code__, placed, named).items() if v is not OWN}
 
     def _passed(self, argument: frozenset[Origin]) -> Any:
-        """An object that isn't this function's own, among those that an argument may be; else ``_OWN``."""
+        """An object that isn't this function's own, among those that an argument may be; else ``OWN``."""
         found = [self._resolved(origin)[0] for origin in argument if self._is_foreign(origin)]
-        kept = {id(v): v for v in found if v is not _ABSENT and type(v) not in LEAVES}
+        kept = {id(v): v for v in found if v is not ABSENT and type(v) not in LEAVES}
         if len(kept) > 1:
-            return _SOME
-        own = [v for origin in argument if isinstance(v := self._resolved(origin)[0], _Made)]
-        return next((v for v in (*kept.values(), *own)), _OWN)
+            return SOME
+        own = [v for origin in argument if isinstance(v := self._resolved(origin)[0], Made)]
+        return next((v for v in (*kept.values(), *own)), OWN)
 
     def _all_placed(self, argument: frozenset[Origin]) -> list[Any]:
         """The members of ``*argument``: each in its place where it is this function's own ``*rows``, or known."""
         for values in map(self._whole, argument):
             if isinstance(values, list | tuple):
-                return [_OWN if type(value) in LEAVES else value for value in values]
+                return [OWN if type(value) in LEAVES else value for value in values]
         any_of_them = self._passed(taken(argument, WITHIN))
-        return [] if any_of_them is _OWN else [any_of_them] * _MOST_PLACES
+        return [] if any_of_them is OWN else [any_of_them] * _MOST_PLACES
 
     def _all_named(self, argument: frozenset[Origin]) -> dict[str, Any]:
         """The members of ``**argument``, likewise."""
         for values in map(self._whole, argument):
             if isinstance(values, dict):
-                return {str(name): _OWN if type(value) in LEAVES else value for name, value in values.items()}
+                return {str(name): OWN if type(value) in LEAVES else value for name, value in values.items()}
         any_of_them = self._passed(taken(argument, WITHIN))
-        return {} if any_of_them is _OWN else {ANY: any_of_them}
+        return {} if any_of_them is OWN else {ANY: any_of_them}
 
     def _whole(self, origin: Origin) -> Any:
         inner = origin.root[1] if origin.root[0] == "holds" else origin
@@ -283,9 +217,7 @@ class Looked:
         if use.kind == "read" and impure.is_zoned(value):
             return f"{self._function.__qualname__} hands on .{value.__name__}, which takes the machine's time zone"
         # ``map(ROWS.append, x)``: what is only held, and no method, is read.
-        return (
-            self._held_reason(use.origin, value, frozenset()) if value is _SOME or callable(value) else None
-        )
+        return self._held_reason(use.origin, value, frozenset()) if value is SOME or callable(value) else None
 
     def _zone_reason(self, use: Use) -> str | None:
         """A call that takes the machine's time zone, since it is given none."""
@@ -293,7 +225,7 @@ class Looked:
         needs = (
             impure.needs_zone(path[-1], self._resolved(Origin(use.origin.root, path[:-1]))[0]) if path else 0
         )
-        if not needs or isinstance(self._resolved(use.origin)[0], _Method):
+        if not needs or isinstance(self._resolved(use.origin)[0], Method):
             return None
         zone = dict(zip(use.named[::-1], use.args[::-1], strict=False)).get("tz")
         if zone is None and use.named != (ANY,) and len(use.args) >= needs:
@@ -335,7 +267,7 @@ class Looked:
     def _held_reason(self, origin: Origin, value: Any, first: frozenset[Origin]) -> str | None:
         """A method that changes the object it is taken of, where that isn't the function's own."""
         name = self._function.__qualname__
-        if not origin.path or isinstance(value, _Method) or origin.path[-1] in (WITHIN, SLICE):
+        if not origin.path or isinstance(value, Method) or origin.path[-1] in (WITHIN, SLICE):
             return None
         owner = Origin(origin.root, origin.path[:-1])
         held = self._resolved(owner)[0]
@@ -344,7 +276,7 @@ class Looked:
             if written and any(map(self._writes, first)):
                 return f"{name} changes what is not its own by {_shown(origin)}()"
             return None
-        if impure.mutates(... if held is _SOME or held is _ABSENT else held, origin.path[-1]):
+        if impure.mutates(... if held is SOME or held is ABSENT else held, origin.path[-1]):
             return f"{name} changes {_shown(owner)}, which is not its own" if self._writes(owner) else None
         return None
 
@@ -354,13 +286,13 @@ class Looked:
 
     def _is_foreign(self, origin: Origin) -> bool:
         kind = origin.root[0]
-        if kind in ("param", "result") and isinstance(self._resolved(Origin(origin.root))[0], _Made):
+        if kind in ("param", "result") and isinstance(self._resolved(Origin(origin.root))[0], Made):
             value = self._resolved(origin)[0]
-            return value is not _ABSENT and not isinstance(value, _Made | _Method)
+            return value is not ABSENT and not isinstance(value, Made | Method)
         if kind == "param":
             return origin.root[1] in self._bound or origin.root[1] in self._defaults
         if kind == "result":
-            return self._resolved(Origin(origin.root))[0] is not _ABSENT
+            return self._resolved(Origin(origin.root))[0] is not ABSENT
         return kind in FOREIGN
 
     def _writes(self, origin: Origin) -> bool:
@@ -368,7 +300,7 @@ class Looked:
         if not self._is_foreign(origin):
             return False
         value = self._resolved(origin)[0]
-        if isinstance(value, _Made):
+        if isinstance(value, Made):
             return False
         return bool(origin.root[0] in ("global", "free") and not origin.path) or not impure.is_fixed(value)
 
@@ -380,18 +312,18 @@ class Looked:
 
     def _resolve(self, origin: Origin) -> tuple[Any, str | None]:
         kind, *rest = origin.root
-        value: Any = _ABSENT
+        value: Any = ABSENT
         dotted = ""
         if kind == "global":
-            value = self._space.get(rest[0], self._builtins.get(rest[0], _ABSENT))
+            value = self._space.get(rest[0], self._builtins.get(rest[0], ABSENT))
         elif kind == "free":
-            value = self._cells.get(rest[0], _ABSENT)
+            value = self._cells.get(rest[0], ABSENT)
         elif kind == "param":
-            value = self._bound.get(rest[0], self._defaults.get(rest[0], _ABSENT))
+            value = self._bound.get(rest[0], self._defaults.get(rest[0], ABSENT))
             if rest[0] not in self._bound and type(value) in LEAVES:
-                value = _ABSENT if origin.path else value
-            if rest[0].startswith("*") and value is not _ABSENT:
-                value = _one_of(value)
+                value = ABSENT if origin.path else value
+            if rest[0].startswith("*") and value is not ABSENT:
+                value = any_of(value)
         elif kind == "result":
             value = self._result(Use("call", *rest))
         elif kind == "import":
@@ -410,61 +342,61 @@ class Looked:
     def _result(self, use: Use) -> Any:
         """What a call gives that isn't this function's own: its callee hands out what others have too."""
         value, reason = self._resolved(use.origin)
-        if reason or value is _ABSENT or value is _SOME:
-            return _ABSENT
+        if reason or value is ABSENT or value is SOME:
+            return ABSENT
         if value is functools.partial and use.args and use.named != (ANY,):
             return self._partial(use)
         if isinstance(value, _CACHED):
             inside = getattr(value, "__wrapped__", None)
-            return _SOME if isinstance(inside, types.FunctionType) and is_first_party(inside) else _ABSENT
+            return SOME if isinstance(inside, types.FunctionType) and is_first_party(inside) else ABSENT
         function, bound = self._callee(value, use)
         if function is None or len(self._callers) > _DEEPEST or function.__code__ in self._callers:
-            return _ABSENT
+            return ABSENT
         inside = Looked(function, bound, self._callers)
         return inside.made(value) if isinstance(value, type) else inside.given()
 
     def made(self, kind: type) -> Any:
-        """The object that this function, a class's ``__init__``, sets on what isn't its own; else ``_ABSENT``."""
+        """The object that this function, a class's ``__init__``, sets on what isn't its own; else ``ABSENT``."""
         owner = self._code.co_varnames[0]
         stores = [use for use in uses(self._code) if use.kind == "store" and use.origin.root[1] == owner]
         set_to = {use.origin.path[0]: self._passed(use.args[0]) for use in stores}
         # A default that only says that nothing was given isn't set on anything.
-        foreign = {n: v for n, v in set_to.items() if not (v is _OWN or isinstance(v, _Made) or _is_mark(v))}
-        return _Made(kind, foreign) if foreign else _ABSENT
+        foreign = {n: v for n, v in set_to.items() if not (v is OWN or isinstance(v, Made) or is_mark(v))}
+        return Made(kind, foreign) if foreign else ABSENT
 
     def _partial(self, use: Use) -> Any:
-        given = [_OWN if isinstance(v, _Partial) else v for v in map(self._passed, use.args)]
-        function, *placed = [None if v is _OWN else v for v in given]
+        given = [OWN if isinstance(v, Partial) else v for v in map(self._passed, use.args)]
+        function, *placed = [None if v is OWN else v for v in given]
         named = dict(zip(use.named[::-1], placed[::-1], strict=False))
         placed = placed[: len(placed) - len(named)]
-        return _Partial(function, *placed, **named) if callable(function) else _ABSENT
+        return Partial(function, *placed, **named) if callable(function) else ABSENT
 
     def _step(self, value: Any, name: str) -> tuple[Any, str | None]:
         if name == WITHIN:
             # The members of plain data are plain: any of them is as good as a text.
-            if value is _ABSENT or isinstance(value, _Made):
-                return value.attributes.get(WITHIN, _ABSENT) if isinstance(value, _Made) else value, None
-            return "" if of_leaves(value) else _SOME, None
+            if value is ABSENT or isinstance(value, Made):
+                return value.attributes.get(WITHIN, ABSENT) if isinstance(value, Made) else value, None
+            return "" if of_leaves(value) else SOME, None
         if name == SLICE:
             is_copy = isinstance(value, list | tuple | str | bytes | bytearray)
-            return _Made(list, {}) if is_copy else value, None
-        if value is _ABSENT or value is _SOME:
+            return Made(list, {}) if is_copy else value, None
+        if value is ABSENT or value is SOME:
             return value, self._method(name)
-        if isinstance(value, _Made):
+        if isinstance(value, Made):
             inner = value.step(name)
-            return inner, self._method(name) if inner is _ABSENT else None
-        if isinstance(value, _Method):
-            return _SOME, None
+            return inner, self._method(name) if inner is ABSENT else None
+        if isinstance(value, Method):
+            return SOME, None
         if isinstance(value, types.ModuleType):
-            inner = _of_module(value, name)
+            inner = of_module(value, name)
             reason = None if isinstance(inner, types.ModuleType) else impure.denied_attribute(value, name)
             return inner, reason
         reason = impure.denied_attribute(value, name)
         if reason:
             return value, reason
-        inner = _of_object(value, name)
-        own = isinstance(inner, _Method) or (isinstance(inner, types.FunctionType) and is_first_party(inner))
-        data = inner is not _SOME and not callable(inner)
+        inner = of_object(value, name)
+        own = isinstance(inner, Method) or (isinstance(inner, types.FunctionType) and is_first_party(inner))
+        data = inner is not SOME and not callable(inner)
         return inner, None if own or data else self._method(name)
 
     def _method(self, name: str) -> str | None:
@@ -476,79 +408,17 @@ class Looked:
         try:
             full = importlib.util.resolve_name("." * level + name, package) if level else name
         except ImportError:
-            return _ABSENT, "", None
+            return ABSENT, "", None
         bound = full if whole or level else full.partition(".")[0]
         try:
             if full not in sys.modules:
                 importlib.import_module(full)
-            return sys.modules.get(bound, _ABSENT), bound, None
+            return sys.modules.get(bound, ABSENT), bound, None
         except ImportError:
             # It isn't there: what it would be is known by its name alone.
-            return _ABSENT, bound, None
+            return ABSENT, bound, None
         except (Exception, SystemExit) as error:
-            return _ABSENT, bound, f"it imports {full}, which fails ({type(error).__name__})"
-
-
-def _is_mark(value: Any) -> bool:
-    return type(value) is object or type(value).__module__ == "dataclasses"
-
-
-def _by_names(code: types.CodeType, placed: list[Any], named: dict[str, Any]) -> dict[str, Any]:
-    """A call's arguments by the parameters' names, those of ``*rows`` and ``**named`` with their stars."""
-    names = code.co_varnames[: code.co_argcount]
-    every = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    bound = dict(zip(names, placed, strict=False))
-    anything = named.get(ANY, _OWN)
-    bound |= {name: anything for name in every if name not in bound and anything is not _OWN}
-    bound |= {name: value for name, value in named.items() if name in every}
-    placed_rest = _Further(placed[len(names) :])
-    named_rest = _Named({name: value for name, value in named.items() if name not in every})
-    for stars, name in starred(code):
-        rest: _Further | _Named = placed_rest if stars == "*" else named_rest
-        bound |= {stars + name: rest} if _foreign_of(rest) else {}
-    return bound
-
-
-def _foreign_of(values: _Further | _Named) -> list[Any]:
-    return [v for v in (values.values() if isinstance(values, dict) else values) if v is not _OWN]
-
-
-def _one_of(values: _Further | _Named) -> Any:
-    """Any one of a call's further arguments: itself where it is the only one that isn't the caller's own."""
-    kept = _foreign_of(values)
-    return kept[0] if len(kept) == 1 else _SOME
-
-
-def _of_module(module: types.ModuleType, name: str) -> Any:
-    try:
-        return getattr(module, name)
-    except Exception:
-        if not hasattr(module, "__path__"):
-            return _ABSENT
-    try:
-        return importlib.import_module(f"{module.__name__}.{name}")
-    except (Exception, SystemExit):
-        return _ABSENT
-
-
-def _of_object(value: Any, name: str) -> Any:
-    """What an object or class holds under a name, without running any of its code."""
-    try:
-        held = inspect.getattr_static(value, name)
-    except AttributeError:
-        return _SOME
-    if isinstance(held, staticmethod):
-        return held.__func__
-    if isinstance(held, classmethod):
-        owner = value if isinstance(value, type) else type(value)
-        function: Any = held.__func__
-        is_own = isinstance(function, types.FunctionType) and is_first_party(function)
-        return _Method(function, owner) if is_own else getattr(owner, name, _SOME)
-    if isinstance(held, types.FunctionType) and not isinstance(value, type):
-        return _Method(held, value) if is_first_party(held) else held
-    if isinstance(value, type):
-        return held
-    return _SOME if hasattr(type(held), "__get__") else held
+            return ABSENT, bound, f"it imports {full}, which fails ({type(error).__name__})"
 
 
 def _dotted(owner: Any) -> str:

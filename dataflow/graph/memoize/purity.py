@@ -19,7 +19,8 @@ from typing import Any
 from dataflow.graph.memoize import impure
 from dataflow.graph.memoize.flow import uses
 from dataflow.graph.memoize.impure import ALLOWED, DENIED, DENIED_METHODS
-from dataflow.graph.memoize.look import Call, Looked, Reached, is_first_party, own_parts, texts_of
+from dataflow.graph.memoize.look import Looked, own_parts, texts_of
+from dataflow.graph.memoize.standins import Call, Reached, is_first_party
 from dataflow.memo.keys import LEAVES, of_leaves
 from dataflow.memo.origin import installed_as
 from dataflow.memo.special import importable
