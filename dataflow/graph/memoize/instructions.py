@@ -295,6 +295,12 @@ class Effects:
         if 0 < depth <= len(stack):
             stack[-depth] = narrow(stack[-depth] | holding([member], frozenset()))
 
+    @_of("CALL_INTRINSIC_1")
+    def _call_of_its_own(self, step: _Step, stack: Stack, names: Names) -> None:
+        # From 3.12 on the list of a call's arguments becomes a tuple so.
+        if not step.argrepr.endswith("LIST_TO_TUPLE"):
+            self._other(step, stack)
+
     @_of("IMPORT_NAME")
     def _import(self, step: _Step, stack: Stack, names: Names) -> None:
         names_of, level = stack.take(), stack.take()
