@@ -78,6 +78,7 @@ class Found(dict[Use, None]):
 
 
 _LONGEST, _WIDEST = 6, 24
+_OWN = ("made", "const", "slice", "null", "code", "unknown")
 
 
 def one(*root: Any) -> Value:
@@ -140,8 +141,10 @@ def _extended(origin: Origin, name: str) -> Origin:
 
 
 def narrow(value: Value) -> Value:
-    """A value that may be of anything, where it is of too many."""
-    return value if len(value) <= _WIDEST else frozenset(sorted(value, key=repr)[:_WIDEST]) | UNKNOWN
+    """A value that may be of anything, where it is of too many; what may be another's is kept before what isn't."""
+    if len(value) <= _WIDEST:
+        return value
+    return frozenset(sorted(value, key=lambda o: (o.root[0] in _OWN, repr(o)))[:_WIDEST]) | UNKNOWN
 
 
 def starred(code: CodeType) -> list[tuple[str, str]]:
