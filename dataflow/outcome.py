@@ -32,7 +32,7 @@ class Outcome:
         cache: the tier that answered (``lru``, ``redis``), or ``None`` where it was computed.
         seconds: wall seconds spent on this document, reading and stages.
         stage_seconds: wall seconds by stage, for the stages that ran.
-        digest: hex of the content's BLAKE2b, ``None`` where it couldn't be read.
+        digest: hex of the content's BLAKE3, its first 20 bytes; ``None`` where it couldn't be read.
         position: the document's place in the corpus, from 0.
         batch: the batch it travelled in.
         value: the pipeline's result; always ``None`` when the run has an output.

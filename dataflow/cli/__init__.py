@@ -102,6 +102,7 @@ def _leave(ending: list[int]) -> None:
 def _holds_files() -> bool:
     """Whether files are open that something may still have to be written to, besides the command's own output."""
     kinds = {io.BufferedWriter, io.BufferedRandom}  # what every open file comes to, whatever it is wrapped in
+    gc.unfreeze()  # or those that were open before would not be among the objects
     with contextlib.suppress(OSError, ValueError):  # one that is on no file of the system's
         return any(
             not one.closed and one.fileno() > STREAMS[-1] for one in gc.get_objects() if type(one) in kinds

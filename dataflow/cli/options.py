@@ -22,7 +22,7 @@ def redis_url_option(function: F, instead: str = "") -> F:
 def place_options(function: F, cluster: str = "auto") -> F:
     """``--cluster``, ``--workers`` and ``--redis-url``: where it runs."""
     kinds = "threads, processes, local, distributed, a YAML file, or tcp://HOST:PORT."
-    auto = " auto: local, or a process or a few for what is sooner done than workers are started."
+    auto = " auto: local, or a process or a few for what they may be done with in seconds."
     function = redis_url_option(function, instead="; else an embedded one")
     for option in (
         click.option(

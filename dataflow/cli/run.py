@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import gc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +152,7 @@ def run(
         )
     recorded = {"workload": _lasting(workload)}
     with (
+        _uncollected() as loaded_all,
         _corpus(loaded, corpus, documents, seed) as source,
         resumable(generated=generated) as begun,
         start(
@@ -166,9 +168,25 @@ def run(
         ) as running,
     ):
         begun()
+        loaded_all()
         if running.committed:
             click.echo(f"resuming: {_committed(running, output)}", err=True)
         return follow(running, output, options["strict"])
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[Callable[[], None]]:
+    """Collect no garbage until told that all is loaded: modules are none, and each round would look at all of them."""
+    gc.disable()
+    try:
+        yield _collect_again
+    finally:
+        gc.enable()
+
+
+def _collect_again() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def _was_given(context: click.Context, name: str) -> bool:

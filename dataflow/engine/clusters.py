@@ -50,7 +50,7 @@ class OpenCluster:
     notes: tuple[str, ...] = ()
     nannies: bool = True
     in_process: bool = False
-    revive: Callable[[], None] | None = None
+    revive: Callable[[bool], None] | None = None
 
     @property
     def slots(self) -> int:

@@ -8,6 +8,7 @@ import importlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
@@ -26,22 +27,21 @@ __all__ = ["close_quietly", "deploy", "prepare_cluster", "quiet", "revive"]
 
 _PATIENCE_SECONDS = 60.0
 _CLOSE_SECONDS = 2
+_LOOK_SECONDS = 2.0
 _BEGINNINGS = 4
 _INTERRUPTS = "dataflow.engine.interrupts"
 
 
-def prepare_cluster(name: Any) -> None:
-    """Start what opening a cluster will wait for, so that there is time for something else meanwhile.
+def prepare_cluster(name: Any) -> bool:
+    """Start what opening a cluster will wait for, where that is something; then there is time for else meanwhile.
 
     Raises:
         ClusterError: unknown, or not readable.
     """
-    if (
-        isinstance(name, str | os.PathLike)
-        and name not in ("auto", "inline")
-        and not is_address(os.fspath(name))
-    ):
-        begin_forkserver(load_cluster(os.fspath(name)).config)
+    if not isinstance(name, str | os.PathLike) or name in ("auto", "inline") or is_address(os.fspath(name)):
+        return False
+    begin_forkserver(load_cluster(os.fspath(name)).config)
+    return True
 
 
 @contextlib.contextmanager
@@ -73,7 +73,7 @@ def deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
             stack.callback(close_quietly, cluster)
             client = Client(cluster, set_as_default=False)
             stack.callback(close_quietly, client)
-            client.wait_for_workers(_expected(options), timeout=_PATIENCE_SECONDS)
+            _await_workers(client, cluster, _expected(options))
         except ClusterError:
             raise
         except Exception as error:
@@ -81,16 +81,40 @@ def deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
         yield client
 
 
-def revive(cluster: Any) -> None:
-    """Replace nannies that gave up: one whose worker is killed while it starts doesn't try again."""
+def _await_workers(client: Client, cluster: Any, count: int) -> None:
+    """Wait until all are there. Raises TimeoutError."""
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return client.wait_for_workers(count, timeout=_LOOK_SECONDS)
+        except TimeoutError:
+            if time.monotonic() > until:
+                raise
+            revive(cluster, long=False)
+
+
+def revive(cluster: Any, long: bool) -> None:
+    """Replace nannies that gave up: one whose worker is killed while it starts doesn't try again.
+
+    Args:
+        long: for long enough that one whose worker isn't there doesn't just start it.
+    """
     nannies = getattr(cluster, "workers", {})
-    dead = {name: one for name, one in nannies.items() if hasattr(one, "is_alive") and not one.is_alive()}
+    dead = {name: one for name, one in nannies.items() if _gave_up(one) or (long and not _is_alive(one))}
     for name, nanny in dead.items():
         del nannies[name]
         with contextlib.suppress(Exception):
             cluster.sync(nanny.close, timeout=_CLOSE_SECONDS)
     if dead:
         cluster.scale(len(cluster.worker_spec))  # which starts what is missing
+
+
+def _gave_up(nanny: Any) -> bool:
+    return hasattr(nanny, "is_alive") and nanny.status.name in ("closed", "failed")
+
+
+def _is_alive(nanny: Any) -> bool:
+    return not hasattr(nanny, "is_alive") or bool(nanny.is_alive())
 
 
 def _starts_processes(spec: ClusterSpec, options: Mapping[str, Any]) -> bool:

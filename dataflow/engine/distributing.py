@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DaskExecutor"]
 
-_LOOK_SECONDS = 2.0
+_LOOK_SECONDS = 1.0
 _RETURN_SECONDS = 0.1  # a worker that died is back in two
 _SHORT_SECONDS = 5.0  # longer than a nanny takes to start one again
 _TELLINGS = 4
@@ -36,12 +36,13 @@ class DaskExecutor:
 
     Args:
         client: open, and left open.
-        revive: starts workers in the place of those that nobody starts again.
+        revive: starts workers in the place of those that nobody starts again; told whether they have been missing for
+            long.
         patience_seconds: how long to wait for a worker when the last one has gone.
     """
 
     def __init__(
-        self, client: Client, *, revive: Callable[[], None] | None = None, patience_seconds: float = 30.0
+        self, client: Client, *, revive: Callable[[bool], None] | None = None, patience_seconds: float = 30.0
     ) -> None:
         self._client = client
         self._patience = patience_seconds
@@ -204,11 +205,11 @@ class DaskExecutor:
         self._looked = now
         if self._client.status != "running" or self._threads() >= self.slots:
             self._short_since = None
-        elif self._short_since is None:
-            self._short_since = now
-        elif now - self._short_since > _SHORT_SECONDS:
-            self._short_since = None
-            self._revive()
+        else:
+            since = now if self._short_since is None else self._short_since
+            long = now - since > _SHORT_SECONDS
+            self._short_since = None if long else since
+            self._revive(long)
 
     def _next(self) -> int | None:
         try:

@@ -6,15 +6,18 @@ Nothing here may start a thread, which a fork would be without: pyarrow's alloca
 import gc
 import os
 
-import distributed.nanny
-import distributed.worker  # noqa: F401
-import fsspec.implementations.local  # noqa: F401
+gc.disable()  # nothing that is imported is garbage, and each collection would look at all of it
 
-import dataflow.engine.interrupts
-import dataflow.engine.worker  # noqa: F401
+import distributed.nanny  # noqa: E402
+import distributed.worker  # noqa: E402, F401
+import fsspec.implementations.local  # noqa: E402, F401
+
+import dataflow.engine.interrupts  # noqa: E402
+import dataflow.engine.worker  # noqa: E402, F401
 
 # Only how this process was to find its modules: a worker is told its own search path, and the environment as it is.
 for name in ("PYTHONSAFEPATH", "PYTHONPATH"):
     os.environ.pop(name, None)
 
 gc.freeze()  # collections of the workers would look at all of it, and by that copy it
+gc.enable()

@@ -54,7 +54,7 @@ def run(
         strategy: how to run; the profile's, or the default strategy, if left out.
         cluster: where: a name, a YAML file, an address, an open ``distributed.Client``, or ``inline`` for
             this very process. ``memory://`` works on any: the bytes travel with the batches. ``auto`` is ``local``,
-            or a process or a few where the whole job is predicted to be sooner done than workers are started; a
+            or a process or a few where they may be done in seconds, until a cluster takes over what takes longer; a
             note says so.
         workers: how many.
         output: folder or URL for Parquet parts; values then stay out of the outcomes.

@@ -30,6 +30,7 @@ _SMALL_SECONDS = 10.0  # of each core
 _SMALL_DOCUMENTS = 8192
 _LISTING_SECONDS = 1.0
 _PATIENCE_SECONDS = 5.0
+_WORTH_SECONDS = 3.0  # of work that is left: for less, a cluster isn't started any more
 _SECONDS_A_PROCESS = 0.25  # starting one takes more
 _LOOK_SECONDS = 2.0
 _GLANCE_SECONDS = 0.05
@@ -106,7 +107,8 @@ class SmallJobExecutor:
         self._threads = ThreadPoolExecutor(thread_name_prefix="dataflow-small-job")
         self._cluster: Executor | None = None
         self._batches: deque[Batch] = deque()
-        self._running: set[Future[Done]] = set()
+        self._running: dict[Future[Done], int] = {}  # how many documents each has
+        self._done = 0
         self._plan: Plan | None = None
         self._since = time.monotonic()
 
@@ -137,11 +139,12 @@ class SmallJobExecutor:
 
     def wait(self) -> list[Done]:
         """What has ended since; waits for one, and gives up after some seconds."""
-        if self._batches and time.monotonic() - self._since > _PATIENCE_SECONDS:
+        if self._batches and self._is_long():
             self._go_over()
         if self._running:
             seconds = _LOOK_SECONDS if self._cluster is None else _GLANCE_SECONDS
-            ended, self._running = wait_for(self._running, seconds, FIRST_COMPLETED)
+            ended, _ = wait_for(self._running, seconds, FIRST_COMPLETED)
+            self._done += sum(self._running.pop(future) for future in ended)
             self._begin()
             if ended or self._cluster is None:
                 return [future.result() for future in ended]
@@ -160,7 +163,14 @@ class SmallJobExecutor:
     def _begin(self) -> None:
         assert self._plan is not None
         while self._batches and len(self._running) < self._job.processes:
-            self._running.add(self._threads.submit(run_here, self._plan, self._batches.popleft()))
+            batch = self._batches.popleft()
+            self._running[self._threads.submit(run_here, self._plan, batch)] = len(batch)
+
+    def _is_long(self) -> bool:
+        """Whether it takes much longer than was predicted, and will for a while."""
+        seconds = time.monotonic() - self._since
+        left = (self._job.documents - self._done) * seconds / max(1, self._done)
+        return seconds > _PATIENCE_SECONDS and left > _WORTH_SECONDS
 
     def _go_over(self) -> None:
         assert self._plan is not None

@@ -68,10 +68,8 @@ def start(
             return Run(stack, (), documents, output, keeper, Summary(notes=output.notes))
         known = {**remembered(pipeline), **(costs or {})}
         cluster, numbered = _where(cluster, workers, chain([first], numbered), known)
-        if not isinstance(cluster, SmallJob):
-            prepare_cluster(cluster)
-            if output.sink is not None:
-                foresee(pipeline)
+        if not isinstance(cluster, SmallJob) and prepare_cluster(cluster) and output.sink is not None:
+            foresee(pipeline)  # while what workers are forks of imports Dask
         opened, executor, in_child = _executor(stack, cluster, workers, output.notes)
         ledger = stack.enter_context(scratch_folder("ledger")) if in_child or _is_local(opened) else None
         paths = tuple(search_path)

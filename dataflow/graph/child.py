@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import os
 import pickle
 import select
@@ -260,9 +261,12 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """What the child does: take the plan, then batches, until its parent closes the pipe or dies."""
     # Its number was told, since a parent that died while this process was importing isn't our parent any more.
     threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
+    gc.disable()  # nothing that is imported is garbage, and each collection would look at all of it
     plan = held_against_code(dataclasses.replace(pickle.loads(_read(requests)), in_child=False))
     if plan.sink is not None:
         load_writer()
+    gc.freeze()
+    gc.enable()
     register_plan(plan)
     guard_of(plan.ledger, limit_seconds=plan.longest_seconds)
     with contextlib.suppress(EOFError):

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from dataflow.graph.command import module_command, search_path
 from dataflow.graph.guard import innermost_line, read_running
@@ -30,32 +31,55 @@ __all__ = ["isolate", "quarantined"]
 
 _OUT_OF_MEMORY = 77  # exit status of a child whose document needed more than it may have
 _OVERRAN = 78
+_CHANCES = 4
 _LOOK_SECONDS = 0.2
 _START_SECONDS = 30.0  # for the interpreter and the imports, on a loaded machine
+
+
+class _Ending(NamedTuple):
+    """How a sandbox process ended: the error that it is, and whether somebody killed it."""
+
+    error_type: str
+    error: str
+    killed: bool = False
 
 
 def isolate(run: str, packed: bytes) -> BatchResult:
     """Run a packed batch's nodes in a sandbox process.
 
     Its documents are ``quarantined`` when the process dies, overruns its time or its memory; the stages'
-    own time limits add up to the process's.
+    own time limits add up to the process's. A process that was killed is given other chances: no parser does that
+    to itself, but whoever looks for memory, or tidies up, may do it to an innocent one.
     """
-    import cloudpickle
-
     plan, batch = plan_of(run), Batch.unpack(packed)
     started = time.perf_counter()
     limit = sum(s.timeout_seconds or plan.strategy.timeout_seconds for s in plan.pipeline.stages)
     limit = limit * len(batch) + _START_SECONDS
+    found: BatchResult | _Ending
+    for _ in range(_CHANCES):
+        found = _tried(plan, batch, limit)
+        if isinstance(found, BatchResult):
+            return found
+        if not found.killed:
+            break
+    assert isinstance(found, _Ending)
+    seconds = time.perf_counter() - started
+    outcomes = [quarantined(batch, i, found.error_type, found.error) for i in range(len(batch))]
+    return BatchResult(batch.number, outcomes, None, _here(), seconds, 0.0, {"isolate": seconds}, {})
+
+
+def _tried(plan: Plan, batch: Batch, limit_seconds: float) -> BatchResult | _Ending:
+    """What a process of its own made of a batch, or else how it ended."""
+    import cloudpickle
+
     with scratch_folder("sandbox") as folder:
         Path(folder, "job").write_bytes(cloudpickle.dumps((plan, batch)))
-        error_type, error = _run_child(folder, limit, plan)
+        ending = _run_child(folder, limit_seconds, plan)
         answer = Path(folder, "answer")
-        if error_type is None and answer.exists():
+        if ending is None and answer.exists():
             result: BatchResult = pickle.loads(answer.read_bytes())
             return result
-    seconds = time.perf_counter() - started
-    outcomes = [quarantined(batch, i, error_type or "WorkerDied", error) for i in range(len(batch))]
-    return BatchResult(batch.number, outcomes, None, _here(), seconds, 0.0, {"isolate": seconds}, {})
+    return ending or _Ending("WorkerDied", "")
 
 
 def quarantined(batch: Batch, index: int, error_type: str, error: str) -> Outcome:
@@ -65,8 +89,8 @@ def quarantined(batch: Batch, index: int, error_type: str, error: str) -> Outcom
     return item.outcome(batch.number)
 
 
-def _run_child(folder: str, limit_seconds: float, plan: Plan) -> tuple[str | None, str]:
-    """Run the child; returns why it failed, ``(None, "")`` when it didn't."""
+def _run_child(folder: str, limit_seconds: float, plan: Plan) -> _Ending | None:
+    """Run the child; returns how it ended, ``None`` when all is well."""
     command = module_command("dataflow.graph.sandbox", folder, str(plan.sandbox_memory_bytes))
     environment = {**os.environ, **search_path()}
     errors = Path(folder, "errors")
@@ -81,7 +105,7 @@ def _run_child(folder: str, limit_seconds: float, plan: Plan) -> tuple[str | Non
             _end(child)
             raise
     said = errors.read_text(errors="replace")
-    return (None, "") if status == 0 else _verdict(status, said, _where(folder, plan, child.pid), plan)
+    return None if status == 0 else _verdict(status, said, _where(folder, plan, child.pid), plan)
 
 
 def _wait(child: subprocess.Popen[bytes], limit_seconds: float, ledger: str | None) -> int:
@@ -97,17 +121,15 @@ def _wait(child: subprocess.Popen[bytes], limit_seconds: float, ledger: str | No
     return _OVERRAN
 
 
-def _verdict(status: int, said: str, where: str, plan: Plan) -> tuple[str, str]:
-    """Error type and message of a child that ended badly; ``said`` is what it wrote to its standard error."""
+def _verdict(status: int, said: str, where: str, plan: Plan) -> _Ending:
+    """What is to be said of a child that ended badly; ``said`` is what it wrote to its standard error."""
     if status == _OVERRAN or said.startswith("Timeout ("):
-        return (
-            "TimeLimit",
-            f"still running after its time limit{where}{_line(said)}; stopped in a sandbox process",
-        )
+        overran = f"still running after its time limit{where}{_line(said)}; stopped in a sandbox process"
+        return _Ending("TimeLimit", overran)
     if status == _OUT_OF_MEMORY or "MemoryError" in said or "bad_alloc" in said:
         gib = plan.sandbox_memory_bytes / 1024**3
-        return "MemoryLimit", f"needed more than {gib:.1f} GiB{where}; stopped in a sandbox process"
-    return "WorkerDied", f"ended its process{where}: {_reason(status)}"
+        return _Ending("MemoryLimit", f"needed more than {gib:.1f} GiB{where}; stopped in a sandbox process")
+    return _Ending("WorkerDied", f"ended its process{where}: {_reason(status)}", status == -signal.SIGKILL)
 
 
 def _line(said: str) -> str:

@@ -26,8 +26,24 @@ __all__ = [
     "is_future",
     "is_subgraph",
     "nodes_of",
+    "unfused",
     "with_token",
 ]
+
+
+class _Unfused(Task):
+    __slots__ = ()
+
+    @property
+    def block_fusion(self) -> bool:
+        return True
+
+
+def unfused(task: Any) -> Any:
+    """The task as one that no optimiser makes one with others; what isn't a plain task is given back as it is."""
+    if type(task) is not Task:
+        return task
+    return _Unfused(task.key, task.func, *task.args, _data_producer=task.data_producer, **task.kwargs)
 
 
 def with_token(task: Any, token: str) -> Any:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import functools
-import hashlib
 import struct
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import msgpack
+from blake3 import blake3
 
 from dataflow.errors import one_line
 from dataflow.memo.arrays import array_parts, array_value
@@ -122,9 +122,9 @@ def own_copy(value: Any) -> Any:
 
 def value_digest(codec: int, raw: bytes | memoryview) -> bytes:
     """The digest of an encoded value, 20 bytes. It keys the stage after it, so text and bytes differ."""
-    check = hashlib.blake2b(bytes((codec,)), digest_size=KEY_BYTES)
+    check = blake3(bytes((codec,)))
     check.update(raw)
-    return check.digest()
+    return bytes(check.digest(KEY_BYTES))
 
 
 def decode_value(codec: int, data: bytes | memoryview) -> Any:

@@ -1,6 +1,6 @@
 """The envelope around a kept value: a fixed header and a payload, under one keyed MAC.
 
-The MAC (BLAKE2b-256, keyed) covers the memo key, the header and the payload, and is compared in constant
+The MAC (BLAKE3, keyed) covers the memo key, the header and the payload, and is compared in constant
 time before anything is parsed. Its algorithm is fixed here and never read from the value. So a value that
 was altered, cut, moved to another key, or written by someone without the secret is refused unseen.
 
@@ -18,6 +18,8 @@ import hmac
 import struct
 import time
 from typing import Any, NamedTuple
+
+from blake3 import blake3
 
 from dataflow.memo.codecs import CODECS, Encoded, decode_value, encode_value
 from dataflow.memo.compression import compress, decompress, require
@@ -41,7 +43,7 @@ MAX_RAW_BYTES = 256 * 2**20
 EPOCH_BYTES = 16
 MARK_BYTES = 8
 
-_MAGIC, _FORMAT = b"DFm1", 2
+_MAGIC, _FORMAT = b"DFm1", 3
 _HEADER = struct.Struct("<4sBBBB4sQQQQQ16s20s20s8s")
 _MARKS_AT = 108
 _MAC_BYTES = 32
@@ -211,13 +213,13 @@ def _mac(mac_key: bytes, key: Key, header: bytes | memoryview, payload: bytes | 
     mac = _keyed(mac_key).copy()
     mac.update(b"".join((len(key).to_bytes(4, "big"), key, header)))
     mac.update(payload)
-    return mac.digest()
+    return bytes(mac.digest(_MAC_BYTES))
 
 
 @functools.lru_cache(maxsize=16)
-def _keyed(mac_key: bytes) -> hashlib.blake2b:
-    """A MAC of nothing yet: to copy it takes a third of the time of keying one."""
-    return hashlib.blake2b(key=mac_key, digest_size=_MAC_BYTES)
+def _keyed(mac_key: bytes) -> blake3:
+    """A MAC of nothing yet: to copy it takes less time than keying one."""
+    return blake3(key=mac_key)
 
 
 @functools.lru_cache(maxsize=16)
@@ -228,4 +230,4 @@ def _derived(secret: bytes) -> tuple[bytes, bytes]:
     derive = functools.partial(hashlib.blake2b, secret[:64], person=b"dataflow seal")
     if len(secret) > 64:
         derive = functools.partial(hashlib.blake2b, hashlib.blake2b(secret).digest(), person=b"dataflow seal")
-    return derive(salt=b"mac", digest_size=64).digest(), derive(salt=b"key id", digest_size=4).digest()
+    return derive(salt=b"mac", digest_size=32).digest(), derive(salt=b"key id", digest_size=4).digest()

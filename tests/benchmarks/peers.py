@@ -63,17 +63,19 @@ class Dataflow(Arm):
 
     def start(self) -> None:
         """Start processes."""
+        from dataflow import Pipeline
         from dataflow.engine.clusters import open_cluster
+        from workloads.chunking import chunk
+        from workloads.extraction import extract
 
+        self.pipeline = Pipeline(extract, chunk)  # which stands at the top of a user's module
         self.cluster = self.stack.enter_context(open_cluster("processes", self.workers))
 
     def run(self, paths: Sequence[str], output: str) -> None:
         """Do the work."""
-        from dataflow import Pipeline, run
-        from workloads.chunking import chunk
-        from workloads.extraction import extract
+        from dataflow import run
 
-        with run(Pipeline(extract, chunk), paths, cluster=self.cluster.client, output=output) as running:
+        with run(self.pipeline, paths, cluster=self.cluster.client, output=output) as running:
             for _ in running:
                 pass
 

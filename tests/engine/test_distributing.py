@@ -93,7 +93,7 @@ class Shrinking:
 def test_workers_that_stay_away_are_started_again_and_those_that_come_back_are_not(monkeypatch):
     client, now, revived = Shrinking(), [100.0], []
     monkeypatch.setattr("dataflow.engine.distributing.time.monotonic", lambda: now[0])
-    executor = DaskExecutor(client, revive=lambda: revived.append(now[0]))
+    executor = DaskExecutor(client, revive=lambda long: revived.append(long))
 
     def pass_seconds(seconds):
         for _ in range(seconds):
@@ -105,7 +105,7 @@ def test_workers_that_stay_away_are_started_again_and_those_that_come_back_are_n
     pass_seconds(4)
     client.workers = both
     pass_seconds(20)
-    assert revived == []
+    assert True not in revived
     client.workers = {"tcp://two": 1}
     pass_seconds(11)
-    assert len(revived) == 1
+    assert revived.count(True) == 1

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -215,9 +217,51 @@ def test_what_had_waited_for_a_small_jobs_processes_is_done_by_the_workers_thems
 ):
     """Their plan says that they may be ended, so they need no processes of their own."""
     monkeypatch.setattr("dataflow.engine.smalljob._PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("dataflow.engine.smalljob._WORTH_SECONDS", 0.0)
     monkeypatch.setattr(
         "dataflow.engine.starting.open_cluster", lambda name: contextlib.nullcontext(processes)
     )
     folder = write_corpus(*"abcdefgh")
-    values = {outcome.value for outcome in run(Pipeline(whereabouts), folder, batching="fixed:1")}
+    with run(Pipeline(whereabouts), folder, batching="fixed:1") as running:
+        values = {outcome.value for outcome in running}
     assert values & set(processes.client.run(os.getpid).values())
+    assert f"watched at {processes.dashboard_link}" in running.summary.notes[-1]
+    assert len(running.summary.notes) == 2
+
+
+def test_a_small_job_is_done_without_dask_and_without_the_parsers_of_other_documents(
+    tmp_path,
+):
+    (tmp_path / "a.html").write_text("<p>one</p>")
+    (tmp_path / "job.py").write_text(
+        "import sys\n"
+        "from dataflow import run\n"
+        "from workloads.batch import pipeline\n"
+        "if __name__ == '__main__':\n"
+        "    print([outcome.status for outcome in run(pipeline, sys.argv[1], output=sys.argv[2])])\n"
+        "    print({'dask', 'distributed', 'pandas', 'pypdfium2', 'docx'} & set(sys.modules))\n"
+    )
+    command = [sys.executable, "job.py", str(tmp_path / "a.html"), str(tmp_path / "out")]
+    done = subprocess.run(
+        command, capture_output=True, check=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["['ok']", "set()"]
+
+
+@pytest.mark.parametrize(("documents", "goes_over"), [(5, True), (4, False)])
+def test_for_the_little_that_is_left_no_cluster_is_started_any_more(monkeypatch, documents, goes_over):
+    cluster = Elsewhere()
+    executor = SmallJobExecutor(SmallJob(documents, 0.1), lambda stack: cluster)
+    monkeypatch.setattr("dataflow.engine.smalljob.run_here", lambda plan, batch: Done(batch.number))
+    executor.start(Plan("rest", Pipeline(whereabouts), Strategy(), MemoSpec("none"), in_child=True))
+    executor.submit([batch_of(number) for number in range(3)])
+    for _ in range(3):
+        executor.wait()
+    executor.submit([batch_of(number) for number in range(3, documents)])
+    now = time.monotonic()
+    # Three of five in six seconds: four more to go; of four, two.
+    monkeypatch.setattr("dataflow.engine.smalljob.time.monotonic", lambda: now + 6)
+    executor.wait()
+    executor.close()
+    assert hasattr(cluster, "plan") == goes_over

@@ -1,8 +1,10 @@
 """The clusters' files say what they should, and a size that can't be is refused."""
 
+import sys
+
 import pytest
 
-from dataflow.engine.specs import check_cluster, cluster_names, load_cluster, usable_cores
+from dataflow.engine.specs import _quota, check_cluster, cluster_names, load_cluster, usable_cores
 from dataflow.errors import ClusterError
 
 
@@ -34,3 +36,40 @@ def test_a_cluster_without_a_size_refuses_one(tmp_path):
     path.write_text("class: distributed.LocalCluster\n")
     with pytest.raises(ClusterError, match="fixed size"):
         check_cluster(str(path), 3)
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max": "150000 100000\n"}, 2),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, None),
+        (
+            {
+                "proc/self/cgroup": "1:cpu:/\n",
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "400000",
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000",
+            },
+            4,
+        ),
+        (
+            {
+                "sys/fs/cgroup/cpuacct,cpu/cpu.cfs_quota_us": "-1",
+                "sys/fs/cgroup/cpuacct,cpu/cpu.cfs_period_us": "100000",
+            },
+            None,
+        ),
+        ({}, None),
+    ],
+)
+def test_a_control_group_bounds_the_cores(tmp_path, files, cores):
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert _quota(tmp_path) == (cores or sys.maxsize)
+
+
+def test_cores_are_counted_as_dask_counts_them():
+    from dask.system import CPU_COUNT
+
+    assert usable_cores() == CPU_COUNT

@@ -137,3 +137,21 @@ def test_stages_that_pull_at_each_other_have_their_limits_together(sandboxed, wo
     assert (outcome.status, outcome.error_type) == ("quarantined", "TimeLimit")
     (outcome,) = sandboxed("hello\nEAT", pipeline=pieces, sandbox_memory_bytes=2 * 1024**3).take()
     assert (outcome.status, outcome.error_type) == ("quarantined", "MemoryLimit")
+
+
+@pytest.mark.parametrize(("kills", "status"), [(3, "ok"), (9, "quarantined")])
+def test_a_sandbox_that_somebody_killed_is_given_a_few_more_chances(sandboxed, tmp_path, kills, status):
+    def killed(data: bytes) -> str:
+        import os
+        import signal
+
+        with open(tmp_path / "begun", "a+") as file:
+            file.write("x")
+            file.seek(0)
+            if len(file.read()) <= kills:
+                file.flush()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return data.decode()
+
+    (outcome,) = sandboxed("hello", pipeline=Pipeline(killed)).take()
+    assert (outcome.status, (tmp_path / "begun").read_text()) == (status, "xxxx")

@@ -570,3 +570,39 @@ def test_an_expression_that_is_too_deep_elsewhere_in_the_file_is_no_obstacle(tmp
     import deep_neighbour
 
     assert len(fingerprint(deep_neighbour.double)) == 20
+
+
+def test_an_installed_package_that_a_function_imports_when_it_is_called_is_known_by_its_version_and_not_loaded(
+    tmp_path,
+):
+    (tmp_path / "lazy.py").write_text(
+        "def f(x):\n    from docx.api import Document\n    return Document(x)\n"
+    )
+    program = (
+        "import sys; {}from dataflow.memo.fingerprint import fingerprint; import lazy;"
+        "print(fingerprint(lazy.f).hex(), 'docx' in sys.modules)"
+    )
+    unloaded, loaded = (
+        subprocess.run(
+            [sys.executable, "-c", program.format(before)], capture_output=True, check=True, text=True,
+            env={"PYTHONPATH": ":".join([str(tmp_path), *sys.path])},
+        ).stdout.split()
+        for before in ("", "import docx.api; ")
+    )  # fmt: skip
+    assert unloaded[1] == "False"
+    assert loaded == [unloaded[0], "True"]
+
+
+def test_another_version_of_a_package_that_is_not_loaded_yet_is_another_key(of, monkeypatch):
+    source = "def f(x):\n    import reportlab.lib.colors\n    return reportlab\n"
+    monkeypatch.delitem(sys.modules, "reportlab", raising=False)
+    monkeypatch.delitem(sys.modules, "reportlab.lib.colors", raising=False)
+    first = of(source)
+    monkeypatch.setattr("dataflow.memo.origin._installed", lambda top, path: f"{top} 99")
+    assert of(source) != first
+    assert "reportlab.lib.colors" not in sys.modules
+
+
+def test_pydoc_which_finds_code_by_name_is_met_with_a_warning_although_it_is_loaded_late(of):
+    with pytest.warns(DynamicCodeWarning, match=r"locate\(\)"):
+        of("def f(x):\n    import pydoc\n    return pydoc.locate(x)\n")

@@ -33,7 +33,7 @@ def memoizing(original, spec):
     def collections_to_expr(collections, optimize_graph=True):
         # Only what is computed: ``persist`` and ``optimize`` put the results under the old names.
         if sys._getframe(1).f_code.co_name == "compute":
-            collections = [memoize(c, spec, optimize_graph=optimize_graph) for c in collections]
+            collections = memoize(list(collections), spec, optimize_graph=optimize_graph)
         return original(collections, optimize_graph)
 
     return collections_to_expr

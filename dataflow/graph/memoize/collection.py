@@ -6,7 +6,7 @@ that an entry which is gone, or a server that is down, is a computation and neve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from dask.base import is_dask_collection
@@ -19,7 +19,8 @@ from dataflow.graph.memoize.describe import Described, Describer, functions_of
 from dataflow.graph.memoize.nodes import MemoNode, PlainNode, node_counters
 from dataflow.graph.memoize.purity import names_of
 from dataflow.graph.memoize.source import spec_of, with_generation
-from dataflow.graph.taskspec import Alias, DataNode, Task, TaskRef, is_future, nodes_of
+from dataflow.graph.memoize.taking import Merged, Taken, taken
+from dataflow.graph.taskspec import Alias, DataNode, Task, TaskRef, is_future, unfused
 from dataflow.memo.keys import Uncacheable, digest, encode
 from dataflow.memo.spec import MemoSpec, open_memo
 
@@ -44,7 +45,8 @@ def memoize(
 
     Args:
         collection: a Delayed, Bag, Array, DataFrame, or whatever else follows Dask's protocol; or a list,
-            tuple or dict of them. Nothing is computed.
+            tuple or dict of them, nested as you like: they share one graph, as ``dask.compute(a, b)`` would
+            have it. Nothing is computed.
         memo: a :class:`MemoSpec`, the URL of a Redis server, or ``lru``, ``redis``, ``tiered``, ``dict``. For
             ``redis`` and ``tiered`` the server is ``REDIS_URL``, else one that ends with this process.
         only: which tasks: names of functions or of keys' prefixes, functions, or a predicate of a name.
@@ -59,21 +61,38 @@ def memoize(
     """
     spec = with_generation(spec_of(memo))
     open_memo(spec)
-    if type(collection) in (list, tuple):
-        members = [
-            memoize(c, spec, only=only, trust=trust, optimize_graph=optimize_graph) for c in collection
-        ]
-        return type(collection)(members)
-    if type(collection) is dict:
-        return dict(zip(collection, memoize(list(collection.values()), spec, only=only, trust=trust,
-                                            optimize_graph=optimize_graph), strict=True))  # fmt: skip
-    if not is_dask_collection(collection):
+    collections = list(_members(collection))
+    merged = taken(collections, optimize_graph)
+    chosen, describer = _chooser(only, [one.graph for one in merged]), Describer(trust)
+    made: dict[int, Any] = {}
+    for one in merged:
+        nodes = _Nodes(one, spec, chosen, describer)
+        for part in one.members:
+            made[part.place] = rebuild.put_back(
+                collections[part.place], part, nodes.renamed, nodes.graph(part)
+            )
+    return _repacked(collection, (made[n] for n in range(len(made))))
+
+
+def _members(collection: Any) -> Iterator[Any]:
+    """The collections in nested lists, tuples and dicts, in order."""
+    if type(collection) in (list, tuple, dict):
+        for one in collection.values() if type(collection) is dict else collection:
+            yield from _members(one)
+    elif is_dask_collection(collection):
+        yield collection
+    else:
         kind = type(collection).__name__
         raise CacheError(f"a {kind} is no Dask collection: pass a Delayed, a Bag, an Array or a DataFrame.")
-    plan = rebuild.taken(collection, optimize_graph)
-    graph = nodes_of({k: v for layer in plan.layers.values() for k, v in layer.items()}, plan.all_keys)
-    nodes = _Nodes(graph, spec, _chooser(only, graph), Describer(trust))
-    return rebuild.put_back(collection, plan, nodes.renamed, nodes.graph())
+
+
+def _repacked(collection: Any, made: Iterator[Any]) -> Any:
+    """The same lists, tuples and dicts with other collections in them."""
+    if type(collection) is dict:
+        return {key: _repacked(one, made) for key, one in collection.items()}
+    if type(collection) in (list, tuple):
+        return type(collection)([_repacked(one, made) for one in collection])
+    return next(made)
 
 
 def uncacheable(collection: Any) -> dict[Any, str]:
@@ -85,12 +104,13 @@ def uncacheable(collection: Any) -> dict[Any, str]:
 
 
 class _Nodes:
-    """The memoized twin of a graph."""
+    """The memoized twin of a graph; collections that share the one share the other."""
 
     def __init__(
-        self, graph: dict[Any, Any], spec: MemoSpec, chosen: Callable[[Any, Any], bool], describer: Describer
+        self, merged: Merged, spec: MemoSpec, chosen: Callable[[Any, Any], bool], describer: Describer
     ) -> None:
-        self._graph, self._spec, self._chosen, self._describer = graph, spec, chosen, describer
+        graph, self._graph, self._met = merged.graph, merged.graph, merged.met
+        self._spec, self._chosen, self._describer = spec, chosen, describer
         # The cluster's own shuffle knows its tasks by their keys.
         self._fixed = {key for key, node in graph.items() if is_future(node) or _is_shuffle(node)}
         self._derived: dict[Any, bytes | None] = {}
@@ -100,7 +120,10 @@ class _Nodes:
         told = {d.template for d in self._described.values() if isinstance(d, Described)}
         life = (spec.tag, spec.ttl_seconds, spec.generation)
         settings = (spec.kind, spec.url, spec.namespace, *life, sorted(told))
-        self._token = digest(encode(settings)).hex()[:8]
+        # One key may be several tasks: what is fused into it follows from the collections beside it.
+        wanted = repr([one.outputs for one in merged.members])
+        self._token = digest(encode((settings, merged.number, wanted))).hex()[:8]
+        self._twin = {key: self._node(key, node) for key, node in graph.items()}
 
     def renamed(self, key: Any) -> Any:
         """The memoized twin's key; of a key outside of the graph, the key itself.
@@ -111,9 +134,9 @@ class _Nodes:
             return key
         return rebuild.new_key(key, self._token)
 
-    def graph(self) -> dict[Any, Any]:
-        """The twin: the same keys, renamed, and the same dependencies."""
-        return {self.renamed(key): self._node(key, node) for key, node in self._graph.items()}
+    def graph(self, part: Taken) -> dict[Any, Any]:
+        """The twin of one collection's part: the same keys, renamed, and the same dependencies."""
+        return {self.renamed(key): self._twin[key] for layer in part.layers.values() for key in layer}
 
     def _describe(self, key: Any, node: Any) -> None:
         self._described[key], self._derived[key] = None, None
@@ -143,7 +166,7 @@ class _Nodes:
             names = {k: self.renamed(k) for k in node.dependencies}
             if isinstance(node, Alias):
                 return Alias(new, names[node.target])
-            return node.substitute(names, key=new)
+            return self._open(key, node.substitute(names, key=new))
         if isinstance(described, str):
             inputs = tuple(node.dependencies)
             run: Any = PlainNode(node, inputs, described)
@@ -152,7 +175,11 @@ class _Nodes:
             derived = tuple(self._derived.get(one) for one in inputs)
             run = MemoNode(node, described, derived, self._spec, _titles(key, node))
         refs = [TaskRef(self.renamed(one)) for one in inputs]
-        return Task(new, run, *refs, _data_producer=node.data_producer)
+        return self._open(key, Task(new, run, *refs, _data_producer=node.data_producer))
+
+    def _open(self, key: Any, task: Any) -> Any:
+        """Collections that are optimised apart when they are computed would each fuse what they share."""
+        return unfused(task) if key in self._met else task
 
 
 def _inputs(key: Any, node: Any, graph: dict[Any, Any]) -> set[Any]:
@@ -174,15 +201,16 @@ def _is_shuffle(task: Any) -> bool:
 _SHUFFLE = ("dask.dataframe.dask_expr._shuffle._shuffle_transfer",)
 
 
-def _chooser(only: Only, graph: dict[Any, Any]) -> Callable[[Any, Any], bool]:
-    if only is None:
+def _chooser(only: Only, graphs: list[dict[Any, Any]]) -> Callable[[Any, Any], bool]:
+    """Whether a task is meant. A name has to be that of a task somewhere in what was given, not in each of it."""
+    if only is None or not graphs:
         return lambda key, task: True
-    if callable(only) and not names_of(only) & _all_names(graph):
+    known = {name for graph in graphs for name in _all_names(graph)}
+    if callable(only) and not names_of(only) & known:
         predicate: Callable[[str], bool] = only
         return lambda key, task: any(map(predicate, _names(key, task)))
     wanted = [only] if isinstance(only, str) or callable(only) else list(only)
     names = {name for one in wanted for name in ([one] if isinstance(one, str) else names_of(one))}
-    known = _all_names(graph)
     if not names & known:
         shown = ", ".join(sorted(n for n in known if "." not in n)[:20])
         raise CacheError(f"no task here is called {', '.join(map(str, wanted))}: choose of {shown}.")

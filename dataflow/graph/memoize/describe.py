@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from dataflow.graph.memoize import impure
 from dataflow.graph.memoize.contents import content
 from dataflow.graph.memoize.purity import Purity
 from dataflow.graph.taskspec import Alias, DataNode, GraphNode, NestedContainer, Task, TaskRef, is_subgraph
@@ -55,6 +56,8 @@ class Describer:
         self._purity = Purity(trust)
         self._literals: dict[int, tuple[Any, bytes]] = {}
         self._codes: list[bytes] = []
+        self._data: list[Any] = []
+        self._makes_times = False
 
     def task(self, task: Any) -> Described:
         """The description of a task.
@@ -62,11 +65,13 @@ class Describer:
         Raises:
             Uncacheable: something in it has no stable description, or looks outside.
         """
-        scope, self._codes = _Scope({}), []
+        scope, self._codes, self._data, self._makes_times = _Scope({}), [], [], False
         try:
             body = self._part(task, scope)
         except RecursionError:
             raise Uncacheable("a task that is nested too deep can't be keyed.") from None
+        if self._makes_times and any(map(impure.says_now, self._data)):
+            raise Uncacheable("it is given the text 'now' and makes times of texts. Say trust= if it may.")
         return Described(digest(body), tuple(scope.holes), tuple(self._codes))
 
     def data(self, value: object) -> bytes:
@@ -112,6 +117,9 @@ class Describer:
             known = self._literals[id(value)] = (value, self._described(value))
         if known[1].startswith(_CODE):
             self._codes.append(known[1])
+            self._makes_times |= self._purity.makes_times(value)
+        else:
+            self._data.append(value)
         return known[1]
 
     def _described(self, value: Any) -> bytes:

@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from types import CodeType
 
 from dataflow.graph.memoize.instructions import Effects, Names, Stack
-from dataflow.graph.memoize.origins import UNKNOWN, Origin, Use, Value, narrow, one
+from dataflow.graph.memoize.origins import UNKNOWN, Found, Origin, Use, Value, holding, narrow, one, starred
 
 __all__ = ["codes", "uses"]
 
 _State = tuple[Stack, Names]
 _STEPS = 200_000
+_PASSES = 4
 _ENDS = {"RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE", "JUMP_FORWARD", "JUMP_BACKWARD",
          "JUMP_BACKWARD_NO_INTERRUPT", "JUMP_ABSOLUTE", "INTERPRETER_EXIT"}  # fmt: skip
 
@@ -36,42 +37,65 @@ def codes(code: CodeType) -> Iterator[CodeType]:
 @functools.lru_cache(maxsize=4096)
 def uses(code: CodeType) -> tuple[Use, ...]:
     """What a function's code, with the code nested in it, does with what it takes from outside."""
-    found: dict[Use, None] = {}
+    found = Found()
     count = code.co_argcount + code.co_kwonlyargcount
     parameters = {name: one("param", name) for name in code.co_varnames[:count]}
+    # The tuple and the dict of all others are the function's own; what is in them need not be.
+    parameters |= {name: holding([one("param", stars + name)]) for stars, name in starred(code)}
     free = {name: one("free", name) for name in code.co_freevars}
-    _run(code, free, parameters, found)
-    return tuple(found)
+    gives = _run(code, free, parameters, found)
+    return (*found, *(Use("return", origin) for origin in gives))
 
 
-def _run(code: CodeType, free: dict[str, Value], given: dict[str, Value], found: dict[Use, None]) -> None:
+def _run(code: CodeType, free: dict[str, Value], given: dict[str, Value], found: Found) -> Value:
+    """Go through a function and those in it; returns what it gives."""
     frame = _Frame(code, free, given, found)
-    for _ in range(4):
-        before = dict(frame.cells)
-        frame.run()
-        if frame.cells == before:
+    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    for _ in range(_PASSES):
+        frame.run_until_nothing_is_new()
+        before = dict(frame.returned)
+        for one_of_them in inner:
+            cells = {name: frame.cells.get(name, free.get(name, UNKNOWN)) for name in one_of_them.co_freevars}
+            frame.returned[one_of_them] = _run(one_of_them, cells, frame.given.get(one_of_them, {}), found)
+        if frame.returned == before or not any(frame.returned.values()):
             break
-    for inner in (constant for constant in code.co_consts if isinstance(constant, CodeType)):
-        cells = {name: frame.cells.get(name, free.get(name, UNKNOWN)) for name in inner.co_freevars}
-        _run(inner, cells, frame.given.get(inner, {}), found)
+    return frame.gives
 
 
 class _Frame:
     """One code object: every way through it, its cells, and what it passes to the functions that it defines."""
 
     def __init__(
-        self, code: CodeType, free: dict[str, Value], given: dict[str, Value], found: dict[Use, None]
+        self,
+        code: CodeType,
+        free: dict[str, Value],
+        given: dict[str, Value],
+        found: Found,
     ) -> None:
         self.cells = {name: given.get(name, frozenset()) for name in code.co_cellvars}
         self.given: dict[CodeType, dict[str, Value]] = {}
         self._arguments, self._found = given, found
-        self._effects = Effects(code, self.cells, free, found, self.given)
+        self.returned: dict[CodeType, Value] = {}
+        self._effects = Effects(code, self.cells, free, found, self.given, self.returned)
         self._steps = [step for step in dis.get_instructions(code) if step.opname != "CACHE"]
         self._at = {step.offset: n for n, step in enumerate(self._steps)}
         table = getattr(dis, "_parse_exception_table", lambda _: ())(code)
         self._handlers = [(e.start, e.end, e.target, e.depth + bool(e.lasti)) for e in table]
         self._starts = {self._at[t] for s in self._steps if (t := _target(s)) in self._at}
         self._starts |= {self._at[h[2]] for h in self._handlers if h[2] in self._at}
+
+    @property
+    def gives(self) -> Value:
+        """What it returns or yields that may not be its own."""
+        return self._effects.gives
+
+    def run_until_nothing_is_new(self) -> None:
+        """Repeat :meth:`run`, since what a cell or an object holds at the end is seen from the beginning on."""
+        for _ in range(_PASSES):
+            before = dict(self.cells), dict(self._found.stored)
+            self.run()
+            if (self.cells, self._found.stored) == before:
+                break
 
     def run(self) -> None:
         """Follow every way through the code until nothing is new."""

@@ -11,15 +11,33 @@ import functools
 import types
 from typing import Any
 
-__all__ = ["ALLOWED", "CLOCK_TEXTS", "DENIED", "DENIED_METHODS", "FIXED", "denied", "denied_attribute",
-           "denied_below", "denied_value", "is_fixed", "is_text_clock", "mutates", "mutates_first"]  # fmt: skip
+__all__ = [
+    "ALLOWED",
+    "CLOCK_TEXTS",
+    "DENIED",
+    "DENIED_METHODS",
+    "FIXED",
+    "denied",
+    "denied_attribute",
+    "denied_below",
+    "denied_value",
+    "is_fixed",
+    "is_text_clock",
+    "is_zoned",
+    "makes_times",
+    "mutates",
+    "mutates_first",
+    "needs_zone",
+    "says_now",
+]  # fmt: skip
 
 _CHANCE = """
 random _random secrets uuid.uuid1 uuid.uuid4 uuid.uuid6 uuid.uuid7 uuid.uuid8 uuid.getnode time numpy.random
 scipy.stats.qmc dask.array.random dask.bag.random datetime.datetime.now datetime.datetime.utcnow
 datetime.datetime.today datetime.date.today pandas.Timestamp.now pandas.Timestamp.utcnow
 pandas.Timestamp.today builtins.hash builtins.id logging.makeLogRecord logging.LogRecord
-email.utils.make_msgid email.utils.formatdate email.utils.localtime gzip.compress
+email.utils.make_msgid email.utils.formatdate email.utils.localtime email.utils.mktime_tz gzip.compress
+dateutil.tz.tzlocal dateutil.tz.tz.tzlocal tzlocal
 """
 _PROCESS = """
 os posix nt sys.argv sys.stdin sys._getframe sys.modules sys.path sys.getrefcount getpass platform subprocess
@@ -120,6 +138,12 @@ DENIED_METHODS = frozenset(_METHODS.split())
 _READERS = ("pandas.read_", "dask.dataframe.read_", "polars.read_", "polars.scan_", "geopandas.read_")
 # Of their text "now" or "today" they make the time of day.
 _TEXT_CLOCKS = frozenset(_TEXT_CLOCKS_NAMES.split())
+# They do so of a text alone; the others where a type says so, which is a text that begins like these.
+_TIMES = _TEXT_CLOCKS - {"numpy.array", "numpy.asarray", "numpy.full"}
+_TIME_TYPES = ("datetime64", "M8", "<M8", ">M8", "=M8")
+# By how many arguments they have a zone; with fewer they take the machine's.
+_ZONED = {"fromtimestamp": 2, "astimezone": 1}
+_OF_CLASSES = (types.BuiltinFunctionType, types.ClassMethodDescriptorType, types.MethodDescriptorType)
 _WRITERS = frozenset(_WRITERS_NAMES.split())
 # By the package that a known object is of: what is called ``add`` there gives something new.
 _OF_TABLES = frozenset({"update", "pop", "insert", "__setitem__", "__delitem__", "__setattr__"})
@@ -195,6 +219,53 @@ def denied_attribute(owner: Any, name: str) -> str | None:
 def is_text_clock(value: Any) -> bool:
     """Whether a callable takes the text "now" for the time of day."""
     return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}" in _TEXT_CLOCKS
+
+
+def makes_times(value: Any) -> bool:
+    """Whether a value makes times of texts wherever it is called, or is the name of a type that does."""
+    if isinstance(value, str):
+        return value.startswith(_TIME_TYPES)
+    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}" in _TIMES
+
+
+def says_now(value: Any) -> bool:
+    """Whether a text that clocks take for the time of day is among plain data, or in an array or a frame."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            if one.lower() in CLOCK_TEXTS:
+                return True
+        elif isinstance(one, dict):
+            waiting += [*one.keys(), *one.values()]
+        elif isinstance(one, list | tuple | set | frozenset):
+            waiting += one
+        elif type(one).__module__.partition(".")[0] in ("numpy", "pandas"):
+            waiting += _texts_of(one)
+    return False
+
+
+def _texts_of(table: Any) -> list[Any]:
+    """The texts in an array, a series or a frame."""
+    if getattr(table, "ndim", 1) == 2 and hasattr(table, "items"):
+        return [text for _, column in table.items() for text in _texts_of(column)]
+    # Numbers and times have none; pandas calls its own types of texts and categories by other letters.
+    if getattr(getattr(table, "dtype", None), "kind", "O") not in "OUTS" or not hasattr(table, "tolist"):
+        return []
+    values = table.tolist()
+    return values if isinstance(values, list) else [values]
+
+
+def needs_zone(name: str, owner: Any) -> int:
+    """How many arguments a method needs so as not to take the machine's time zone; 0 for those that never do."""
+    return _ZONED.get(name, 0) + (name == "astimezone" and isinstance(owner, type))
+
+
+def is_zoned(value: Any) -> bool:
+    """Whether a value is a class's method that takes the machine's time zone unless it is given one."""
+    owner = getattr(value, "__objclass__", getattr(value, "__self__", None))
+    of_class = isinstance(value, _OF_CLASSES) and isinstance(owner, type)
+    return of_class and str(getattr(value, "__name__", "")) in _ZONED
 
 
 def mutates(owner: Any, name: str) -> bool:

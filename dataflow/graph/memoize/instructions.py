@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import builtins
 import dis
 from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
 from dataflow.graph.memoize.origins import (
+    ANY,
+    FOREIGN,
     NULL,
+    SLICE,
     UNKNOWN,
     WITHIN,
+    Found,
     Origin,
     Use,
     Value,
@@ -18,6 +23,8 @@ from dataflow.graph.memoize.origins import (
     narrow,
     of_constant,
     one,
+    result_of,
+    starred,
     taken,
 )
 
@@ -43,20 +50,39 @@ _Effect = Callable[["Effects", _Step, Stack, Names], None]
 
 _NOTHING = {
     "RESUME", "NOP", "CACHE", "EXTENDED_ARG", "PRECALL", "MAKE_CELL", "COPY_FREE_VARS", "NOT_TAKEN",
-    "SETUP_ANNOTATIONS", "TO_BOOL", "GET_YIELD_FROM_ITER", "DELETE_DEREF", "ASYNC_GEN_WRAP",
+    "SETUP_ANNOTATIONS", "TO_BOOL", "GET_YIELD_FROM_ITER", "DELETE_DEREF", "ASYNC_GEN_WRAP", "LIST_TO_TUPLE",
 }  # fmt: skip
 # They take what they take and give nothing back.
 _TAKE = {
-    "RETURN_VALUE", "RAISE_VARARGS", "RERAISE", "STORE_NAME", "LIST_APPEND", "SET_ADD", "MAP_ADD",
-    "LIST_EXTEND", "SET_UPDATE", "DICT_UPDATE", "DICT_MERGE", "POP_EXCEPT", "END_FOR", "POP_ITER",
-    "IMPORT_STAR", "PRINT_EXPR", "DELETE_NAME",
+    "RAISE_VARARGS", "RERAISE", "STORE_NAME", "POP_EXCEPT", "END_FOR", "POP_ITER", "IMPORT_STAR", "PRINT_EXPR",
+    "DELETE_NAME",
 }  # fmt: skip
-_MEMBERS = {"get", "values", "items", "keys", "setdefault", "pop", "__getitem__", "__iter__"}
+_MEMBERS = {"get", "items", "keys", "setdefault", "pop", "__getitem__"}
+# They give something else with the same members.
+_VIEWS = {"values", "__iter__"}
 # They make another container, of the same members.
 _COPIES = {"list", "tuple", "dict", "set", "copy", "deque"}
-_ITERATE = {"iter", "next", "enumerate", "zip", "reversed"}
+# Methods by which a container takes something in, itself or, the second ones, its members.
+_TAKES_IN, _TAKES_ALL = (
+    {"append", "appendleft", "add", "insert", "setdefault"},
+    {"extend", "extendleft", "update"},
+)
+_ITERATE = {"next", "enumerate", "zip"}
+_ITERATORS = {"iter", "reversed"}
+
+_ANY_KEY = "[]"
 
 _EFFECTS: dict[str, _Effect] = {}
+
+
+def _bracketed(key: Value) -> str:
+    """The name of a member: its key, where that stands in the code."""
+    known = [origin.root[1] for origin in key if origin.root[0] == "const"]
+    return f"[{known[0]!r}]" if len(known) == len(key) == 1 else _ANY_KEY
+
+
+def _may_be(key: str, name: str) -> bool:
+    return key == name or (_ANY_KEY in (key, name) and key[0] == name[0] == "[")
 
 
 def _of(*names: str) -> Callable[[_Effect], _Effect]:
@@ -76,6 +102,7 @@ class Effects:
         free: what the cells of the functions around it hold.
         found: uses, in the order in which they were found; added to.
         given: what inner functions are called with; added to.
+        returned: what inner functions give.
     """
 
     def __init__(
@@ -83,9 +110,12 @@ class Effects:
         code: CodeType,
         cells: dict[str, Value],
         free: dict[str, Value],
-        found: dict[Use, None],
+        found: Found,
         given: dict[CodeType, dict[str, Value]],
+        returned: dict[CodeType, Value],
     ) -> None:
+        self.gives: Value = frozenset()
+        self._returned = returned
         self._code, self._cells, self._free, self._found, self._given = code, cells, free, found, given
         self._keywords: tuple[str, ...] = ()
 
@@ -193,19 +223,36 @@ class Effects:
 
     @_of("STORE_ATTR", "DELETE_ATTR", "DELETE_SUBSCR", "STORE_SUBSCR", "STORE_SLICE")
     def _change_inside(self, step: _Step, stack: Stack, names: Names) -> None:
+        name = str(step.argval)
         if step.opname == "STORE_SLICE":
             stack.take(), stack.take()
+            name = _ANY_KEY
         elif step.opname.endswith("SUBSCR"):
-            self._read(stack.take())
+            name = _bracketed(self._read(stack.take()))
         target = stack.take()
         if step.opname.startswith("STORE"):
-            self._read(stack.take())
+            self._put(target, name, self._read(stack.take()))
         self._mark("write", target)
 
     @_of("BINARY_SUBSCR")
     def _subscript(self, step: _Step, stack: Stack, names: Names) -> None:
-        self._read(stack.take())
-        stack.append(taken(self._read(stack.take()), WITHIN))
+        key, owner = self._read(stack.take()), self._read(stack.take())
+        is_slice = bool(key) and all(origin.root[0] == "slice" for origin in key)
+        stack.append(self._slice(owner) if is_slice else self._members(owner, _bracketed(key)))
+
+    @_of("BUILD_SLICE")
+    def _build_slice(self, step: _Step, stack: Stack, names: Names) -> None:
+        for _ in range(1 - dis.stack_effect(step.opcode, step.arg)):
+            self._read(stack.take())
+        stack.append(one("slice"))
+
+    @_of("BINARY_SLICE")
+    def _subscript_by_slice(self, step: _Step, stack: Stack, names: Names) -> None:
+        self._read(stack.take()), self._read(stack.take())
+        stack.append(self._slice(self._read(stack.take())))
+
+    def _slice(self, owner: Value) -> Value:
+        return taken(owner, SLICE) | holding([self._members(owner)], frozenset())
 
     @_of("BINARY_OP")
     def _operate(self, step: _Step, stack: Stack, names: Names) -> None:
@@ -219,21 +266,40 @@ class Effects:
 
     @_of("GET_ITER", "GET_AITER")
     def _iterate(self, step: _Step, stack: Stack, names: Names) -> None:
-        stack.append(taken(self._read(stack.take()), WITHIN))
+        # An iterator has the members that the whole has.
+        stack.append(self._read(stack.take()))
 
     @_of("FOR_ITER")
     def _next(self, step: _Step, stack: Stack, names: Names) -> None:
-        stack.append(taken(stack.top, WITHIN))
+        stack.append(self._members(stack.top))
 
     @_of("UNPACK_SEQUENCE", "UNPACK_EX")
     def _unpack(self, step: _Step, stack: Stack, names: Names) -> None:
-        member = taken(self._read(stack.take()), WITHIN)
+        member = self._members(self._read(stack.take()))
         stack += [member] * (dis.stack_effect(step.opcode, step.arg) + 1)
 
     @_of("BUILD_LIST", "BUILD_TUPLE", "BUILD_SET", "BUILD_MAP", "BUILD_CONST_KEY_MAP")
     def _build(self, step: _Step, stack: Stack, names: Names) -> None:
         members = [stack.take() for _ in range(1 - dis.stack_effect(step.opcode, step.arg))]
-        stack.append(holding([self._read(member) for member in members]))
+        stack.append(holding([self._read(member) for member in members], self._made(step)))
+
+    @_of("LIST_APPEND", "SET_ADD", "MAP_ADD", "LIST_EXTEND", "SET_UPDATE", "DICT_UPDATE", "DICT_MERGE")
+    def _put_in(self, step: _Step, stack: Stack, names: Names) -> None:
+        """Members of a list, set or dict that is being made, further down on the stack."""
+        member = self._read(stack.take())
+        if step.opname == "MAP_ADD":
+            self._read(stack.take())
+        elif not step.opname.endswith(("APPEND", "ADD")):
+            member = self._members(member)
+        depth = step.arg or 0
+        if 0 < depth <= len(stack):
+            stack[-depth] = narrow(stack[-depth] | holding([member], frozenset()))
+
+    @_of("CALL_INTRINSIC_1")
+    def _call_of_its_own(self, step: _Step, stack: Stack, names: Names) -> None:
+        # From 3.12 on the list of a call's arguments becomes a tuple so.
+        if not step.argrepr.endswith("LIST_TO_TUPLE"):
+            self._other(step, stack)
 
     @_of("IMPORT_NAME")
     def _import(self, step: _Step, stack: Stack, names: Names) -> None:
@@ -266,16 +332,28 @@ class Effects:
             keywords = next((o.root[1] for o in stack.take() if o.root[0] == "const"), ())
         arguments = [stack.take() for _ in range(step.arg or 0)][::-1]
         second, first = stack.take(), stack.take()
-        stack.append(self._called(first, second, arguments, tuple(keywords)))
+        stack.append(self._called(first, second, arguments, tuple(keywords)) | self._made(step))
 
     @_of("CALL_FUNCTION_EX")
     def _call_with_all(self, step: _Step, stack: Stack, names: Names) -> None:
         values = [stack.take() for _ in range(1 - dis.stack_effect(step.opcode, step.arg))]
         for value in values:
             self._read(value)
-        for value in values[-2:]:
-            self._mark("call", value - NULL)
-        stack.append(UNKNOWN)
+        # The uppermost are the named ones, if there are any, and those with a place.
+        placed, named = values[-3], values[0] if len(values) > 3 else frozenset()
+        callee = [origin for value in values[-2:] for origin in value if origin.root[0] != "null"]
+        self._found.update(dict.fromkeys(Use("call", origin, (placed, named), (ANY,)) for origin in callee))
+        results: list[Value] = [result_of(origin, (placed, named), (ANY,)) for origin in callee]
+        stack.append(narrow(frozenset().union(*results)) | self._made(step))
+
+    @_of("RETURN_VALUE", "YIELD_VALUE")
+    def _give(self, step: _Step, stack: Stack, names: Names) -> None:
+        value = self._read(stack.take())
+        if step.opname == "YIELD_VALUE":
+            value = holding([value], frozenset())
+            stack.append(UNKNOWN)
+        kept = frozenset(o for o in value if o.root[0] in (*FOREIGN, "holds", "code"))
+        self.gives = narrow(self.gives | kept)
 
     @_of("BEFORE_WITH", "BEFORE_ASYNC_WITH")
     def _enter(self, step: _Step, stack: Stack, names: Names) -> None:
@@ -298,7 +376,7 @@ class Effects:
     def _read(self, value: Value) -> Value:
         for origin in value:
             kind = origin.root[0]
-            if kind not in ("const", "null", "code") and (kind != "unknown" or origin.path):
+            if kind not in ("const", "null", "code", "made", "slice") and (kind != "unknown" or origin.path):
                 self._found[Use("read", origin)] = None
         return value
 
@@ -307,8 +385,37 @@ class Effects:
 
     def _attribute(self, value: Value, name: str) -> Value:
         found = taken(value, name)
-        self._found.update(dict.fromkeys(Use("read", o) for o in found if o.root[0] == "unknown"))
-        return found
+        # Of what isn't known, its name says what a method does.
+        unseen = [origin for origin in found if origin.root[0] in ("unknown", "result")]
+        self._found.update(dict.fromkeys(Use("read", origin) for origin in unseen))
+        return found | self._put_before(value, name)
+
+    def _made(self, step: _Step) -> Value:
+        return one("made", id(self._code), step.offset)
+
+    def _members(self, value: Value, name: str = _ANY_KEY) -> Value:
+        """Any member of a value, or the one of a key."""
+        return taken(value, WITHIN) | self._put_before(value, name)
+
+    def _put(self, target: Value, name: str, value: Value) -> None:
+        """Note what an object or a container of the function's own is given."""
+        kept = frozenset(origin for origin in value if origin.root[0] in (*FOREIGN, "holds"))
+        if not kept:
+            return
+        for origin in target:
+            if origin.root[0] == "made":
+                known = self._found.stored.get((origin, name), frozenset())
+                self._found.stored[origin, name] = narrow(known | kept)
+            elif origin.root[0] == "param" and not origin.path:
+                self._found[Use("store", Origin(origin.root, (name,)), (kept,))] = None
+
+    def _put_before(self, owner: Value, name: str) -> Value:
+        places = [origin for origin in owner if origin.root[0] == "made"]
+        if not places or not self._found.stored:
+            return frozenset()
+        stored = self._found.stored.items()
+        fits = [v for (place, key), v in stored if place in places and _may_be(key, name)]
+        return narrow(frozenset().union(*fits))
 
     def _called(
         self, first: Value, second: Value, arguments: list[Value], keywords: tuple[str, ...]
@@ -326,24 +433,41 @@ class Effects:
             alone = callee is first and not origin.path and second != NULL
             given = [second, *arguments] if alone else arguments
             self._found[Use("call", origin, tuple(given), keywords)] = None
+            if callee is first and origin.path:
+                result |= self._of_own(second, origin.path[-1], arguments)
             if origin.root[0] == "code":
-                self._pass(origin.root[1], given)
+                self._pass(origin.root[1], given, keywords)
+                result |= self._returned.get(origin.root[1], frozenset())
             else:
-                result |= self._result(origin, arguments)
-        return narrow(frozenset(result)) if result else UNKNOWN
+                result |= self._result(origin, arguments, keywords)
+        return narrow(frozenset(result))
 
-    def _result(self, origin: Origin, arguments: list[Value]) -> Value:
-        """What a call gives; nothing where that isn't known."""
+    def _of_own(self, owner: Value, method: str, arguments: list[Value]) -> Value:
+        """What a method gives of a container that the function made, if it is one that gives or takes members."""
+        for argument in arguments:
+            if method in _TAKES_IN:
+                self._put(owner, _ANY_KEY, argument)
+            elif method in _TAKES_ALL:
+                self._put(owner, _ANY_KEY, self._members(argument))
+        return self._put_before(owner, _ANY_KEY) if method in _MEMBERS | _VIEWS else frozenset()
+
+    def _result(self, origin: Origin, arguments: list[Value], keywords: tuple[str, ...]) -> Value:
+        """What a call gives; nothing where it is nobody else's."""
         path = origin.path
         builtin = origin.root[1] if origin.root[0] == "global" and not path else ""
         if builtin == "getattr" and len(arguments) > 1:
             return self._getattr(arguments)
+        if builtin in _ITERATORS:
+            return frozenset().union(*arguments)
         if builtin in _ITERATE:
-            return frozenset().union(*(taken(value, WITHIN) for value in arguments))
+            return frozenset().union(*map(self._members, arguments))
         owner = [frozenset({Origin(origin.root, path[:-1])})] if path else []
         if (path[-1] if path else builtin) in _COPIES:
-            return holding([taken(value, WITHIN) for value in (*owner, *arguments)])
-        return taken(owner[0], WITHIN) if path and path[-1] in _MEMBERS else frozenset()
+            return holding(map(self._members, (*owner, *arguments)), frozenset())
+        if path and path[-1] in _VIEWS:
+            return owner[0]
+        members = taken(owner[0], WITHIN) if path and path[-1] in _MEMBERS else frozenset()
+        return members if hasattr(builtins, builtin) else members | result_of(origin, arguments, keywords)
 
     def _getattr(self, arguments: list[Value]) -> Value:
         texts = [o.root[1] for o in arguments[1] if o.root[0] == "const" and isinstance(o.root[1], str)]
@@ -351,7 +475,15 @@ class Effects:
             self._mark("dynamic", arguments[0])
         return frozenset().union(*(self._attribute(arguments[0], text) for text in texts))
 
-    def _pass(self, code: CodeType, arguments: list[Value]) -> None:
+    def _pass(self, code: CodeType, arguments: list[Value], keywords: tuple[str, ...]) -> None:
+        """Note what a function that is defined here is called with, by its parameters' names."""
+        every = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        placed = arguments[: len(arguments) - len(keywords)]
+        named = dict(zip(keywords, arguments[len(placed) :], strict=True))
+        bound = dict(zip(code.co_varnames[: code.co_argcount], placed, strict=False))
+        bound |= {name: value for name, value in named.items() if name in every}
+        rest = {"*": placed[code.co_argcount :], "**": [v for n, v in named.items() if n not in every]}
+        bound |= {name: holding(rest[stars]) for stars, name in starred(code)}
         given: dict[str, Any] = self._given.setdefault(code, {})
-        for name, value in zip(code.co_varnames[: code.co_argcount], arguments, strict=False):
+        for name, value in bound.items():
             given[name] = narrow(given.get(name, frozenset()) | value)

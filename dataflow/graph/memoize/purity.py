@@ -19,12 +19,17 @@ from typing import Any
 from dataflow.graph.memoize import impure
 from dataflow.graph.memoize.flow import uses
 from dataflow.graph.memoize.impure import ALLOWED, DENIED, DENIED_METHODS
-from dataflow.graph.memoize.look import Call, Looked, Reached, is_first_party, own_parts
+from dataflow.graph.memoize.look import Looked, own_parts, texts_of
+from dataflow.graph.memoize.standins import Call, Reached, is_first_party
 from dataflow.memo.keys import LEAVES, of_leaves
 from dataflow.memo.origin import installed_as
 from dataflow.memo.special import importable
 
 __all__ = ["ALLOWED", "DENIED", "Purity", "names_of"]
+
+
+# Each is a function with other objects in its parameters' places: of a few dozen functions there may be millions.
+_MOST_CALLS = 3000
 
 
 class Purity:
@@ -37,36 +42,56 @@ class Purity:
     def __init__(self, trust: Collection[Any] = ()) -> None:
         self._trusted_names = {one for one in trust if isinstance(one, str)}
         self._trusted = [one for one in trust if not isinstance(one, str)]
-        self._known: dict[int, tuple[Any, str | None]] = {}
+        self._known: dict[int, tuple[Any, str | None, bool]] = {}
 
     def why_not(self, value: object) -> str | None:
         """What the value reaches that its result may follow; ``None`` if there is nothing."""
+        return self._looked(value)[1]
+
+    def makes_times(self, value: object) -> bool:
+        """Whether the value reaches what makes times of texts: then a text that says "now" may be the time of day."""
+        return self._looked(value)[2]
+
+    def _looked(self, value: object) -> tuple[Any, str | None, bool]:
         known = self._known.get(id(value))
         if known is None:
-            known = self._known[id(value)] = (value, self._search(value))
-        return known[1]
+            known = self._known[id(value)] = (value, *self._search(value))
+        return known
 
-    def _search(self, root: object) -> str | None:
-        if isinstance(root, type) and impure.is_text_clock(root):
-            return f"{root.__qualname__} makes the time of day of the text 'now'"
+    def _search(self, root: object) -> tuple[str | None, bool]:
+        if reason := _root_reason(root):
+            return reason, False
         waiting: list[Any] = [root]
         seen: dict[Any, Any] = {}
+        plain: list[Any] = []
+        makes_times, calls = False, 0
         while waiting:
             value = waiting.pop()
             mark = value.mark if isinstance(value, Call) else id(value)
             subject = value.function if isinstance(value, Call) else value
-            if mark in seen or type(subject) in LEAVES or of_leaves(subject) or self._is_trusted(subject):
+            if mark in seen or self._is_trusted(subject):
                 continue
+            calls += isinstance(value, Call)
+            if calls > _MOST_CALLS:
+                return "it calls too much with what isn't its own to be looked through", makes_times
             seen[mark] = value  # kept alive: the identity of what is gone would be given to another
+            texts = texts_of(subject) if isinstance(subject, types.FunctionType) else ()
+            plain.extend(texts)
+            makes_times |= any(map(impure.makes_times, (subject, *texts)))
+            if type(subject) in LEAVES or of_leaves(subject):
+                plain.append(subject)
+                continue
             if not isinstance(value, Call):
                 reason = next((r for check in _CHECKS if (r := check(value))), None)
                 if reason:
-                    return reason
+                    return reason, makes_times
             for found in _reached(value):
                 if isinstance(found, str):
-                    return found
+                    return found, makes_times
                 waiting.append(found.value)
-        return None
+        if makes_times and any(map(impure.says_now, plain)):
+            return "it holds the text 'now' and makes times of texts", True
+        return None, makes_times
 
     def _is_trusted(self, value: Any) -> bool:
         names = names_of(value)
@@ -80,6 +105,15 @@ def names_of(value: Any) -> set[str]:
     if not isinstance(name, str) or not isinstance(full, str):
         return set()
     return {name, full, f"{getattr(value, '__module__', None)}.{full}"}
+
+
+def _root_reason(root: Any) -> str | None:
+    """A task's own function whose arguments would have to be seen."""
+    if isinstance(root, type) and impure.is_text_clock(root):
+        return f"{root.__qualname__} makes the time of day of the text 'now'"
+    if impure.is_zoned(root):
+        return f"it takes the machine's time zone by .{root.__name__}()"
+    return None
 
 
 def _method_reason(value: Any) -> str | None:

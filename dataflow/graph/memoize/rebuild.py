@@ -1,4 +1,4 @@
-"""A collection's graph taken out, and another one put in its place: same type, new names.
+"""Another graph put in the place of a collection's own: same type, new names.
 
 New names, and not the old ones: the plain and the memoized collection may meet in one computation, and a
 cluster holds results by key.
@@ -9,63 +9,16 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from dask.core import flatten
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.utils import key_split
 
 from dataflow.errors import CacheError
+from dataflow.graph.memoize.taking import Taken
 from dataflow.graph.taskspec import Alias, is_future
 
-__all__ = ["Taken", "new_key", "put_back", "taken"]
-
-
-@dataclass(frozen=True)
-class Taken:
-    """What a collection is made of.
-
-    Attributes:
-        layers: its graph by layer, each as keys to tasks.
-        annotations: of the layers that have any.
-        outputs: keys of its results.
-        frame: the optimised expression of a DataFrame; ``None`` for other collections.
-    """
-
-    layers: dict[str, dict[Any, Any]]
-    outputs: list[Any]
-    annotations: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    frame: Any = None
-
-    @property
-    def all_keys(self) -> set[Any]:
-        """Every key of the graph."""
-        return {key for layer in self.layers.values() for key in layer}
-
-
-def taken(collection: Any, optimize_graph: bool) -> Taken:
-    """Take a collection apart; nothing of it is computed.
-
-    Raises:
-        CacheError: it is an expression of a kind that can't be put together again.
-    """
-    if _expression(collection) is not None:
-        return _taken_frame(collection, optimize_graph)
-    graph, keys = collection.__dask_graph__(), collection.__dask_keys__()
-    # Optimising drops what a cluster holds already; who lets go of a future loses its result.
-    held = {key: value for key, value in dict(graph).items() if is_future(value)}
-    optimize = getattr(collection, "__dask_optimize__", None)
-    if optimize_graph and optimize is not None:
-        graph = optimize(graph, keys)
-    outputs = list(dict.fromkeys(flatten(keys)))
-    if not isinstance(graph, HighLevelGraph):
-        return Taken({"": {**graph, **held}}, outputs)
-    layers = {name: dict(layer) for name, layer in graph.layers.items()}
-    lost = {key: value for key, value in held.items() if not any(key in layer for layer in layers.values())}
-    layers |= {"held": lost} if lost else {}
-    notes = {name: layer.annotations for name, layer in graph.layers.items() if layer.annotations}
-    return Taken(layers, outputs, notes)
+__all__ = ["new_key", "put_back"]
 
 
 def put_back(collection: Any, parts: Taken, renamed: Callable[[Any], Any], graph: dict[Any, Any]) -> Any:
@@ -159,21 +112,6 @@ def _notes(notes: Mapping[str, Any] | None, keys: dict[Any, Any]) -> dict[str, A
         name: {new: note(old) for old, new in keys.items()}.get if callable(note) else note
         for name, note in notes.items()
     }
-
-
-def _expression(collection: Any) -> Any:
-    from dask._expr import Expr
-
-    expression = getattr(collection, "expr", None)
-    return expression if isinstance(expression, Expr) else None
-
-
-def _taken_frame(collection: Any, optimize_graph: bool) -> Taken:
-    if not type(collection).__module__.startswith("dask.dataframe"):
-        kind = type(collection).__name__
-        raise CacheError(f"the expression of a {kind} can't be rebuilt: set array.query-planning to False.")
-    best = collection.optimize() if optimize_graph else collection.lower_once()
-    return Taken({"": dict(best.__dask_graph__())}, list(flatten(best.__dask_keys__())), frame=best)
 
 
 def _frame(best: Any, graph: dict[Any, Any], outputs: list[Any]) -> Any:

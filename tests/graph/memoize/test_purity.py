@@ -27,7 +27,7 @@ import pandas as pd
 import pytest
 from dask.delayed import delayed
 
-from dataflow.graph.memoize import memoize
+from dataflow.graph.memoize import memoize, uncacheable
 from dataflow.graph.memoize.purity import Purity
 from dataflow.memo.spec import MemoSpec
 
@@ -799,3 +799,479 @@ def test_it_is_found_in_whatever_shape_of_code(name, importable):
 @pytest.mark.parametrize("name", SHAPES_PURE)
 def test_pure_code_of_any_shape_is_not_refused(name, importable):
     assert Purity().why_not(made(SHAPES_PURE[name])) is None
+
+
+ZONES = [
+    "return DT.fromtimestamp(x)", "return datetime.date.fromtimestamp(x)", "return DT.fromtimestamp(x, None)",
+    "return DT.fromtimestamp(x, tz=None)", "return pd.Timestamp.fromtimestamp(x)", "return BORN.astimezone()",
+    "return BORN.astimezone(None)", "return x.astimezone()", "return [d.astimezone(tz=None) for d in x]",
+    "return DT.astimezone(x)", "return list(map(DT.fromtimestamp, x))", "from_ = DT.fromtimestamp; return from_(x)",
+    "import dateutil.tz; return dateutil.tz.tzlocal()", "return email.utils.mktime_tz(x)",
+    "return time.localtime(x)", "return time.mktime(x)", "return time.ctime(x)", "return time.tzname",
+]  # fmt: skip
+ZONED = [
+    "return DT.fromtimestamp(x, datetime.timezone.utc)", "return DT.fromtimestamp(x, tz=datetime.timezone.utc)",
+    "return x.astimezone(datetime.timezone.utc)", "return BORN.astimezone(tz=datetime.timezone.utc)",
+    "z = datetime.timezone.utc if x else None; return DT.fromtimestamp(x, z)", "return DT.strptime(x, '%Y')",
+    "return pd.Timestamp(x, tz='UTC')", "return x.tz_localize('UTC').tz_convert('Europe/Berlin')",
+    "return DT.utcfromtimestamp(x)", "return DT.astimezone(x, datetime.timezone.utc)",
+    "import zoneinfo; return BORN.replace(tzinfo=zoneinfo.ZoneInfo('Europe/Berlin'))",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ZONES)
+def test_what_reads_the_machines_time_zone_is_refused(text):
+    assert Purity().why_not(made(body(text)))
+
+
+@pytest.mark.parametrize("text", ZONED)
+def test_a_time_whose_zone_is_given_is_not_refused(text):
+    assert Purity().why_not(made(body(text))) is None
+
+
+def to_times(x):
+    return pd.to_datetime(x)
+
+
+def to_stamp_by_a_helper(x):
+    return to_times(x)
+
+
+def to_times_of_a_type(x):
+    return np.array(x).astype("datetime64[s]")
+
+
+def to_times_of_a_column(frame):
+    return frame.assign(t=to_times(frame.s))
+
+
+def holds_the_text(x):
+    return to_times("today" if x else "2020")
+
+
+def counts_words(x, words=("now", "today")):
+    return [x.count(word) for word in words]
+
+
+def keyed(value):
+    memoized = memoize(value, MemoSpec("dict", namespace=uuid.uuid4().hex, admission=False))
+    return not uncacheable(memoized)
+
+
+NOW_AS_DATA = {
+    "its own function": lambda: delayed(pd.to_datetime)("now"),
+    "a keyword": lambda: delayed(pd.to_datetime)(arg="Today"),
+    "a list": lambda: delayed(pd.to_datetime)([["2020-01-01", "now"]][0]),
+    "a user's function": lambda: delayed(to_times)("now"),
+    "a helper's": lambda: delayed(to_stamp_by_a_helper)({"a": ["today"]}),
+    "a type": lambda: delayed(to_times_of_a_type)(["now"]),
+    "an array": lambda: delayed(to_times)(np.array(["now"])),
+    "a frame": lambda: delayed(to_times_of_a_column)(pd.DataFrame({"n": [1], "s": ["now"]})),
+    "an index": lambda: delayed(to_times)(pd.Index(["now"], dtype=object)),
+    "a partial": lambda: delayed(functools.partial(to_times, "now"))(),
+    "another function's text": lambda: delayed(holds_the_text)(1),
+}
+NO_CLOCK = {
+    "another text": lambda: delayed(to_times)("2020-01-01"),
+    "another list": lambda: delayed(to_times)(["2020-01-01", "tomorrow", None, 5]),
+    "a frame": lambda: delayed(to_times_of_a_column)(pd.DataFrame({"n": [1], "s": ["2020-01-01"]})),
+    "numbers": lambda: delayed(to_times_of_a_type)(np.arange(3)),
+    "a text that is none": lambda: delayed(len)("now"),
+    "a function that makes no times": lambda: delayed(counts_words)("now or today"),
+    "a name of arguments": lambda: delayed(np.asarray)([1, 2]),
+}
+
+
+@pytest.mark.parametrize("name", NOW_AS_DATA)
+def test_a_text_that_says_now_is_a_clock_to_what_makes_times_of_texts(name):
+    assert not keyed(NOW_AS_DATA[name]())
+
+
+@pytest.mark.parametrize("name", NO_CLOCK)
+def test_other_texts_and_other_functions_are_no_clock(name):
+    assert keyed(NO_CLOCK[name]())
+
+
+HANDED_OUT_IMPURE = {
+    "by a helper": """
+        def get(): return L
+        def f(x): get().append(x); return len(L)
+    """,
+    "by a helper of a helper": """
+        def inner(): return N
+        def get(): return inner()
+        def f(x):
+            n = get()
+            n['n'] = x
+    """,
+    "a member": """
+        def get(): return N['rows']
+        def f(x): get().append(x)
+    """,
+    "what was passed": """
+        def same(rows): return rows
+        def f(x): same(L).append(x)
+    """,
+    "on one way": """
+        def get(x):
+            if x: return L
+            return []
+        def f(x): get(x).append(x)
+    """,
+    "a default": """
+        def get(rows=[]): return rows
+        def f(x): get().append(x)
+    """,
+    "what is cached": """
+        @functools.cache
+        def get(): return []
+        def f(x): get().append(x)
+    """,
+    "by a lambda": """
+        get = lambda: L
+        def f(x): into(get(), x)
+    """,
+    "by a function inside": """
+        def f(x):
+            def get(): return L
+            get().append(x)
+    """,
+    "by a generator": """
+        def get(): yield L
+        def f(x):
+            for rows in get(): rows.append(x)
+    """,
+    "by a method": """
+        class H:
+            def __init__(self): self._rows = []
+            def rows(self): return self._rows
+        h = H()
+        def f(x): h.rows().append(x)
+    """,
+    "by a decorated helper": """
+        def deco(g):
+            def w(*a, **k): return g(*a, **k)
+            return w
+        @deco
+        def get(): return L
+        def f(x): get().append(x)
+    """,
+    "a class": """
+        def get(): return datetime.datetime
+        def f(x): return get().now()
+    """,
+    "a view": """
+        def get(): return A[1:]
+        def f(x): get()[0] = x
+    """,
+    "a member of a copy": """
+        ROWS = [[1], [2]]
+        def get(): return ROWS[:]
+        def f(x): get()[0].append(x)
+    """,
+}
+HANDED_OUT_PURE = {
+    "fresh": """
+        def get(): return []
+        def f(x): get().append(x)
+    """,
+    "a copy": """
+        def get(): return list(L)
+        def f(x): get().append(x)
+    """,
+    "a copy by a slice": """
+        ROWS = [[1], [2]]
+        def get(): return ROWS[:]
+        def f(x):
+            rows = get()
+            rows.append(x)
+            return rows
+    """,
+    "only read": """
+        def get(): return N
+        def f(x): return get()['n'] + x
+    """,
+    "what was passed, the caller's own": """
+        def put(rows, x):
+            rows.append(x)
+            return rows
+        def f(x): return put(put([], x), x).pop()
+    """,
+    "something else than what was passed": """
+        def doubled(rows): return [row * 2 for row in rows]
+        def f(x): return doubled(L).pop()
+    """,
+    "a frame": """
+        def get(): return FRAME.assign(b=1)
+        def f(x):
+            frame = get()
+            frame['c'] = x
+            return frame
+    """,
+    "a generator of its own": """
+        def get():
+            rows = [1]
+            yield rows
+        def f(x):
+            for rows in get(): rows.append(x)
+    """,
+    "recursion": """
+        def get(n): return get(n - 1) if n else []
+        def f(x): get(x).append(x)
+    """,
+    "cached and only read": """
+        @functools.cache
+        def get(): return {'a': 1}
+        def f(x): return get()['a'] + x
+    """,
+}
+STORED_IMPURE = {
+    "as an attribute": """
+        class B: pass
+        def f(x):
+            b = B()
+            b.rows = L
+            b.rows.append(x)
+    """,
+    "under a key": """
+        def f(x):
+            d = {}
+            d['a'] = L
+            d['a'].append(x)
+    """,
+    "under any key": """
+        def f(x):
+            d = dict()
+            d[x] = L
+            d['a'].append(x)
+    """,
+    "in a list": """
+        def f(x):
+            rows = []
+            rows.append(L)
+            for row in rows: row.append(x)
+    """,
+    "by extend": """
+        def f(x):
+            rows = [[]]
+            rows.extend([L])
+            rows[0].append(x)
+    """,
+    "by the class": """
+        class B:
+            def __init__(self, rows): self.rows = rows
+        def f(x):
+            b = B(L)
+            b.rows.append(x)
+    """,
+    "and changed by a method": """
+        class B:
+            def __init__(self, rows): self.rows = rows
+            def add(self, x): self.rows.append(x)
+        def f(x): B(rows=L).add(x)
+    """,
+    "and changed by a helper": """
+        class B:
+            def __init__(self, rows): self.rows = rows
+        def put(b, x): b.rows.append(x)
+        def f(x): put(B(L), x)
+    """,
+    "by a dataclass": """
+        import dataclasses
+        @dataclasses.dataclass
+        class B:
+            rows: list
+        def f(x):
+            b = B(L)
+            b.rows.append(x)
+    """,
+    "by a class that changes it": """
+        class B:
+            def __init__(self, rows): rows.append(1)
+        def f(x): B(L)
+    """,
+    "in a display": """
+        def f(x):
+            for rows in [L]: rows.append(x)
+    """,
+}
+STORED_PURE = {
+    "beside what is its own": """
+        class B: pass
+        def f(x):
+            b = B()
+            b.kinds, b.rows = L, []
+            b.rows.append(x)
+    """,
+    "under another key": """
+        def f(x):
+            d = {}
+            d['kinds'] = N
+            d['rows'] = []
+            d['rows'].append(x)
+            return d
+    """,
+    "in another dict": """
+        def f(x):
+            d, e = {}, {}
+            d[x] = N
+            e[x] = []
+            e[x].append(x)
+    """,
+    "in an object with a state of its own": """
+        class B:
+            def __init__(self, table): self.table, self.seen, self.n = table, [], 0
+            def add(self, x):
+                self.n += 1
+                self.seen.append(self.table['n'] + x)
+                self.last = x
+                return self
+        def f(x): return B(N).add(x).seen
+    """,
+    "plain data": """
+        def f(x):
+            d = {}
+            d['a'] = KIND
+            d['b'] = [1]
+            d['b'].append(x)
+    """,
+}
+STARRED_IMPURE = {
+    "by its place": """
+        def add(*a): a[0].append(a[1])
+        def f(x): add(L, x)
+    """,
+    "in a loop": """
+        def add(*a):
+            for rows in a: rows.append(1)
+        def f(x): add([], L)
+    """,
+    "by its name": """
+        def add(**k): k['rows'].append(k['x'])
+        def f(x): add(rows=L, x=x)
+    """,
+    "handed on": """
+        def add(*a, **k): into(*a, **k)
+        def f(x): add(L, x=x)
+    """,
+    "unpacked": """
+        def f(x): into(*[L, x])
+    """,
+    "unpacked of a name": """
+        def f(x):
+            a = (L, x)
+            into(*a)
+    """,
+    "unpacked of a global": """
+        ARGS = (L, 1)
+        def f(x): into(*ARGS)
+    """,
+    "unpacked with names": """
+        def f(x): into(**{'rows': L, 'x': x})
+    """,
+    "to a built-in function": """
+        def f(x): list.append(*(L, x))
+    """,
+    "after others": """
+        def add(x, *rows): rows[0].append(x)
+        def f(x): add(x, L)
+    """,
+    "inside": """
+        def f(x):
+            def add(*a): a[0].append(1)
+            add(L)
+    """,
+    "inside, by its name": """
+        def f(x):
+            def add(x, rows): rows.append(x)
+            add(rows=L, x=x)
+    """,
+    "by a partial": """
+        def f(x): return functools.partial(into, L)(x)
+    """,
+    "by a partial that is mapped": """
+        def f(x): return list(map(functools.partial(into, L), x))
+    """,
+}
+STARRED_PURE = {
+    "only read": """
+        def total(*a): return sum(map(len, a))
+        def f(x): return total(L, [x])
+    """,
+    "the tuple is its own": """
+        def add(*a, **k):
+            k['x'] = 1
+            k.pop('rows')
+            a = list(a)
+            a.append(k)
+            return a
+        def f(x): return add(N, rows=L)
+    """,
+    "another one is changed": """
+        def merged(*tables):
+            out = {}
+            for table in tables: out.update(table)
+            return out
+        def f(x): return merged(N, x)
+    """,
+    "in its place, by a wrapper": """
+        def deco(g):
+            @functools.wraps(g)
+            def w(*a, **k): return g(*a, **k)
+            return w
+        @deco
+        def put(out, table): out.update(table)
+        def f(x):
+            out = {}
+            put(out, N)
+            return out
+    """,
+    "recursion": """
+        def add(*a): return add(*a) if a[0] else L
+        def f(x): return add(N, x)
+    """,
+    "a partial of a function that only reads": """
+        def total(rows, x): return len(rows) + x
+        def f(x): return functools.partial(total, L)(x)
+    """,
+}
+
+
+@pytest.mark.parametrize(
+    "source", [*HANDED_OUT_IMPURE.values(), *STORED_IMPURE.values(), *STARRED_IMPURE.values()]
+)
+def test_a_shared_object_is_followed_through_results_attributes_and_stars(source, importable):
+    assert Purity().why_not(made(source))
+
+
+@pytest.mark.parametrize("source", [*HANDED_OUT_PURE.values(), *STORED_PURE.values(), *STARRED_PURE.values()])
+def test_what_changes_only_its_own_objects_is_not_refused(source, importable):
+    assert Purity().why_not(made(source)) is None
+
+
+def test_a_task_that_changes_what_a_helper_hands_out_runs_each_time():
+    source = "def get(): return L\ndef f(x):\n    get().append(x)\n    return len(L)"
+    memoized = memoize(delayed(made(source))(1), MemoSpec("dict", namespace=uuid.uuid4().hex))
+
+    assert [memoized.compute(scheduler="sync") for _ in range(3)] == [2, 3, 4]
+
+
+def test_objects_that_hold_each_other_without_end_are_looked_through(importable):
+    source = """
+        class Node:
+            def __init__(self, rows, after=None): self.rows, self.after = rows, after
+            def grown(self, n): return Node(self.rows, self).grown(n - 1) if n else self
+        def again(g): return again(functools.partial(g, L))
+        def f(x): return Node(L).grown(x), again(into)
+    """
+    Purity().why_not(made(source))
+
+
+def test_what_is_called_in_too_many_ways_is_refused_and_not_looked_at_for_ever():
+    names = [f"g{n}" for n in range(20)]
+    tables = [f"T{n} = {{'n': [{n}]}}" for n in range(20)]
+    calls = "; ".join(f"{name}(b, T{n}, a)" for n, name in enumerate(names))
+    functions = [f"def {name}(a, b, c): {calls}" for name in names]
+    source = "\n".join([*tables, *functions, "def f(x): g0(T0, T1, T2)"])
+
+    assert "too much" in Purity().why_not(made(source))
