@@ -253,3 +253,17 @@ def test_the_mac_is_compared_before_anything_is_parsed(monkeypatch: pytest.Monke
 def test_the_header_has_the_size_that_its_description_says() -> None:
     assert HEADER_BYTES == 148
     assert len(sealed(b"12345")) == 153
+
+
+@pytest.mark.parametrize("size", [100, 8190, 8191, 8192, 8193, 100_000])
+def test_no_size_of_value_can_be_altered_cut_moved_or_sealed_with_another_secret(size):
+    blob = sealed(b"v" * size)
+    assert unseal(blob, key=KEY, secret=SECRET).value == b"v" * size
+    for place in (20, HEADER_BYTES - 1, HEADER_BYTES, len(blob) - 1):
+        altered = bytearray(blob)
+        altered[place] ^= 1
+        assert reason(bytes(altered)) in ("forged", "secret")
+    # Across the size from which the MAC is another one, too.
+    assert reason(blob[:-1]) == reason(blob + b"v") == "corrupt"
+    assert reason(blob, key=b"K" * 20) == "forged"
+    assert reason(blob, secret=b"other") == "secret"
