@@ -29,7 +29,7 @@ class Held(NamedTuple):
             whether it can be: a value from the store behind may never be asked for again.
         value: it, and nobody else's.
         parts: the containers in it, where it has any, so that each caller gets a copy.
-        answer: made once, where the value is one that nobody can change.
+        answer: made once, where the value is one that nobody can change, and its life has no end of its own.
         blob_bytes: its size as a store would keep it.
         weight: bytes that it takes here.
     """
@@ -118,12 +118,11 @@ def _held(opened: Opened, value: Any) -> Held:
         return Held(opened, False, None, None, HEADER_BYTES + size, size)
     blob_bytes, bare = HEADER_BYTES + size, opened._replace(raw=b"")
     if parts is None:
-        answer = Found(
-            value, Near.name, opened.compute_seconds, blob_bytes, opened.digest, opened.input_digest
-        )
+        known = (Near.name, opened.compute_seconds, blob_bytes, opened.digest, opened.input_digest)
+        answer = None if opened.ttl_seconds else Found(value, *known)
         return Held(bare, True, value, None, blob_bytes, weight(value), answer)
-    known = weight(value) + _PART_BYTES * len(parts)
-    return Held(bare, True, copy_of(value, parts), parts, blob_bytes, known)
+    size = weight(value) + _PART_BYTES * len(parts)
+    return Held(bare, True, copy_of(value, parts), parts, blob_bytes, size)
 
 
 def _weight(held: Held) -> int:

@@ -176,10 +176,10 @@ class SealedMemo:
         A second round trip only where the tag was bumped since the near values came.
         """
         tag, near = self._sealing.tag, self._near.get(keys) if self._near is not None else {}
-        absent = [key for key in keys if key not in near] if near else keys
+        absent = [key for key in keys if key not in near] if len(near) < len(keys) else []
         if tag is None:
             answers = self._read(absent, None, far) if absent else {}
-            return {**answers, **self._nearby(near)} if near else answers
+            return answers | self._nearby(near)
         epoch, answers = self._read_tagged(absent, tag, far) if keys else (b"", {})
         if not epoch:
             # The store couldn't tell the epoch: nothing can be believed then.
@@ -205,13 +205,15 @@ class SealedMemo:
         name = "" if self._near is None else self._near.name
         answers: dict[Key, Found | Missed] = {}
         again: list[tuple[Key, Opened, Any]] = []
-        for key, (kept, ready, value, parts, size, _, answer) in near.items():
+        for key, held in near.items():
+            if held.answer is not None and not limited:
+                answers[key] = held.answer
+                continue
+            kept, ready, value, parts, size, _, _ = held
             if (limited or kept.ttl_seconds) and self._sealing.expired(key, kept, now):
                 answers[key] = Missed("expired", kept.epoch)
-            elif answer is not None:
-                answers[key] = answer
             elif ready:
-                own = copy_of(value, parts or ())
+                own = value if parts is None else copy_of(value, parts)
                 answers[key] = Found(own, name, kept.compute_seconds, size, kept.digest, kept.input_digest)
             else:
                 answers[key] = found = self._found(key, kept, name, size, now)
