@@ -265,3 +265,26 @@ def test_for_the_little_that_is_left_no_cluster_is_started_any_more(monkeypatch,
     executor.wait()
     executor.close()
     assert hasattr(cluster, "plan") == goes_over
+
+
+def test_a_script_whose_call_is_made_by_each_process_that_imports_it_is_told_so_when_a_cluster_is_needed(
+    write_corpus, tmp_path
+):
+    (tmp_path / "job.py").write_text(
+        "import sys\n"
+        "from dataflow import Pipeline, run, stage\n"
+        "from dataflow.engine import smalljob\n"
+        "smalljob._PATIENCE_SECONDS = smalljob._WORTH_SECONDS = 0.0\n"
+        "@stage\n"
+        "def size(data: bytes) -> int:\n"
+        "    return len(data)\n"
+        "print([o.status for o in run(Pipeline(size), sys.argv[1], batching='fixed:1')])\n"
+    )
+    command = [sys.executable, "job.py", str(write_corpus(*"abcdefgh"))]
+    done = subprocess.run(
+        command, capture_output=True, check=False, text=True, cwd=tmp_path, timeout=60,
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "__name__ == '__main__'" in done.stderr.splitlines()[-1]
