@@ -266,7 +266,7 @@ def test_a_folder_that_is_no_output_has_no_quarantine(tmp_path):
 
 
 @pytest.mark.parametrize("cache", ["none", "lru"])
-@pytest.mark.parametrize("cluster", ["auto", "inline"])
+@pytest.mark.parametrize("cluster", ["auto", "inline", "processes"])
 def test_stages_that_import_parts_of_one_package_when_they_run_are_the_same_when_a_run_is_resumed(
     tmp_path, cluster, cache
 ):
@@ -277,10 +277,13 @@ def test_stages_that_import_parts_of_one_package_when_they_run_are_the_same_when
         "b": "def h(x):\n    return x\n",
     }.items():
         (tmp_path / "parts" / f"{name}.py").write_text(text)
-    (tmp_path / "mine.py").write_text(
-        '"""Two stages."""\nfrom dataflow import Pipeline, stage\n\n'
+    (tmp_path / "both.py").write_text(
+        "from dataflow import stage\n\n"
         "@stage\ndef first(data: bytes) -> str:\n    import parts.a\n    return parts.a.g(data.decode())\n\n"
-        "@stage\ndef second(text: str) -> str:\n    import parts.b\n    return parts.b.h(text)\n\n"
+        "@stage\ndef second(text: str) -> str:\n    import parts.b\n    return parts.b.h(text)\n"
+    )
+    (tmp_path / "mine.py").write_text(
+        '"""Two stages."""\nfrom both import first, second\nfrom dataflow import Pipeline\n\n'
         "pipeline = Pipeline(first, second)\n"
     )
     (tmp_path / "docs").mkdir()
@@ -292,4 +295,5 @@ def test_stages_that_import_parts_of_one_package_when_they_run_are_the_same_when
             cwd=tmp_path, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+        assert "other code" not in done.stdout
     assert pd.read_parquet(tmp_path / "out").text.tolist() == ["hello"]
