@@ -185,7 +185,9 @@ def test_a_pipeline_that_was_seen_to_be_dear_is_no_small_job_the_next_time(monke
         run(Pipeline(whereabouts), f"{tmp_path}/*.txt")
 
 
-def test_the_processes_that_run_a_small_job_are_started_while_the_driver_still_prepares():
+def test_the_processes_that_run_a_small_job_are_started_while_the_driver_still_prepares(monkeypatch):
+    monkeypatch.setattr("dataflow.engine.smalljob.usable_cores", lambda: 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     executor = SmallJobExecutor(SmallJob(500, 2.0), lambda stack: Elsewhere())
     executor.start(Plan("early", Pipeline(whereabouts), Strategy(), MemoSpec("none"), in_child=True))
     commands = [command_of(child) for child in psutil.Process().children()]
