@@ -662,3 +662,22 @@ def test_a_package_that_a_program_has_made_itself_is_walked(of, monkeypatch):
 def test_a_long_chain_of_elifs_hinders_no_other_function_of_its_file(of):
     chain = "".join(f"    elif x == {n}:\n        return {n}\n" for n in range(1, 1200))
     of(f"def g(x):\n    if x == 0:\n        return 0\n{chain}\ndef f(x):\n    return x\n")
+
+
+@pytest.mark.parametrize("failure", ["ImportError", "ModuleNotFoundError"])
+def test_a_function_that_lives_without_an_installed_package_is_another_one_where_that_cannot_be_imported(
+    tmp_path, of, monkeypatch, failure
+):
+    monkeypatch.setattr("dataflow.memo.origin._site_folders", lambda: (str(tmp_path / "site"),))
+    monkeypatch.setattr("dataflow.memo.origin._distributions", lambda top: ["needy 1"])
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "site")])
+    (tmp_path / "site").mkdir()
+    source = (
+        f"def f(x):\n    try:\n        import needy\n    except {failure}:\n        return 0\n    return 1\n"
+    )
+    prints = []
+    for text in ("raise ImportError('libneedy.so.1: no such file')\n", "VERSION = 1  # now it is there\n"):
+        (tmp_path / "site" / "needy.py").write_text(text)
+        prints.append(of(source))
+        sys.modules.pop("needy", None)
+    assert prints[0] != prints[1]
