@@ -177,16 +177,21 @@ def run(
 @contextlib.contextmanager
 def _uncollected() -> Iterator[Callable[[], None]]:
     """Collect no garbage until told that all is loaded: modules are none, and each round would look at all of them."""
+    collects, frozen = gc.isenabled(), gc.get_freeze_count()
     gc.disable()
+
+    def collect_again() -> None:
+        gc.freeze()
+        if collects:
+            gc.enable()
+
     try:
-        yield _collect_again
-    finally:
-        gc.enable()
-
-
-def _collect_again() -> None:
-    gc.freeze()
-    gc.enable()
+        yield collect_again
+    finally:  # as a program had it that calls the command
+        if not frozen:
+            gc.unfreeze()
+        if collects:
+            gc.enable()
 
 
 def _was_given(context: click.Context, name: str) -> bool:

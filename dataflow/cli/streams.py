@@ -26,8 +26,12 @@ def open_streams() -> None:
     os.close(number)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        # One that was closed is open on nothing.
-        setattr(sys, name, _guarded(stream) if stream else open(os.devnull, "w"))  # noqa: SIM115
+        if stream is None:  # it was closed
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif stream is getattr(
+            sys, f"__{name}__"
+        ):  # else a program has put something of its own in its place
+            setattr(sys, name, _guarded(stream))
 
 
 def _guarded(stream: Any) -> io.TextIOWrapper:

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -27,6 +27,7 @@ def header(plan: Plan, corpus: str, recorded: Mapping[str, Any] | None) -> dict[
     """What the manifest says of a run. Without an output, nothing."""
     if plan.sink is None:
         return {}
+    foresee(plan.pipeline, plan.stage_ids)
     return {
         "run": plan.run,
         "started": time.time(),
@@ -59,13 +60,18 @@ def describe_run(pipeline: Pipeline, sink: Sink, corpus: str, *, known: bool = F
     }
 
 
-def foresee(pipeline: Pipeline) -> None:
+def foresee(pipeline: Pipeline, known: Sequence[bytes] = ()) -> None:
     """Find the fingerprints that a run's header will ask for, unless they were found for this pipeline before.
 
     The first take some tenths of a second: each trial of a benchmark would have to bear them, workers to wait for them.
+
+    Args:
+        pipeline: whose stages'.
+        known: those of its first stages, where the memo has just asked for them. Asked again, a stage may have another:
+            to find those of the stages after it has loaded modules, and a package shows what is loaded of it.
     """
     if pipeline not in _known_prints:
-        _known_prints[pipeline] = _fingerprints(pipeline)
+        _known_prints[pipeline] = _fingerprints(pipeline, known)
 
 
 def refuse_other(folder: str, then: dict[str, Any], now: dict[str, Any], *, code: bool = True) -> list[str]:
@@ -111,14 +117,14 @@ def _compare_code(folder: str, then: dict[str, Any], now: dict[str, Any], *, ref
     return notes
 
 
-def _fingerprints(pipeline: Pipeline) -> _Prints:
-    """The stages' fingerprints, and why some have none."""
+def _fingerprints(pipeline: Pipeline, known: Sequence[bytes]) -> _Prints:
+    """The stages' fingerprints, those of the first ones as they are known, and why some have none."""
     from dataflow.memo.fingerprint import stage_fingerprint
     from dataflow.memo.keys import Uncacheable
 
-    prints: list[str | None] = []
+    prints: list[str | None] = [one.hex() for one in known]
     why_not: dict[str, str] = {}
-    for stage in pipeline.stages:
+    for stage in pipeline.stages[len(known) :]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what the memo warns of is said where something is memoized

@@ -59,4 +59,11 @@ def _workers(ledger: str) -> list[psutil.Process]:
     names = (path.stem.rpartition("-") for path in Path(ledger).glob(f"{socket.gethostname()}-*.ledger"))
     found = [mine[int(number)] for _, _, number in names if int(number) in mine]
     # What leads a session is a sandbox, or a worker's child: whoever started it ends it, and knows why.
-    return [process for process in found if os.getsid(process.pid) != process.pid]
+    return [process for process in found if not _leads_a_session(process.pid)]
+
+
+def _leads_a_session(number: int) -> bool:
+    try:
+        return os.getsid(number) == number
+    except ProcessLookupError:  # it has ended, as sandboxes do all the time
+        return True

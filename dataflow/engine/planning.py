@@ -15,7 +15,10 @@ from dataflow.limits import parse_size
 from dataflow.pipeline import Pipeline
 from dataflow.strategy import Strategy
 
-__all__ = ["plan_for"]
+__all__ = ["StageIds", "plan_for", "stage_ids"]
+
+StageIds = tuple[tuple[bytes, ...], str | None]
+"""Fingerprints of the pure stages from the first on, and why they end before the last."""
 
 
 def plan_for(
@@ -29,6 +32,7 @@ def plan_for(
     namespace: str,
     opened: OpenCluster | None,
     in_child: bool = False,
+    known: StageIds | None = None,
 ) -> tuple[Plan, str | None]:
     """The plan of a run, and why not all of it is memoized although the strategy asks for it.
 
@@ -37,7 +41,7 @@ def plan_for(
     Raises:
         CacheError: there is no server where one is needed.
     """
-    ids, why_not = _stage_ids(pipeline) if strategy.cache != "none" else ((), None)
+    ids, why_not = stage_ids(pipeline, strategy) if known is None else known
     plan = Plan(
         run=secrets.token_hex(4),
         pipeline=pipeline,
@@ -53,10 +57,12 @@ def plan_for(
     return plan, why_not
 
 
-def _stage_ids(pipeline: Pipeline) -> tuple[tuple[bytes, ...], str | None]:
-    """Fingerprints of the pure stages from the first on, and why they end before the last."""
+def stage_ids(pipeline: Pipeline, strategy: Strategy) -> StageIds:
+    """What the memo's keys are made of; nothing where there is none."""
     from dataflow.memo.chain import chain_of
 
+    if strategy.cache == "none":
+        return (), None
     chain, why_not = chain_of(pipeline)
     return chain.ids, why_not
 

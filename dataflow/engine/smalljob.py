@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ from dataflow.document import Document
 from dataflow.engine.cost import CostModel
 from dataflow.engine.executors import Done, Executor, run_here
 from dataflow.engine.specs import usable_cores
-from dataflow.errors import counted
+from dataflow.errors import ClusterError, counted
 from dataflow.graph.child import begin_children, close_children, limit_children
 from dataflow.graph.plan import Batch, Plan, forget_plan, register_plan
 
@@ -118,9 +119,19 @@ class SmallJobExecutor:
         return usable_cores()
 
     def start(self, plan: Plan) -> None:
-        """Register the plan in this process, and start those that will need it."""
+        """Register the plan in this process, and start those that will need it.
+
+        Raises:
+            ClusterError: this process is a worker that is being started, and imports the script of the one that opens
+                the cluster: it would do the whole job once more, while that one waits for it.
+        """
         import psutil
 
+        starting = sys.modules.get("multiprocessing.process")
+        if starting and getattr(
+            starting.current_process(), "_inheriting", False
+        ):  # so the standard library asks
+            raise ClusterError("the call has to stand under `if __name__ == '__main__':`.")
         self._plan, self._since = plan, time.monotonic()
         register_plan(plan)
         limit_children(plan.run, psutil.virtual_memory().available / self._job.most_processes)

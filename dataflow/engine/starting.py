@@ -17,7 +17,7 @@ from dataflow.engine.deploy import prepare_cluster
 from dataflow.engine.executors import Executor, InlineExecutor
 from dataflow.engine.identity import foresee, header
 from dataflow.engine.output import Keeper, Output
-from dataflow.engine.planning import plan_for
+from dataflow.engine.planning import plan_for, stage_ids
 from dataflow.engine.remembered import remember, remembered
 from dataflow.engine.resume import forget_runs
 from dataflow.engine.running import Run, Summary
@@ -68,13 +68,26 @@ def start(
             return Run(stack, (), documents, output, keeper, Summary(notes=output.notes))
         known = {**remembered(pipeline), **(costs or {})}
         cluster, numbered = _where(cluster, workers, chain([first], numbered), known)
-        if not isinstance(cluster, SmallJob) and prepare_cluster(cluster) and output.sink is not None:
-            foresee(pipeline)  # while what workers are forks of imports Dask
+        waits = not isinstance(cluster, SmallJob) and prepare_cluster(cluster)
+        # First of all that asks for fingerprints: workers, which ask for nothing else, are to find the same.
+        known_ids = stage_ids(pipeline, strategy)
+        if waits and output.sink is not None:
+            foresee(pipeline, known_ids[0])  # while what workers are forks of imports Dask
         opened, executor, in_child = _executor(stack, cluster, workers, output.notes)
         ledger = stack.enter_context(scratch_folder("ledger")) if in_child or _is_local(opened) else None
         paths = tuple(search_path)
         plan, why_not = plan_for(
-            stack, pipeline, strategy, output.sink, ledger, redis_url, paths, namespace, opened, in_child
+            stack,
+            pipeline,
+            strategy,
+            output.sink,
+            ledger,
+            redis_url,
+            paths,
+            namespace,
+            opened,
+            in_child,
+            known=known_ids,
         )
         stack.callback(executor.close)
         keeper = _begin(plan, executor, opened, output, documents, recorded)

@@ -12,6 +12,7 @@ import copy
 import dis
 import functools
 import linecache
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import CodeType
@@ -201,11 +202,13 @@ def _definitions(source: str, filename: str) -> dict[str, list[tuple[_Definition
 
 def _functions(statements: list[Any]) -> Iterator[_Definition]:
     """All functions below statements; no expression is looked into, since none holds a ``def``."""
-    for statement in statements:
+    waiting = deque(statements)  # and no recursion: each `elif` of a long chain is one deeper
+    while waiting:
+        statement = waiting.popleft()
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
             yield statement
         for name in ("body", "orelse", "handlers", "finalbody", "cases"):
-            yield from _functions(getattr(statement, name, []))
+            waiting += getattr(statement, name, [])
 
 
 def _dump(node: _Definition) -> str:

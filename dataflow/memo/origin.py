@@ -10,6 +10,7 @@ import re
 import site
 import sys
 import sysconfig
+from collections.abc import Iterable
 from pathlib import Path
 
 from dataflow.memo.keys import digest
@@ -41,10 +42,11 @@ def installed_unloaded(module_name: str) -> str | None:
     top = module_name.partition(".")[0]
     if module_name in sys.modules or top in sys.stdlib_module_names or top in sys.builtin_module_names:
         return None
-    spec = importlib.util.find_spec(top)
-    if spec is None:
+    try:
+        spec = importlib.util.find_spec(top)
+    except ValueError:  # a package that a program has made itself
         return None
-    return _installed(top, spec.origin or next(iter(spec.submodule_search_locations or ()), None))
+    return _installed(top, _place(spec.origin, spec.submodule_search_locations)) if spec else None
 
 
 @functools.lru_cache(maxsize=1024)
@@ -65,11 +67,15 @@ def _standard_folders() -> tuple[str, ...]:
 
 def _file(module_name: str) -> str | None:
     module = sys.modules.get(module_name)
-    path = getattr(module, "__file__", None)
-    if path is None:
-        folders = list(getattr(module, "__path__", ()))
-        path = folders[0] if folders else None
-    return path
+    return _place(getattr(module, "__file__", None), getattr(module, "__path__", None))
+
+
+def _place(file: str | None, folders: Iterable[str] | None) -> str | None:
+    """Where a module lies. A namespace package of which one folder isn't installed may hold first-party code."""
+    if file is not None:
+        return file
+    some = list(folders or ())
+    return next((folder for folder in some if not _in_site_packages(folder)), some[0] if some else None)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -34,6 +34,8 @@ __all__ = ["DynamicCodeWarning", "SetOrderWarning", "Walk"]
 
 _NAMES_ONLY = {"__doc__", "__module__", "__qualname__", "__name__", "__weakref__", "__annotations__"}
 
+_FAILURES = {"ImportError", "ModuleNotFoundError"}
+
 
 class DynamicCodeWarning(UserWarning):
     """A fingerprint can't see what ``eval`` and its like will run: say so with ``deps=`` or ``version=``."""
@@ -285,7 +287,8 @@ class Walk:
         package = str(space.get("__package__") or "")
         try:
             full = importlib.util.resolve_name(name, package) if statement.level else statement.module
-            owner = installed_unloaded(full)
+            # Whether an installed package can be imported here is a matter of the machine too.
+            owner = None if _lives_without(code) else installed_unloaded(full)
             if owner is not None:
                 return self._installed_import(owner, full)
             module = importlib.import_module(full)
@@ -390,6 +393,12 @@ def _annotation(text: str) -> types.CodeType | None:
 def _compiled(tree: ast.Module) -> types.CodeType:
     """The code of statements, which are the same object each time and never changed."""
     return compile(tree, "<binding>", "exec", dont_inherit=True)
+
+
+def _lives_without(code: types.CodeType) -> bool:
+    """Whether code, or code in it, may do something else where an import fails."""
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return not _FAILURES.isdisjoint(code.co_names) or any(map(_lives_without, inner))
 
 
 def _attribute(module: types.ModuleType, name: str) -> object:

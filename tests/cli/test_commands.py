@@ -109,6 +109,33 @@ def test_a_command_whose_streams_are_closed_does_its_work_and_says_nothing(tmp_p
     assert len(pd.read_parquet(tmp_path / "out")) == 1
 
 
+def test_a_program_that_calls_the_command_line_keeps_what_it_has_put_in_the_place_of_a_stream():
+    program = (
+        "import contextlib, io, sys\nfrom dataflow.cli import main\nsys.argv = ['dataflow', '--version']\n"
+        "said = io.StringIO()\nwith contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):\n    main()\n"
+        "sys.stderr.write(said.getvalue())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "version" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("collects", [True, False])
+@pytest.mark.parametrize("corpus", ["docs", "nowhere"])
+def test_a_program_that_calls_the_command_has_its_garbage_collected_as_before(tmp_path, collects, corpus):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text("hello")
+    program = (
+        "import gc, sys\nfrom click.testing import CliRunner\nfrom dataflow.cli import cli\n"
+        f"({'gc.enable' if collects else 'gc.disable'})()\nfrozen = gc.get_freeze_count()\n"
+        "CliRunner().invoke(cli, ['run', '--corpus', sys.argv[1], '--output', 'out'])\n"
+        "print(gc.isenabled(), gc.get_freeze_count() == frozen)\n"
+    )
+    command = [sys.executable, "-c", program, corpus]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(collects), "True"]
+
+
 def test_what_a_stage_that_runs_in_the_command_has_written_is_in_its_file_at_the_end(tmp_path):
     (tmp_path / "noting.py").write_text(
         "from dataflow import Pipeline, stage\n\nnotes = open('notes', 'w')\n\n"

@@ -263,3 +263,37 @@ def test_a_folder_that_is_no_output_has_no_quarantine(tmp_path):
         done = subprocess.run([*DATAFLOW, *arguments], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 2
         assert done.stderr.startswith("dataflow: . isn't the output of a run")
+
+
+@pytest.mark.parametrize("cache", ["none", "lru"])
+@pytest.mark.parametrize("cluster", ["auto", "inline", "processes"])
+def test_stages_that_import_parts_of_one_package_when_they_run_are_the_same_when_a_run_is_resumed(
+    tmp_path, cluster, cache
+):
+    (tmp_path / "parts").mkdir()
+    for name, text in {
+        "__init__": "",
+        "a": "def g(x):\n    return x\n",
+        "b": "def h(x):\n    return x\n",
+    }.items():
+        (tmp_path / "parts" / f"{name}.py").write_text(text)
+    (tmp_path / "both.py").write_text(
+        "from dataflow import stage\n\n"
+        "@stage\ndef first(data: bytes) -> str:\n    import parts.a\n    return parts.a.g(data.decode())\n\n"
+        "@stage\ndef second(text: str) -> str:\n    import parts.b\n    return parts.b.h(text)\n"
+    )
+    (tmp_path / "mine.py").write_text(
+        '"""Two stages."""\nfrom both import first, second\nfrom dataflow import Pipeline\n\n'
+        "pipeline = Pipeline(first, second)\n"
+    )
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text("hello")
+    arguments = ["run", "--workload", "mine.py", "--corpus", "docs", "--output", "out", "--cache", cache]
+    for more in ([], ["--resume"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "dataflow", *arguments, "--cluster", cluster, *more],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "other code" not in done.stdout
+    assert pd.read_parquet(tmp_path / "out").text.tolist() == ["hello"]

@@ -75,3 +75,14 @@ def test_a_process_that_is_not_below_this_one_is_none_of_its_workers(watch, tmp_
 
 def test_without_a_ledger_nobody_is_ended():
     OverdueWorkers(None).look()
+
+
+def test_one_that_ends_while_it_is_looked_at_ends_nothing_else(watch, noting, monkeypatch):
+    noting()
+
+    def ended(number):
+        raise ProcessLookupError
+
+    monkeypatch.setattr("os.getsid", ended)
+    for _ in range(3):
+        watch.look()

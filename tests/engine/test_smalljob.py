@@ -185,7 +185,9 @@ def test_a_pipeline_that_was_seen_to_be_dear_is_no_small_job_the_next_time(monke
         run(Pipeline(whereabouts), f"{tmp_path}/*.txt")
 
 
-def test_the_processes_that_run_a_small_job_are_started_while_the_driver_still_prepares():
+def test_the_processes_that_run_a_small_job_are_started_while_the_driver_still_prepares(monkeypatch):
+    monkeypatch.setattr("dataflow.engine.smalljob.usable_cores", lambda: 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     executor = SmallJobExecutor(SmallJob(500, 2.0), lambda stack: Elsewhere())
     executor.start(Plan("early", Pipeline(whereabouts), Strategy(), MemoSpec("none"), in_child=True))
     commands = [command_of(child) for child in psutil.Process().children()]
@@ -265,3 +267,26 @@ def test_for_the_little_that_is_left_no_cluster_is_started_any_more(monkeypatch,
     executor.wait()
     executor.close()
     assert hasattr(cluster, "plan") == goes_over
+
+
+def test_a_script_whose_call_is_made_by_each_process_that_imports_it_is_told_so_when_a_cluster_is_needed(
+    write_corpus, tmp_path
+):
+    (tmp_path / "job.py").write_text(
+        "import sys\n"
+        "from dataflow import Pipeline, run, stage\n"
+        "from dataflow.engine import smalljob\n"
+        "smalljob._PATIENCE_SECONDS = smalljob._WORTH_SECONDS = 0.0\n"
+        "@stage\n"
+        "def size(data: bytes) -> int:\n"
+        "    return len(data)\n"
+        "print([o.status for o in run(Pipeline(size), sys.argv[1], batching='fixed:1')])\n"
+    )
+    command = [sys.executable, "job.py", str(write_corpus(*"abcdefgh"))]
+    done = subprocess.run(
+        command, capture_output=True, check=False, text=True, cwd=tmp_path, timeout=60,
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "__name__ == '__main__'" in done.stderr.splitlines()[-1]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import subprocess
 import sys
 import textwrap
 import threading
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -606,3 +608,76 @@ def test_another_version_of_a_package_that_is_not_loaded_yet_is_another_key(of, 
 def test_pydoc_which_finds_code_by_name_is_met_with_a_warning_although_it_is_loaded_late(of):
     with pytest.warns(DynamicCodeWarning, match=r"locate\(\)"):
         of("def f(x):\n    import pydoc\n    return pydoc.locate(x)\n")
+
+
+@pytest.mark.parametrize("loaded", ["", "import acme.mine\n"])
+@pytest.mark.parametrize("statement", ["from acme.mine import factor", "from acme import mine"])
+def test_first_party_code_in_a_namespace_that_installed_code_shares_counts(
+    tmp_path, of, monkeypatch, statement, loaded
+):
+    installed, own = tmp_path / "site", tmp_path / "src"
+    for folder in (installed / "acme" / "core", own / "acme"):
+        folder.mkdir(parents=True)
+    monkeypatch.setattr("dataflow.memo.origin._site_folders", lambda: (str(installed),))
+    monkeypatch.setattr("dataflow.memo.origin._distributions", lambda top: ["acme-core 1"])
+    monkeypatch.setattr(sys, "path", [*sys.path, str(installed), str(own)])  # as a `.pth` file adds it
+    prints = []
+    for text in ("def factor():\n    return 2\n", "def factor():\n    return 2 + 1\n"):
+        (own / "acme" / "mine.py").write_text(text)
+        for name in ("acme", "acme.mine"):
+            sys.modules.pop(name, None)
+        prints.append(of(f"{loaded}def f(x):\n    {statement}\n    return x\n"))
+    for name in ("acme", "acme.mine"):
+        sys.modules.pop(name, None)
+    assert prints[0] != prints[1]
+
+
+def test_a_package_that_a_program_has_made_itself_is_walked(of, monkeypatch):
+    package, module = types.ModuleType("handmade"), types.ModuleType("handmade.part")
+    package.__path__ = []
+    monkeypatch.setitem(sys.modules, "handmade", package)
+
+    class Finder:
+        @staticmethod
+        def find_spec(name, path, target=None):
+            return importlib.util.spec_from_loader(name, Finder) if name == module.__name__ else None
+
+        @staticmethod
+        def create_module(spec):
+            return module
+
+        @staticmethod
+        def exec_module(module):
+            pass
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    prints = []
+    for module.value in (1, 2):
+        monkeypatch.delitem(sys.modules, "handmade.part", raising=False)
+        prints.append(of("def f(x):\n    from handmade.part import value\n    return value\n"))
+    monkeypatch.delitem(sys.modules, "handmade.part", raising=False)
+    assert prints[0] != prints[1]
+
+
+def test_a_long_chain_of_elifs_hinders_no_other_function_of_its_file(of):
+    chain = "".join(f"    elif x == {n}:\n        return {n}\n" for n in range(1, 1200))
+    of(f"def g(x):\n    if x == 0:\n        return 0\n{chain}\ndef f(x):\n    return x\n")
+
+
+@pytest.mark.parametrize("failure", ["ImportError", "ModuleNotFoundError"])
+def test_a_function_that_lives_without_an_installed_package_is_another_one_where_that_cannot_be_imported(
+    tmp_path, of, monkeypatch, failure
+):
+    monkeypatch.setattr("dataflow.memo.origin._site_folders", lambda: (str(tmp_path / "site"),))
+    monkeypatch.setattr("dataflow.memo.origin._distributions", lambda top: ["needy 1"])
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "site")])
+    (tmp_path / "site").mkdir()
+    source = (
+        f"def f(x):\n    try:\n        import needy\n    except {failure}:\n        return 0\n    return 1\n"
+    )
+    prints = []
+    for text in ("raise ImportError('libneedy.so.1: no such file')\n", "VERSION = 1  # now it is there\n"):
+        (tmp_path / "site" / "needy.py").write_text(text)
+        prints.append(of(source))
+        sys.modules.pop("needy", None)
+    assert prints[0] != prints[1]
