@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import math
 import os
 import sys
 import time
@@ -98,10 +99,12 @@ class SmallJobExecutor:
     Args:
         job: how many processes it is worth.
         open_cluster: opens a cluster in the stack that it is given, and makes the executor that takes over then what
-            isn't begun.
+            isn't begun; ``None`` where it can't be opened, so that all is done here.
     """
 
-    def __init__(self, job: SmallJob, open_cluster: Callable[[contextlib.ExitStack], Executor]) -> None:
+    def __init__(
+        self, job: SmallJob, open_cluster: Callable[[contextlib.ExitStack], Executor | None]
+    ) -> None:
         self._job = job
         self._stack = contextlib.ExitStack()
         self._open_cluster = open_cluster
@@ -186,6 +189,9 @@ class SmallJobExecutor:
     def _go_over(self) -> None:
         assert self._plan is not None
         cluster = self._open_cluster(self._stack)
+        if cluster is None:
+            self._since = math.inf  # it isn't tried again
+            return
         self._stack.callback(cluster.close)
         cluster.start(dataclasses.replace(self._plan, in_child=False))
         self._cluster = cluster

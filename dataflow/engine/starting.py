@@ -24,6 +24,7 @@ from dataflow.engine.running import Run, Summary
 from dataflow.engine.smalljob import SmallJob, SmallJobExecutor, look_at
 from dataflow.engine.stall import Stall
 from dataflow.engine.stream import Stream
+from dataflow.errors import ClusterError, one_line
 from dataflow.graph.plan import Plan
 from dataflow.graph.scratch import scratch_folder
 from dataflow.graph.work import BatchResult
@@ -198,8 +199,12 @@ def _executor(
     return opened, _on(opened), not opened.nannies and not opened.in_process
 
 
-def _on_a_cluster(notes: list[str], stack: contextlib.ExitStack) -> Executor:
-    opened = stack.enter_context(open_cluster("local"))
+def _on_a_cluster(notes: list[str], stack: contextlib.ExitStack) -> Executor | None:
+    try:
+        opened = stack.enter_context(open_cluster("local"))
+    except ClusterError as error:  # who has begun can go on
+        notes.append(f"no cluster has taken over what wasn't begun: {one_line(error).rstrip('.')}")
+        return None
     seen = f", to be watched at {opened.dashboard_link}" if opened.dashboard_link else ""
     notes.append(f"a cluster has taken over what wasn't begun{seen}")
     return _on(opened)
