@@ -15,16 +15,14 @@ from dataflow.limits import parse_size
 from dataflow.pipeline import Pipeline
 from dataflow.strategy import Strategy
 
-__all__ = ["StageIds", "plan_for", "stage_ids"]
-
-StageIds = tuple[tuple[bytes, ...], str | None]
-"""Fingerprints of the pure stages from the first on, and why they end before the last."""
+__all__ = ["plan_for", "stage_ids"]
 
 
 def plan_for(
     stack: contextlib.ExitStack,
     pipeline: Pipeline,
     strategy: Strategy,
+    ids: tuple[bytes, ...],
     sink: Sink | None,
     ledger: str | None,
     redis_url: str | None,
@@ -32,17 +30,15 @@ def plan_for(
     namespace: str,
     opened: OpenCluster | None,
     in_child: bool = False,
-    known: StageIds | None = None,
-) -> tuple[Plan, str | None]:
-    """The plan of a run, and why not all of it is memoized although the strategy asks for it.
+) -> Plan:
+    """The plan of a run, given the fingerprints of the stages that are memoized: see :func:`stage_ids`.
 
     A server that has to be started for the cache is entered into ``stack``.
 
     Raises:
         CacheError: there is no server where one is needed.
     """
-    ids, why_not = stage_ids(pipeline, strategy) if known is None else known
-    plan = Plan(
+    return Plan(
         run=secrets.token_hex(4),
         pipeline=pipeline,
         strategy=strategy,
@@ -54,11 +50,10 @@ def plan_for(
         search_path=search_path,
         in_child=in_child,
     )
-    return plan, why_not
 
 
-def stage_ids(pipeline: Pipeline, strategy: Strategy) -> StageIds:
-    """What the memo's keys are made of; nothing where there is none."""
+def stage_ids(pipeline: Pipeline, strategy: Strategy) -> tuple[tuple[bytes, ...], str | None]:
+    """Fingerprints of the stages that a memo would keep, from the first on, and why they end before the last."""
     from dataflow.memo.chain import chain_of
 
     if strategy.cache == "none":

@@ -26,8 +26,8 @@ from dataflow.graph.plan import Batch, Plan, forget_plan, register_plan
 __all__ = ["SmallJob", "SmallJobExecutor", "look_at"]
 
 # A cluster's workers begin half a second later than these processes, for which the driver and what workers are forks of
-# import Dask on two cores. A prediction before anything was seen is several times too high for most documents; where it
-# is too low, a cluster takes over, and what these have done by then is done.
+# import Dask on two cores. A prediction before anything was seen was three times too high for 1,700 pages; where one is
+# too low, a cluster takes over, and what these have done by then is done.
 _SMALL_SECONDS = 10.0  # of each core
 _SMALL_DOCUMENTS = 8192
 _LISTING_SECONDS = 1.0
@@ -66,8 +66,8 @@ class SmallJob:
     def __str__(self) -> str:
         where = "one process does" if self.processes == 1 else f"{self.processes} processes do"
         return (
-            f"no cluster was started: {where} {counted(self.documents, 'document')}, and one takes over what isn't "
-            f"begun after {_PATIENCE_SECONDS:.0f} s (name a cluster to have it from the start)"
+            f"no cluster was started: {where} {counted(self.documents, 'document')}; if much isn't begun after "
+            f"{_PATIENCE_SECONDS:.0f} s, a cluster takes it over (name one to have it from the start)"
         )
 
 

@@ -71,25 +71,13 @@ def start(
         cluster, numbered = _where(cluster, workers, chain([first], numbered), known)
         waits = not isinstance(cluster, SmallJob) and prepare_cluster(cluster)
         # First of all that asks for fingerprints: workers, which ask for nothing else, are to find the same.
-        known_ids = stage_ids(pipeline, strategy)
+        ids, why_not = stage_ids(pipeline, strategy)
         if waits and output.sink is not None:
-            foresee(pipeline, known_ids[0])  # while what workers are forks of imports Dask
+            foresee(pipeline, ids)  # while what workers are forks of imports Dask
         opened, executor, in_child = _executor(stack, cluster, workers, output.notes)
         ledger = stack.enter_context(scratch_folder("ledger")) if in_child or _is_local(opened) else None
-        paths = tuple(search_path)
-        plan, why_not = plan_for(
-            stack,
-            pipeline,
-            strategy,
-            output.sink,
-            ledger,
-            redis_url,
-            paths,
-            namespace,
-            opened,
-            in_child,
-            known=known_ids,
-        )
+        where = (output.sink, ledger, redis_url, tuple(search_path), namespace)
+        plan = plan_for(stack, pipeline, strategy, ids, *where, opened, in_child)
         stack.callback(executor.close)
         keeper = _begin(plan, executor, opened, output, documents, recorded)
         undo.pop_all()

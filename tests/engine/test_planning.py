@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from dataflow import Pipeline, Strategy
-from dataflow.engine.planning import plan_for
+from dataflow.engine.planning import plan_for, stage_ids
 from dataflow.errors import CacheError
 from dataflow.memo.server import EmbeddedServer
 from dataflow.memo.spec import close_memos, open_memo
@@ -16,13 +16,18 @@ def decode(data: bytes) -> str:
     return data.decode()
 
 
+def plan_with(stack, strategy, url):
+    ids, _ = stage_ids(Pipeline(decode), strategy)
+    return plan_for(stack, Pipeline(decode), strategy, ids, None, None, url, (), "dataflow", None)
+
+
 @pytest.fixture
 def planned():
     with contextlib.ExitStack() as stack:
 
         def plan(url=None, **choices):
             strategy = Strategy(**choices)
-            return plan_for(stack, Pipeline(decode), strategy, None, None, url, (), "dataflow", None)[0]
+            return plan_with(stack, strategy, url)
 
         yield plan
         close_memos()
@@ -57,10 +62,10 @@ def test_spilled_files_are_trimmed_when_a_run_ends(tmp_path, monkeypatch):
     monkeypatch.setenv("DATAFLOW_SPILL_LIMIT", "2kB")
     with EmbeddedServer() as server, contextlib.ExitStack() as stack:
         strategy = Strategy(cache="redis")
-        plan_for(stack, Pipeline(decode), strategy, None, None, server.url, (), "dataflow", None)
+        plan_with(stack, strategy, server.url)
         assert spilled.exists()
         stack.close()
         assert not spilled.exists()
         monkeypatch.setenv("DATAFLOW_SPILL_LIMIT", "much")
         with pytest.raises(CacheError, match="DATAFLOW_SPILL_LIMIT"):
-            plan_for(stack, Pipeline(decode), strategy, None, None, server.url, (), "dataflow", None)
+            plan_with(stack, strategy, server.url)
