@@ -19,16 +19,18 @@ def admit(plan: Plan, work: Work) -> None:
     """Say of which documents the memo is asked: not of kinds for which it doesn't pay."""
     if not plan.memo_stages:
         return
-    kinds = Counter([item.document.media_type for item in work.items])
-    asked = admission_of(plan).asks(kinds)
-    work.memoized = any(asked.values())
-    bypassed = len(work.items) - sum(asked.values())
+    admission = admission_of(plan)
+    rest = [item for item in work.items if item.position >= admission.free]
+    kinds = Counter([item.document.media_type for item in rest])
+    asked = admission.asks(kinds)
+    bypassed = len(rest) - sum(asked.values())
+    work.memoized = bypassed < len(work.items)
     if not bypassed:
         return
     steps.count(work, "bypassed", bypassed)
     if not work.memoized:
         return
-    for item in work.items:
+    for item in rest:
         kind = item.document.media_type
         item.bypassed = not asked[kind]
         asked[kind] -= not item.bypassed

@@ -87,11 +87,15 @@ def recall(plan: Plan, work: Work) -> None:
 
 def resume(plan: Plan, work: Work, index: int) -> None:
     """Before a stage runs: ask for its value by the digest of what goes into it."""
-    if not _has_steps(plan, work) or not admission_of(plan).step(plan.chain.names[index]):
+    if not _has_steps(plan, work):
         return
     if plan.pipeline.stages[index].streams and index + 1 < plan.memo_stages:
         return  # an iterator is never kept
-    waiting = [item for item in work.items if _waits_for(item, index)]
+    admission = admission_of(plan)
+    free = None if admission.step(plan.chain.names[index]) else admission.free
+    waiting = [
+        item for item in work.items if (free is None or item.position < free) and _waits_for(item, index)
+    ]
     if not waiting:
         return
     keys = [_step_key(plan, item, index) for item in waiting]
@@ -116,7 +120,9 @@ def keep(plan: Plan, work: Work, item: Item, index: int) -> None:
         keep_link(plan, item, index, seconds)
         return
     before, item.result_digest = input_digest(item, index), None
-    if not any(admission_of(plan).step(name) for name in plan.chain.names[index:]):
+    admission, rest = admission_of(plan), plan.chain.names[index + 1 :]
+    own = item.position < admission.free or admission.step(plan.chain.names[index], seconds)
+    if not own and not any(admission.step(name) for name in rest):
         return
     try:
         # Encoded now: a later stage may change the value in place.
@@ -126,7 +132,7 @@ def keep(plan: Plan, work: Work, item: Item, index: int) -> None:
         steps.count(work, f"uncacheable_{one_line(error).rstrip('.')}", 1)
         return
     item.result_digest = encoded.digest
-    if before and admission_of(plan).step(plan.chain.names[index]):
+    if before and own:
         key = plan.chain.step(index, item.document, before)
         item.steps.append(
             entry_of(item, key, encoded, seconds, plan.chain.names[index : index + 1], near=False)

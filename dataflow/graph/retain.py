@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from dataflow.graph import steps
 from dataflow.graph.admit import computed
@@ -30,7 +29,9 @@ def store(plan: Plan, work: Work, memo: Memo, items: Sequence[Item]) -> tuple[in
     current = [(item, entries) for item, entries in made if _is_current(plan, work, item)]
     for item, entries in _kept(plan, current):
         values.append(entries[0])
-        extras += [*entries[1:], *item.steps, _record(plan, item, entries[0].key)]
+        extras += [*entries[1:], *item.steps]
+        if memo.shared:
+            extras.append(_record(plan, item, entries[0].key))
     if not values:
         return 0, 0.0
     kept = min(len(values), max(0, memo.store([*values, *extras]) - len(extras)))
@@ -42,10 +43,13 @@ def store(plan: Plan, work: Work, memo: Memo, items: Sequence[Item]) -> tuple[in
 def _kept(plan: Plan, candidates: Sequence[tuple[Item, list[Entry]]]) -> Iterator[tuple[Item, list[Entry]]]:
     """Those that are worth it."""
     admission, saves_reading = admission_of(plan), plan.fresh.by_stat
-    seconds = [
-        max(computed(item, plan.chain.names, saves_reading), item.recalled_seconds) for item, _ in candidates
-    ]
-    keeps = admission.keeps(seconds)
+    names = plan.chain.names
+    keeps = admission.keeps(
+        [
+            (item.position, max(computed(item, names, saves_reading), item.recalled_seconds))
+            for item, _ in candidates
+        ]
+    )
     return (one for one, kept in zip(candidates, keeps, strict=True) if kept)
 
 
@@ -78,10 +82,11 @@ def entry_of(
     *,
     near: bool = True,
     ttl_seconds: float | None = None,
+    about: Key | None = None,
 ) -> Entry:
     """What is kept under a key, with what is known of the document that it was made of."""
     source = item.digest or bytes(20)
-    return Entry(key, value, seconds, item.epoch, source, marks(names), ttl_seconds, near)
+    return Entry(key, value, seconds, item.epoch, source, marks(names), ttl_seconds, near, about)
 
 
 def _is_current(plan: Plan, work: Work, item: Item) -> bool:
@@ -94,7 +99,7 @@ def _is_current(plan: Plan, work: Work, item: Item) -> bool:
 def _record(plan: Plan, item: Item, holder: Key) -> Entry:
     key = plan.chain.record(item.document.url)
     value = record_of(plan.chain, item.document, item.digest or b"", item.epoch, holder)
-    return replace(entry_of(item, key, value, 0.0, plan.chain.names, near=False), about=holder)
+    return entry_of(item, key, value, 0.0, plan.chain.names, near=False, about=holder)
 
 
 def keep_link(plan: Plan, item: Item, index: int, seconds: float) -> None:

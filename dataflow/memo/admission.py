@@ -6,14 +6,16 @@ process; computing is seen of every document, whether it was asked for or not, s
 cheap ones are noticed, and kept alone. ``P(reuse)`` is the number of times that a value is expected to be asked for,
 and fixed: whoever turns a cache on means to run again, and the hits of a first run say nothing of that.
 
-The first documents are asked for and kept in any case: so a small corpus is always cached, and a large one of cheap
-documents is as fast as with no cache, but for that. A small share of the time that is spent on computing may be lost
-besides, so that from time to time it is seen whether times have changed. Nothing here touches what
-is right: an unused memo is a miss.
+The first documents of a corpus are asked for and kept in any case, stage by stage: so a small corpus is always cached,
+and a large one of cheap documents is as fast as with no cache, but for that. A small share of the time that is spent on
+computing may be lost besides, so that from time to time it is seen whether times have changed. Until asking and keeping
+were measured, they are taken to be cheap, but not free: of documents that take a few microseconds, a trial of a whole
+batch would cost more than the batch. Nothing here touches what is right: an unused memo is a miss.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -23,7 +25,8 @@ __all__ = ["Admission"]
 _BATCHES = 8  # what looking up and storing take is a mean over so many
 _FADING = 0.9995  # a document's weight halves after some 1,400 more of its kind
 _FEWEST = 64  # a round trip for fewer would cost each of them much more
-_GUESS_SECONDS = 1e-4  # what asking for and keeping a document takes, before it was measured
+# What asking for a document and keeping it take at least, and at most, before it was measured.
+_LOOKUP_SECONDS, _STORE_SECONDS, _GUESS_SECONDS = 5e-6, 2e-5, 1e-4
 _LEASE_FROM_SECONDS = 0.005  # a claim costs a round trip a batch, and waiting some milliseconds
 
 
@@ -58,7 +61,7 @@ class Admission:
         enabled: when false, everything is always kept.
         reuse: how often a value will be asked for again.
         edits: the share of a stage's values that will be asked for after an edit of another stage.
-        free: how many documents are asked for, and kept, whether that pays or not.
+        free: how many documents from the corpus's first on are asked for, and kept, whether that pays or not.
         allowance: the share of the time spent on computing that may be lost on what doesn't pay.
     """
 
@@ -73,7 +76,7 @@ class Admission:
     ) -> None:
         self._enabled = enabled
         self._reuse, self._edits = reuse, edits
-        self._free_asks = self._free_keeps = free
+        self.free = free if enabled else sys.maxsize
         self._share, self._allowance_seconds = allowance, 0.0
         self._lock = threading.Lock()
         self._figures: dict[str, deque[tuple[float, float]]] = {}
@@ -97,7 +100,7 @@ class Admission:
         connections are opened in it.
         """
         with self._lock:
-            dear_from = self._of("store", 0.0) / self._reuse
+            dear_from = self._of("store", _STORE_SECONDS) / self._reuse
             for kind, seconds in compute_seconds.items():
                 if seconds:
                     self._kinds.setdefault(kind, _Kind()).add(seconds, dear_from)
@@ -113,34 +116,39 @@ class Admission:
                 self._add("store", store_seconds, stored)
 
     def asks(self, kinds: Mapping[str, int]) -> dict[str, int]:
-        """How many documents of each kind should be asked for, of so many in a batch."""
+        """How many documents of each kind should be asked for, of so many in a batch that aren't free."""
         if not self._enabled:
             return dict(kinds)
         with self._lock:
             return {kind: self._asks(kind, number) for kind, number in kinds.items()}
 
-    def keeps(self, compute_seconds: Sequence[float]) -> list[bool]:
-        """Whether to keep documents that were asked for and took so long."""
+    def keeps(self, documents: Sequence[tuple[int, float]]) -> list[bool]:
+        """Whether to keep documents that were asked for: their positions in the corpus, and what each took."""
         if not self._enabled:
-            return [True] * len(compute_seconds)
+            return [True] * len(documents)
         with self._lock:
-            store, free = self._of("store", 0.0), self._free_keeps
-            self._free_keeps = max(0, free - len(compute_seconds))
+            store = self._of("store", _STORE_SECONDS)
             return [
-                number < free or self._reuse * s >= store or self._spend(store)
-                for number, s in enumerate(compute_seconds)
+                position < self.free or self._reuse * seconds >= store or self._spend(store)
+                for position, seconds in documents
             ]
 
-    def step(self, name: str) -> bool:
-        """Whether a stage's own value should be kept and asked for, beside that of the whole chain."""
+    def step(self, name: str, seconds: float | None = None) -> bool:
+        """Whether a stage's own value should be kept and asked for, beside that of the whole chain.
+
+        Args:
+            name: the stage's.
+            seconds: what one document took, where that is known: it counts until there is a mean.
+        """
         if not self._enabled:
             return True
         with self._lock:
-            seconds = self._of(f"stage {name}", None)
-            if seconds is None:
+            mean = self._mean(f"stage {name}")
+            usual = seconds if mean is None else mean
+            if usual is None:
                 return True
-            cost = self._of("store", 0.0)
-            return self._edits * (seconds - self._of("lookup", 0.0)) > cost
+            cost = self._of("store", _STORE_SECONDS)
+            return self._edits * (usual - self._of("lookup", _LOOKUP_SECONDS)) > cost
 
     def claims(self, kind: str) -> bool:
         """Whether it pays to agree with other workers on who computes a document of this kind."""
@@ -151,14 +159,13 @@ class Admission:
             return known is None or known.mean_seconds >= _LEASE_FROM_SECONDS
 
     def _asks(self, kind: str, number: int) -> int:
-        free = min(number, self._free_asks)
-        self._free_asks -= free
-        known, lookup = self._kinds.get(kind), self._of("lookup", 0.0)
-        if known is None or known.pays(self._reuse, lookup, self._of("store", 0.0)):
+        known = self._kinds.get(kind)
+        lookup, store = self._of("lookup", _LOOKUP_SECONDS), self._of("store", _STORE_SECONDS)
+        if known is None or known.pays(self._reuse, lookup, store):
             return number
-        each = lookup or _GUESS_SECONDS
-        more = min(number - free, max(_FEWEST, int(self._allowance_seconds / each)))
-        return free + (more if self._spend(more * each) else 0)
+        each = self._of("lookup", _GUESS_SECONDS)
+        some = min(number, max(_FEWEST, int(self._allowance_seconds / each)))
+        return some if self._spend(some * each) else 0
 
     def _spend(self, seconds: float) -> bool:
         """Take from the allowance, where there is as much."""
@@ -170,9 +177,13 @@ class Admission:
     def _add(self, name: str, seconds: float, documents: float) -> None:
         self._figures.setdefault(name, deque(maxlen=_BATCHES)).append((seconds, documents))
 
-    def _of(self, name: str, unknown: float | None) -> float:
+    def _of(self, name: str, unknown: float) -> float:
+        mean = self._mean(name)
+        return unknown if mean is None else mean
+
+    def _mean(self, name: str) -> float | None:
         figures = self._figures.get(name)
         if not figures:
-            return unknown  # type: ignore[return-value]
+            return None
         # Large batches say more than small ones, whose round trip is shared by few.
         return sum(seconds for seconds, _ in figures) / sum(documents for _, documents in figures)

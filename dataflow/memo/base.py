@@ -72,7 +72,8 @@ class Entry:
         input_digest: digest of the document that it was made of.
         marks: which stages made it, for :func:`dataflow.memo.admin.invalidate_stage`.
         ttl_seconds: a life shorter than the memo's own.
-        near: whether a near tier should hold it too; not, for what is asked for only after an edit.
+        near: whether a near tier in front of a store should hold it too; not, for what is asked for only after an
+            edit.
         about: the key of the entry that this is a record of (a dict); where that can't be kept, the record says
             why, in its field ``refused``.
     """
@@ -101,9 +102,15 @@ LOST: Final = Claim.LOST
 
 @runtime_checkable
 class Memo(Protocol):
-    """A store of computed values. Nothing that happens to it comes out of it as an exception."""
+    """A store of computed values. Nothing that happens to it comes out of it as an exception.
+
+    Attributes:
+        name: of the kind of memo.
+        shared: whether anybody but this process finds what is stored.
+    """
 
     name: str
+    shared: bool
 
     def lookup(self, keys: Sequence[Key]) -> list[Found | Missed]:
         """One answer a key, in order. Equal keys are asked for once; a batch costs one round trip."""

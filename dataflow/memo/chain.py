@@ -83,14 +83,21 @@ class Chain:
 
     def record(self, url: str) -> Key:
         """The key of what is noted of a document, for :func:`dataflow.memo.explain.explain`."""
-        return memo_key((), ("record", self.names[:1]), digest(encode(url)))
+        key = _record_head(self.names[:1]).copy()
+        key.update(tagged(b"input", digest(encode(url))))
+        return bytes(key.digest())
 
     def parameters(self, document: Document) -> tuple[Any, ...]:
         """What else the first stage sees of the document."""
-        return tuple(getattr(document, name) for name in self.fields)
+        return tuple([getattr(document, name) for name in self.fields]) if self.fields else ()
 
     def _scoped(self, parameters: tuple[Any, ...]) -> tuple[Any, ...]:
         return _scoped(self.tag, parameters)
+
+
+@functools.lru_cache(maxsize=256)
+def _record_head(names: tuple[str, ...]) -> Any:
+    return memo_head((), ("record", names))
 
 
 def _scoped(tag: str | None, parameters: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ class NoMemo:
     """The memo of ``cache=none``; implements :class:`dataflow.memo.base.Memo`."""
 
     name = "none"
+    shared = False
 
     def __init__(self) -> None:
         self._counters = Counters()

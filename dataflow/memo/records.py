@@ -19,7 +19,8 @@ def record_of(
     return {
         "content": content_digest,
         "state": [document.size_bytes, document.modified, document.etag],
-        "stages": list(zip(chain.names, chain.ids, strict=True)),
+        # Lists, and no tuples: msgpack has none, and one that is packed as an extension takes ten times as long.
+        "stages": [list(pair) for pair in zip(chain.names, chain.ids, strict=True)],
         "parameters": digest(encode(chain.parameters(document))),
         "tag": chain.tag,
         "epoch": epoch,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dataflow.errors import CacheError
@@ -50,6 +50,7 @@ class RedisBlobs:
         self._namespace = namespace
         self._prefix = namespace.encode() + b":"
         self._mean_bytes = 4096.0
+        self._together = True  # until the server says that this user may not use MSET
         self.counters = Counters()
         self.wire = Wire(url, self.counters, **options)
 
@@ -70,15 +71,7 @@ class RedisBlobs:
 
     def write(self, items: Sequence[Sealed]) -> int:
         """Keep, in one round trip (or one for each 32 MB); how many the server took."""
-        kept, start = 0, 0
-        while start < len(items):
-            stop, size = start, 0
-            while stop < len(items) and (stop == start or size + len(items[stop].data) <= _PIPELINE_BYTES):
-                size += len(items[stop].data)
-                stop += 1
-            kept += self._write(items[start:stop])
-            start = stop
-        return kept
+        return sum(self._write(part) for part in _parts(items, len(items), _PIPELINE_BYTES))
 
     def discard(self, keys: Sequence[Key]) -> None:
         """Nothing: the value that is computed instead will overwrite what was wrong."""
@@ -119,14 +112,30 @@ class RedisBlobs:
         return epoch if isinstance(epoch, bytes) and len(epoch) == EPOCH_BYTES else b""
 
     def _write(self, items: Sequence[Sealed]) -> int:
-        answers = self.wire.ask([_set_command(self._prefix, item) for item in items], writing=True)
+        groups = self._groups(items)
+        answers = self.wire.ask([_command(self._prefix, group) for group in groups], writing=True)
         if answers is None:
             return 0
-        refused = [answer for answer in answers if isinstance(answer, Exception)]
-        self.counters.add(
-            {"refused": len(refused), **Counter(f"refused_{type(e).__name__}" for e in refused)}
-        )
-        return sum(map(_ok, answers))
+        kept, again = 0, list[Sealed]()
+        refused: Counter[str] = Counter()
+        for group, answer in zip(groups, answers, strict=True):
+            if isinstance(answer, Exception) and len(group) > 1 and _forbidden(answer):
+                again += group
+            elif isinstance(answer, Exception):
+                refused[type(answer).__name__] += len(group)
+            else:
+                kept += len(group) * _ok(answer)
+        self.counters.add({"refused": refused.total(), **{f"refused_{e}": n for e, n in refused.items()}})
+        if again:
+            self._together = False
+            kept += self._write(again)
+        return kept
+
+    def _groups(self, items: Sequence[Sealed]) -> list[Sequence[Sealed]]:
+        """What is written by a command each: ``MSET`` takes a sixth of the time of as many ``SET``, but no lives."""
+        lasting = [item for item in items if item.ttl_seconds is None] if self._together else []
+        singly = [[item] for item in items if not self._together or item.ttl_seconds is not None]
+        return [*_parts(lasting, _CHUNK_KEYS, _CHUNK_BYTES), *singly]
 
     def _blobs(self, count: int, answer: object) -> list[Blob | Missed]:
         if isinstance(answer, Exception):
@@ -203,9 +212,30 @@ def _ok(answer: object) -> bool:
     return answer is True or answer in (b"OK", "OK")
 
 
-def _set_command(prefix: bytes, item: Sealed) -> Command:
+def _command(prefix: bytes, group: Sequence[Sealed]) -> Command:
+    if len(group) > 1:
+        return ("MSET", *(part for item in group for part in (prefix + item.key, item.data)))
+    (item,) = group
     life = () if item.ttl_seconds is None else ("PX", max(1, int(item.ttl_seconds * 1000)))
     return ("SET", prefix + item.key, item.data, *life)
+
+
+def _parts(items: Sequence[Sealed], most: int, most_bytes: int) -> Iterator[Sequence[Sealed]]:
+    """All items in order, in parts of so many and so many bytes at most; one that is larger is a part by itself."""
+    start, size = 0, 0
+    for stop, item in enumerate(items):
+        size += len(item.data)
+        if stop > start and (stop - start == most or size > most_bytes):
+            yield items[start:stop]
+            start, size = stop, len(item.data)
+    if start < len(items):
+        yield items[start:]
+
+
+def _forbidden(error: Exception) -> bool:
+    from redis.exceptions import NoPermissionError
+
+    return isinstance(error, NoPermissionError)
 
 
 def _blob(data: object) -> Blob | Missed:

@@ -47,6 +47,7 @@ class SealedMemo:
         near: Near | None = None,
     ) -> None:
         self.name = blobs.name if near is None or near.name == blobs.name else "tiered"
+        self.shared = not isinstance(blobs, Nowhere)
         self._blobs = blobs
         self._near = near
         self._sealing = sealing or Sealing()
@@ -66,11 +67,12 @@ class SealedMemo:
         """See :meth:`Memo.store`."""
         start = time.perf_counter()
         encoded, counted = self._encoded(entries)
-        sealed = [self._sealing.seal(key, one) for key, (one, _) in encoded.items()] if self._has_far else []
+        sealed = [self._sealing.seal(key, one) for key, (one, _) in encoded.items()] if self.shared else []
         kept = self._blobs.write(sealed) if sealed else 0
         if self._near is not None:
+            everything = not self.shared
             near = self._near.put(
-                [(key, one, entry.value) for key, (one, entry) in encoded.items() if entry.near]
+                [(key, one, entry.value) for key, (one, entry) in encoded.items() if everything or entry.near]
             )
             kept = max(kept, near)
         refused = counted["rejected_too_large"] + counted["rejected_no_epoch"]
@@ -139,10 +141,6 @@ class SealedMemo:
         if self._near is not None:
             self._near.clear()
         self._blobs.close()
-
-    @property
-    def _has_far(self) -> bool:
-        return not isinstance(self._blobs, Nowhere)
 
     def _encoded(self, entries: Sequence[Entry]) -> tuple[dict[Key, tuple[Opened, Entry]], Counter[str]]:
         """What is to be kept, encoded and as it was given; and what is not, by the reason."""
@@ -288,7 +286,7 @@ class SealedMemo:
             "compute_seconds_saved": sum([hit.compute_seconds for hit in hits]),
         }
         near = None if self._near is None else self._near.name
-        shares = far.shares(near, self._blobs.name if self._has_far else None, asked, seconds)
+        shares = far.shares(near, self._blobs.name if self.shared else None, asked, seconds)
         by_tier = {f"hits_{tier}": n for tier, n in tiers.items()} | bytes_by_tier(hits, tiers, size)
         self._counters.add(
             {"hits": len(hits), "misses": misses.total(), **by_tier, **shares, **reasons, **totals}

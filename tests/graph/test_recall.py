@@ -10,7 +10,7 @@ import redis
 
 from dataflow import DocumentError, Pipeline, Strategy, run, stage
 from dataflow.corpus import list_corpus
-from dataflow.graph import nodes, recall, steps
+from dataflow.graph import nodes, recall, retain, steps
 from dataflow.graph.plan import Batch, Plan, forget_plan, register_plan
 from dataflow.memo.admin import net_seconds_saved
 from dataflow.memo.base import Missed
@@ -65,8 +65,11 @@ def write(folder, age=100.0, **texts):
     return folder
 
 
-def go(folder, *stages, freshness="stat", names=None, admission=False, **options):
-    """One batch of all documents; returns (values or errors, what was called, the batch's result)."""
+def go(folder, *stages, freshness="stat", names=None, admission=False, first=0, **options):
+    """One batch of all documents, from a position in the corpus on.
+
+    Returns (values or errors, what was called, the batch's result).
+    """
     CALLS.clear()
     pipeline = Pipeline(*(stages or (decode, tidy, count)))
     strategy = Strategy(cache="none", freshness=freshness)
@@ -80,7 +83,7 @@ def go(folder, *stages, freshness="stat", names=None, admission=False, **options
     documents = tuple(
         d for d in list_corpus(str(folder)) if names is None or os.path.basename(d.url) in names
     )
-    batch = Batch(1, documents, tuple(range(len(documents))), (0,) * len(documents))
+    batch = Batch(1, documents, tuple(range(first, first + len(documents))), (0,) * len(documents))
     work = nodes.lookup("cafe", nodes.probe("cafe", batch.pack()))
     for index in range(len(chain)):
         work = nodes.compute("cafe", index, work)
@@ -370,10 +373,32 @@ def test_an_object_that_was_rewritten_with_as_many_other_bytes_is_computed_howev
 
 def test_what_does_not_pay_goes_by_the_memo_and_gives_the_same(folder, monkeypatch):
     monkeypatch.setattr("dataflow.memo.admission.Admission.asks", lambda self, kinds: dict.fromkeys(kinds, 0))
-    values, _called, result = go(folder, admission=True)
+    values, _called, result = go(folder, admission=True, first=256)
     assert values == [1, 2, 3]
     assert result.counters["bypassed"] == 3
     assert not any(name.startswith(("hits", "misses", "stored")) for name in result.counters)
+    values, _called, result = go(folder, admission=True, first=254)
+    assert values == [1, 2, 3]
+    assert (result.counters["bypassed"], result.counters["stored"]) == (1, 2)
+
+
+def test_of_the_first_documents_each_stage_is_kept_however_cheap(folder):
+    for _ in range(3):  # what the stages take is known now
+        go(folder, admission=True)
+    go(folder, edited(decode, "1"), tidy, count, admission=True)
+    assert CALLS == ["decode"] * 3
+    go(folder, edited(decode, "2"), tidy, count, admission=True, first=256)
+    assert CALLS == ["decode"] * 3 + ["tidy"] * 3 + ["count"] * 3
+
+
+def test_a_worker_alone_notes_nothing_for_others_and_recomputes_nothing_after_an_edit_that_changes_nothing(
+    folder, monkeypatch
+):
+    monkeypatch.setattr(retain, "_record", lambda *_: pytest.fail("nobody could read it"))
+    _, _, result = go(folder, kind="lru")
+    assert (result.counters["stored"], result.counters.get("not_stored", 0)) == (3, 0)
+    values, called, _ = go(folder, edited(decode, "1"), tidy, count, kind="lru")
+    assert (values, called) == ([1, 2, 3], ["decode"] * 3)
 
 
 def sometimes_long(data: bytes) -> int:

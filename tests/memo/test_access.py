@@ -84,7 +84,7 @@ def test_a_server_whose_certificate_nobody_we_trust_signed_is_down(tls_port: int
         check_server(url)
 
 
-RIGHTS = "+mget +get +set +del +pexpire +ping +info"
+RIGHTS = "+mget +get +mset +set +del +pexpire +ping +info"
 
 
 def let_in(admin: redis.Redis) -> None:
@@ -117,6 +117,20 @@ def test_a_user_needs_few_rights_to_run(user: str) -> None:
     invalidate_tag(user, "t", "mine")
     assert memo.lookup([name]) == [Missed("epoch")]
     assert memo.counters()["errors"] == 0
+    memo.close()
+
+
+def test_a_user_who_may_not_set_many_values_at_once_sets_them_one_by_one(
+    user: str, each_server: EmbeddedServer
+) -> None:
+    admin = redis.Redis.from_url(each_server.url)
+    admin.execute_command("ACL", "SETUSER", "worker", "-mset")
+    memo = RedisMemo(user, SEALING, namespace="mine")
+    entries = [Entry(os.urandom(20), number, 1.0) for number in range(10)]
+    assert memo.store(entries[:5]) == memo.store(entries[5:]) == 5
+    assert [found.value for found in memo.lookup([e.key for e in entries])] == list(range(10))  # type: ignore[union-attr]
+    assert memo.counters()["round_trips"] == 4  # it asked for MSET once
+    assert memo.counters().get("refused", 0) == 0
     memo.close()
 
 
