@@ -11,16 +11,18 @@ import ast
 import copy
 import dis
 import functools
+import itertools
 import linecache
+import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any, TypeVar
 
 from dataflow.memo.keys import encode, tagged
 
-__all__ = ["Import", "Reads", "describe_function", "reads", "syntax_of"]
+__all__ = ["Import", "Reads", "catches_all", "describe_function", "reads", "syntax_of"]
 
 T = TypeVar("T")
 Chain = tuple[str, ...]
@@ -30,6 +32,8 @@ _HAS_DOCSTRING = 0x4000000
 # What is in a closure is walked as the closure's: a name there says nothing of a global of the same name.
 _LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
+# How local names are loaded, and those of a function around.
+_FROM_HERE = re.compile(r"LOAD_(FAST|DEREF|CLASSDEREF|FROM_DICT_OR_DEREF)")
 # Between a name and its attribute, or an import and its names, these change nothing.
 _TRANSPARENT = {"PUSH_NULL", "CACHE", "EXTENDED_ARG", "NOP", "PRECALL"}
 
@@ -42,21 +46,30 @@ class Import:
         module: its dotted name.
         level: how many dots are before it.
         names: empty for ``import module``.
-        alias: whether it is ``import module as name``, which binds the module itself and not its package.
+        alias: whether it is ``import package.module as name``, which binds the module itself and not its package.
+        bound: the local name that ``import module`` binds; empty where it may be read elsewhere.
     """
 
     module: str
     level: int
     names: tuple[str, ...]
     alias: bool = False
+    bound: str = ""
 
 
 @dataclass
 class Reads:
-    """What code reads from outside: names with the attributes taken of them, and imports."""
+    """What code reads from outside: names with the attributes taken of them, and imports.
+
+    Attributes:
+        chains: of globals.
+        imports: inside of it.
+        local: chains of local names that imports bind.
+    """
 
     chains: set[Chain] = field(default_factory=set)
     imports: set[Import] = field(default_factory=set)
+    local: set[Chain] = field(default_factory=set)
 
 
 def describe_function(code: CodeType) -> bytes:
@@ -79,7 +92,10 @@ def reads(code: CodeType) -> Reads:
 def _reads(code: CodeType) -> Reads:
     found = Reads()
     for inner in _nested(code):
-        _read_one(inner, found)
+        _find_imports(inner, found)
+    modules = {statement.bound for statement in found.imports if statement.bound}
+    for inner in _nested(code):
+        _find_chains(inner, found, modules)
     return found
 
 
@@ -107,11 +123,34 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
             yield from _nested(constant)
 
 
-def _read_one(code: CodeType, found: Reads) -> None:
-    chain: Chain = ()
+def _find_imports(code: CodeType, found: Reads) -> None:
     constants: list[object] = []
     importing: tuple[str, int, bool] | None = None
     names: list[str] = []
+    for step in dis.get_instructions(code):
+        if importing:
+            module, depth, listed = importing
+            if step.opname == "IMPORT_FROM":
+                names.append(str(step.argval))
+            elif listed and step.opname == "POP_TOP":
+                found.imports.add(Import(module, depth, tuple(names)))
+                importing = None
+            elif not listed and step.opname.startswith("STORE_"):
+                bound = "" if step.opname == "STORE_GLOBAL" else _operands(step)[0]
+                found.imports.add(Import(module, depth, (), bool(names), bound))
+                importing = None
+        if step.opname == "IMPORT_NAME":
+            level, names_asked = constants[-2:] if len(constants) > 1 else (0, None)
+            importing = (str(step.argval), level if isinstance(level, int) else 0, names_asked is not None)
+            names = []
+        elif step.opname.startswith(("LOAD_CONST", "LOAD_SMALL_INT")):
+            constants.append(step.argval)
+
+
+def _find_chains(code: CodeType, found: Reads, modules: Collection[str]) -> None:
+    """Names that are loaded with the attributes that are taken of them at once; ``modules`` are local ones."""
+    chain: Chain = ()
+    where = found.chains
     for step in dis.get_instructions(code):
         if step.opname in _TRANSPARENT:
             continue
@@ -119,24 +158,33 @@ def _read_one(code: CodeType, found: Reads) -> None:
             chain = (*chain, str(step.argval))
             continue
         if chain:
-            found.chains.add(chain)
+            where.add(chain)
             chain = ()
-        if importing and step.opname == "IMPORT_FROM":
-            names.append(str(step.argval))
-        elif importing and not step.opname.startswith(("STORE_", "SWAP", "ROT_")):
-            module, depth, listed = importing
-            found.imports.add(
-                Import(module, depth, tuple(names) if listed else (), bool(names) and not listed)
-            )
-            importing, names = None, []
         if step.opname in _LOADS:
-            chain = (str(step.argval),)
-        elif step.opname == "IMPORT_NAME":
-            level, names_asked = constants[-2:] if len(constants) > 1 else (0, None)
-            depth = level if isinstance(level, int) else 0
-            importing = (str(step.argval), depth, names_asked is not None)
-        elif step.opname.startswith(("LOAD_CONST", "LOAD_SMALL_INT")):
-            constants.append(step.argval)
+            chain, where = (str(step.argval),), found.chains
+        elif modules and _FROM_HERE.search(step.opname):
+            # Python 3.13 does two of them at once: of the first, nothing is taken.
+            *bare, last = [one for one in _loaded(step, code) if one in modules] or [""]
+            found.local.update((name,) for name in bare)
+            chain, where = ((last,) if last else ()), found.local
+
+
+def _loaded(step: dis.Instruction, code: CodeType) -> list[str]:
+    """The local names that an instruction loads, in order; not those of cells that it hands to a function inside."""
+    names = _operands(step)[step.opname.startswith("STORE_") :]
+    cells = {*code.co_cellvars, *code.co_freevars} if "FAST" in step.opname else ()
+    return [name for name in names if name not in cells]
+
+
+def catches_all(code: CodeType) -> bool:
+    """Whether it has an ``except:`` of no type: which drops the error that it is given at once."""
+    names = [step.opname for step in dis.get_instructions(code) if step.opname not in _TRANSPARENT]
+    return ("PUSH_EXC_INFO", "POP_TOP") in itertools.pairwise(names)
+
+
+def _operands(step: dis.Instruction) -> tuple[str, ...]:
+    """The names that an instruction loads or stores, in order."""
+    return step.argval if isinstance(step.argval, tuple) else (str(step.argval),)
 
 
 def _instructions(code: CodeType) -> bytes:

@@ -22,7 +22,7 @@ from typing import Any
 
 from dataflow.memo.bindings import Finder, attribute_bindings, global_binding, local_bindings
 from dataflow.memo.classes import class_parts
-from dataflow.memo.code import Chain, Import, describe_function, reads
+from dataflow.memo.code import Chain, Import, catches_all, describe_function, reads
 from dataflow.memo.dynamic import dynamic_name, taken_of
 from dataflow.memo.hints import hints_of
 from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, of_leaves, slots_of, tagged
@@ -34,7 +34,7 @@ __all__ = ["DynamicCodeWarning", "SetOrderWarning", "Walk"]
 
 _NAMES_ONLY = {"__doc__", "__module__", "__qualname__", "__name__", "__weakref__", "__annotations__"}
 
-_FAILURES = {"ImportError", "ModuleNotFoundError"}
+_FAILURES = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 
 
 class DynamicCodeWarning(UserWarning):
@@ -306,10 +306,14 @@ class Walk:
             return self._installed_import(owner, full)
         if taken:
             return b"".join(self.named(n, one) for n, one in taken.items())
-        # ``import package.module`` binds the package, of which any name may be meant too.
-        top = full.partition(".")[0]
-        outer = b"" if statement.alias or top == full else self.named(top, sys.modules[top])
-        return self.named(full, module) + outer
+        # ``import package.module`` binds the package.
+        bound = module if statement.alias else sys.modules[full.partition(".")[0]]
+        chains = sorted(chain for chain in reads(code).local if chain[0] == statement.bound)
+        if chains:
+            space = {statement.bound: bound}
+            return b"".join(self._global(chain, space, code) for chain in chains)
+        # It is imported for what that does, or read where it can't be seen.
+        return self.named(full, module) + (b"" if bound is module else self.named(bound.__name__, bound))
 
     def _installed_import(self, owner: str, name: str) -> bytes:
         if name in self._ignore:
@@ -398,7 +402,8 @@ def _compiled(tree: ast.Module) -> types.CodeType:
 def _lives_without(code: types.CodeType) -> bool:
     """Whether code, or code in it, may do something else where an import fails."""
     inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    return not _FAILURES.isdisjoint(code.co_names) or any(map(_lives_without, inner))
+    expects = not _FAILURES.isdisjoint(code.co_names) or catches_all(code)
+    return expects or any(map(_lives_without, inner))
 
 
 def _attribute(module: types.ModuleType, name: str) -> object:

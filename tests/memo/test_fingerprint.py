@@ -162,11 +162,30 @@ def test_a_helper_imported_inside_the_function_counts(of: Of) -> None:
         "def f(x):\n    from package.inner import clean\n    return clean(x)\n",
         "def f(x):\n    import package.inner as p\n    return p.clean(x)\n",
         "import package.inner\ndef f(x):\n    return package.inner.clean(x)\n",
+        "def f(x):\n    import package.inner\n    return package.inner.clean(x)\n",
+        "def f(x):\n    import package.inner\n    return (lambda: package.inner.clean(x))()\n",
+        "def f(x):\n    import package.inner as p\n    return [p.clean(y) for y in x]\n",
+        "def f(x):\n    import package.inner\n    return getattr(package, 'inner').clean(x)\n",
+        "def f(x):\n    global package\n    import package.inner\n    return package.inner.clean(x)\n",
+        "def f(x):\n    import package.inner\n    return x\n",
     ):
         files = {"helpers": HELPERS, "package__inner": HELPERS}
         edited = {name: body.replace("x.strip()", "x.rstrip()") for name, body in files.items()}
         assert of(text, **files) != of(text, **edited), text
         assert of(text, **files) == of(text, **files)
+
+
+def test_what_else_is_loaded_of_a_package_does_not_count(of: Of) -> None:
+    """Workers import a stage's module alone; the driver may have imported more."""
+    for text in (
+        "def f(x):\n    import package.inner\n    return package.inner.clean(x)\n",
+        "def f(x):\n    import package.inner\n    return (lambda: package.inner.clean(x))()\n",
+        "def f(x):\n    import package.inner as p\n    return p.clean(x)\n",
+    ):
+        files = {"package__inner": HELPERS, "package__other": "def g():\n    return 1\n"}
+        alone = of(text, **files)
+        assert of("import package.other as _other\n" + text, **files) == alone, text
+        assert of(text, **{**files, "package__inner": HELPERS.replace("return 1", "return 2")}) == alone, text
 
 
 def test_a_module_that_is_passed_on_counts_as_a_whole(of: Of) -> None:
@@ -664,7 +683,7 @@ def test_a_long_chain_of_elifs_hinders_no_other_function_of_its_file(of):
     of(f"def g(x):\n    if x == 0:\n        return 0\n{chain}\ndef f(x):\n    return x\n")
 
 
-@pytest.mark.parametrize("failure", ["ImportError", "ModuleNotFoundError"])
+@pytest.mark.parametrize("failure", ["ImportError", "ModuleNotFoundError", "Exception", ""])
 def test_a_function_that_lives_without_an_installed_package_is_another_one_where_that_cannot_be_imported(
     tmp_path, of, monkeypatch, failure
 ):
