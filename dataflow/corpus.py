@@ -230,6 +230,8 @@ def _local(path: str) -> Document:
 
 def _named(url: str) -> Document:
     """A document known by its URL alone; a local one is looked at, for its size."""
+    if url.startswith("/") and not _WINDING(url):
+        return _local(url)
     if _protocol(url) == "file":
         return _local(_local_path(url))
     return Document(url, None, guess_media_type(url.partition("::")[0]))

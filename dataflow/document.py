@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import mimetypes
 import posixpath
 from collections.abc import Callable
@@ -55,11 +54,19 @@ make_document = maker(Document, "make_document")
 
 def guess_media_type(name: str) -> str:
     """The media type that a file's name suggests; the content is looked at by whoever reads it."""
-    return _type_of(posixpath.splitext(name)[1])
+    dot = name.rfind(".")
+    found = _known.get(name[dot:]) if dot > 0 and name[dot - 1] not in "/." else None
+    return found or _type_of(posixpath.splitext(name)[1])
 
 
-@functools.lru_cache(maxsize=1024)
+_known: dict[str, str] = {}
+_MOST_KNOWN = 1024
+
+
 def _type_of(suffix: str) -> str:
     # The last suffix is all that counts: what is compressed has no type, whatever is in it.
     guessed, encoding = _TYPES.guess_type(f"name{suffix}", strict=False)
-    return guessed if guessed and not encoding else UNKNOWN_MEDIA_TYPE
+    found = guessed if guessed and not encoding else UNKNOWN_MEDIA_TYPE
+    if suffix and len(_known) < _MOST_KNOWN:
+        _known[suffix] = found
+    return found

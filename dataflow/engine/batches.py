@@ -6,6 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from typing import Protocol
 
 from dataflow.document import Document
@@ -144,17 +145,19 @@ _DEEPEST = 128
 MAX_DOCUMENTS = 2048
 MAX_BYTES = 64 * 1024**2
 
-_FIRST_LISTED = 64  # documents a slot: its first batch lasts while the look-ahead is listed
+_FIRST_LISTED = 128  # documents a slot: its first batch lasts while the look-ahead is listed
 _FIRST_AHEAD = 2048
 _FURTHEST_AHEAD = 8192
 _LISTING_SECONDS = 0.05  # at one time: where listing is slow, what has come goes out
 _SORTED_AGAIN = 16  # what is listed is put in its place when it is a sixteenth of all that is ahead
-_TARGET_SECONDS = 0.4  # a batch costs driver, scheduler and disk 6 to 9 ms: some 2% of this
-_LONGEST_SECONDS = 1.6  # and a third of that where much is left; longer, and a lost batch is dear
-_LEAST_SECONDS = 0.08  # near the end: half of it is what workers wait for the last one, in the mean
-_SHARES = 2  # of what is left, a batch gets half of a slot's share
+# A batch costs a worker 5 ms (its file, mostly), and the loops of driver and workers 10 ms, which others bear where
+# cores are free.
+_TARGET_SECONDS = 0.4
+_LONGEST_SECONDS = 1.6  # where much is left: so they cost a hundredth; longer, and a lost batch is dear
+_LEAST_SECONDS = 0.12  # near the end: half of it is what workers wait for the last one, in the mean
+_SHARES = 1.5  # of what is left, a batch gets two thirds of a slot's share
 _FIRST_DOCUMENTS = 16
-_FIRST_OF_KNOWN_COST = 256
+_FIRST_OF_KNOWN_COST = 1024
 _GROWTH = 3  # times all that was seen: so the next batch is four times the last
 
 
@@ -229,8 +232,7 @@ class AdaptiveBatcher:
 
     def learn(self, result: BatchResult) -> None:
         """Feed the cost model, and let batches grow."""
-        for outcome in result.outcomes:
-            self.model.learn(outcome)
+        self.model.learn(result.outcomes)
         self._learned += 1
         self._seen += len(result.outcomes)
         self._cap = max(self._cap, min(MAX_DOCUMENTS, _GROWTH * self._seen))
@@ -275,11 +277,11 @@ class AdaptiveBatcher:
         return fresh
 
     def _predict(self, pairs: list[_Numbered]) -> None:
-        costed = [(self.model.predict(d), p, d) for p, d in pairs]
-        self._left_seconds += sum(cost for cost, _, _ in costed)
-        costed = [*self._ahead, *costed]
+        costs = self.model.predict_all([document for _, document in pairs])
+        self._left_seconds += sum(costs)
+        costed = [*self._ahead, *[(cost, p, d) for cost, (p, d) in zip(costs, pairs, strict=True)]]
         if not self._in_order:
-            costed.sort(key=lambda entry: -entry[0])  # stable: equals keep the corpus's order
+            costed.sort(key=itemgetter(0), reverse=True)  # stable: equals keep the corpus's order
         self._ahead = deque(costed)
 
     def _target_seconds(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dataflow.document import Document
@@ -15,6 +15,7 @@ __all__ = ["CostModel"]
 _PRIOR_SECONDS = 0.5e-3
 _PRIOR_SECONDS_A_BYTE = 50e-9
 _DECAY = 0.999  # an observation's weight halves after some 700 more
+_ENOUGH_OF_A_BATCH = 256
 _ENOUGH = 8.0  # weight of observations from which a media type's own line is believed
 _SEEDS = 16  # documents that an earlier run's line counts as much as
 _LEAST_SECONDS = 1e-6
@@ -55,12 +56,11 @@ class _Line:
             found.xx, found.xy, found.seen = found.xx + line.xx, found.xy + line.xy, found.seen + line.seen
         return found
 
-    def at(self, x: float) -> float:
+    def drawn(self) -> tuple[float, float]:
         if self.seen - self.drawn_at > self.drawn_at // 16:
             self.level, self.slope = self.fit()
             self.drawn_at = self.seen
-        seconds = self.level + self.slope * x
-        return seconds if seconds > _LEAST_SECONDS else _LEAST_SECONDS
+        return self.level, self.slope
 
     def fit(self) -> tuple[float, float]:
         spread = self.xx - self.x * self.x / self.n
@@ -99,11 +99,25 @@ class CostModel:
 
     def predict(self, document: Document) -> float:
         """Seconds of one core."""
-        return self._at(document.media_type, document.size_bytes or 0)
+        return self.predict_all([document])[0]
 
-    def learn(self, outcome: Outcome) -> None:
-        """See what a document took."""
-        self.see(outcome.media_type, outcome.size_bytes or 0, outcome.seconds)
+    def predict_all(self, documents: Iterable[Document]) -> list[float]:
+        """Seconds of one core for each; the line of a media type is looked for once."""
+        lines: dict[str, tuple[float, float]] = {}
+        costs = []
+        for document in documents:
+            kind = document.media_type
+            line = lines.get(kind)
+            if line is None:
+                line = lines[kind] = self._line(kind)
+            seconds = line[0] + line[1] * (document.size_bytes or 0)
+            costs.append(seconds if seconds > _LEAST_SECONDS else _LEAST_SECONDS)
+        return costs
+
+    def learn(self, outcomes: Sequence[Outcome]) -> None:
+        """See what the documents of a batch took; of many, some hundreds from its first to its last tell as much."""
+        for outcome in outcomes[:: max(1, len(outcomes) // _ENOUGH_OF_A_BATCH)]:
+            self.see(outcome.media_type, outcome.size_bytes or 0, outcome.seconds)
 
     def see(self, media_type: str, size_bytes: float, seconds: float) -> None:
         """See what a document of a type and size took."""
@@ -111,7 +125,8 @@ class CostModel:
         if line is None:
             line = self._lines[media_type] = _Line()
         elif line.n >= _ENOUGH:
-            seconds = min(seconds, _CLIP * line.at(size_bytes))
+            level, slope = line.drawn()
+            seconds = min(seconds, _CLIP * max(_LEAST_SECONDS, level + slope * size_bytes))
         line.add(size_bytes, seconds)
         self._seen += 1
 
@@ -123,12 +138,13 @@ class CostModel:
             if line.n >= _ENOUGH
         }
 
-    def _at(self, media_type: str, size: float) -> float:
+    def _line(self, media_type: str) -> tuple[float, float]:
+        """Level and slope of what is believed of a media type."""
         line = self._lines.get(media_type)
         if line is not None and line.n >= _ENOUGH:
-            return line.at(size)
+            return line.drawn()
         if self._seen > self._all.seen * 17 // 16:
             self._all = _Line.of(self._lines.values())
         if self._all.n >= _ENOUGH:
-            return self._all.at(size)
-        return _PRIOR_SECONDS + _PRIOR_SECONDS_A_BYTE * size
+            return self._all.drawn()
+        return _PRIOR_SECONDS, _PRIOR_SECONDS_A_BYTE

@@ -74,7 +74,7 @@ def test_adaptive_batches_take_the_largest_first():
     batches = drained(adaptive(documents(*range(1, 1000)), slots=2), cost=lambda d: 1e-6 * d.size_bytes)
     largest = [max(sizes) for sizes in sizes_of(batches)]
     # Each slot's first batch is of what is listed first, so that nobody waits for the whole list.
-    assert largest[0] == 128
+    assert largest[0] == 256
     assert largest[2] == 999
     assert largest[2:] == sorted(largest[2:], reverse=True)
 
@@ -101,7 +101,7 @@ def test_each_slot_has_its_first_batch_before_any_has_two_however_much_is_known(
 def test_a_batcher_that_knows_what_documents_cost_begins_with_long_batches():
     known = CostModel({"text/plain": Cost(seconds=1e-4, seconds_a_byte=0.0, mean_bytes=10, documents=99)})
     batcher = adaptive(documents(*[10] * 9000), slots=1, model=known)
-    assert [len(batcher.take(number)) for number in range(3)] == [64, 256, 256]
+    assert [len(batcher.take(number)) for number in range(3)] == [128, 1024, 1024]
 
 
 def test_adaptive_batches_that_can_learn_nothing_are_cut_by_what_is_known_at_first():

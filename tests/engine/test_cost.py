@@ -9,7 +9,7 @@ from dataflow.engine.cost import CostModel
 def learned(pairs, media_type="text/html", model=None):
     model = model or CostModel()
     for size, seconds in pairs:
-        model.learn(Outcome("x", media_type, size, "ok", seconds=seconds))
+        model.learn([Outcome("x", media_type, size, "ok", seconds=seconds)])
     return model
 
 
@@ -26,6 +26,16 @@ def test_a_line_is_learned():
     sizes = [rng.randrange(1000, 100_000) for _ in range(200)]
     model = learned((s, 0.001 + 1e-7 * s) for s in sizes)
     assert predicted(model, 50_000) == pytest.approx(0.006, rel=0.01)
+
+
+def test_a_large_batch_says_as_much_as_its_documents_do_one_by_one():
+    rng = random.Random(0)
+    sizes = sorted((rng.randrange(1000, 100_000) for _ in range(2000)), reverse=True)
+    model = CostModel()
+    model.learn([Outcome("x", "text/html", size, "ok", seconds=0.001 + 1e-7 * size) for size in sizes])
+    assert predicted(model, 5_000) == pytest.approx(0.0015, rel=0.01)
+    assert predicted(model, 90_000) == pytest.approx(0.010, rel=0.01)
+    assert model.costs()["text/html"].documents < 600
 
 
 def test_sizes_that_say_nothing_give_the_mean():
