@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
-from typing import Any
+from typing import Any, overload
 
 from dataflow.frozen import maker
 
-__all__ = ["FAILED", "OK", "QUARANTINED", "STATUSES", "Outcome", "make_outcome", "with_value"]
+__all__ = ["FAILED", "OK", "QUARANTINED", "STATUSES", "Outcome", "Outcomes", "make_outcome"]
 
 OK = "ok"
 FAILED = "failed"
@@ -63,7 +63,75 @@ make_outcome = maker(Outcome, "make_outcome")
 """An outcome of its fields in their order."""
 
 
-def with_value(outcome: Outcome, value: Any) -> Outcome:
-    """The outcome with the pipeline's result."""
-    *others, _ = _in_order(outcome)
-    return make_outcome(*others, value)
+class Outcomes(Sequence[Outcome]):
+    """The outcomes of a batch as columns; each is made when it is asked for.
+
+    A driver through whose hands millions go holds a few lists for a batch, and not thousands of objects that the
+    garbage collector looks at again and again.
+    """
+
+    __slots__ = ("_columns", "_stages")
+
+    def __init__(self, outcomes: Sequence[Outcome]) -> None:
+        columns = list(zip(*map(_in_order, outcomes), strict=True)) or [()] * _WIDTH
+        seconds = columns[_STAGE_SECONDS]
+        stages = tuple(seconds[0]) if seconds else ()
+        self._stages: tuple[str, ...] | None = None
+        if stages and all(tuple(one) == stages for one in seconds):  # nearly all went through the same stages
+            columns[_STAGE_SECONDS] = tuple(zip(*[one.values() for one in seconds], strict=True))
+            self._stages = stages
+        self._columns: list[Sequence[Any]] = list(columns)
+
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    def __iter__(self) -> Iterator[Outcome]:
+        return map(
+            make_outcome,
+            *self._columns[:_STAGE_SECONDS],
+            self._seconds(),
+            *self._columns[_STAGE_SECONDS + 1 :],
+        )
+
+    @overload
+    def __getitem__(self, which: int) -> Outcome: ...
+
+    @overload
+    def __getitem__(self, which: slice) -> Outcomes: ...
+
+    def __getitem__(self, which: int | slice) -> Outcome | Outcomes:
+        if isinstance(which, slice):
+            return self._part(which)
+        place = range(len(self))[which]
+        (one,) = self._part(slice(place, place + 1))
+        return one
+
+    def with_values(self, values: Sequence[Any]) -> Outcomes:
+        """The same outcomes, each with its value.
+
+        Raises:
+            ValueError: there are more or fewer values than outcomes.
+        """
+        if len(values) != len(self):
+            raise ValueError(f"{len(values)} values for {len(self)} outcomes")
+        part = self._part(slice(None))
+        part._columns[-1] = values
+        return part
+
+    def _seconds(self) -> Iterable[Mapping[str, float]]:
+        seconds, stages = self._columns[_STAGE_SECONDS], self._stages
+        if stages is None:
+            return seconds
+        return (dict(zip(stages, row, strict=True)) for row in zip(*seconds, strict=True))
+
+    def _part(self, which: slice) -> Outcomes:
+        part = Outcomes(())
+        part._stages = self._stages
+        part._columns = [column[which] for column in self._columns]
+        if self._stages is not None:
+            part._columns[_STAGE_SECONDS] = [column[which] for column in self._columns[_STAGE_SECONDS]]
+        return part
+
+
+_WIDTH = len(fields(Outcome))
+_STAGE_SECONDS = [one.name for one in fields(Outcome)].index("stage_seconds")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from dataflow.engine.batches import Batcher
 from dataflow.engine.executors import Done, Executor
@@ -94,7 +94,8 @@ class Stream:
             outcomes = self._settle(ended)
             self._mark("committed")
             self._refill()
-            yield from outcomes
+            for some in outcomes:
+                yield from some
             self._stall.moved()  # only now: a consumer that takes its time is no standstill
             self._refill()  # what was held back for an earlier document may have gone out by now
         if self._again or not self._ended:
@@ -147,9 +148,8 @@ class Stream:
             return math.inf
         return self._executor.slots * self._batcher.depth()
 
-    def _settle(self, ended: Iterable[Done]) -> list[Outcome]:
-        """Commit what is done, put what was lost back in the queue."""
-        outcomes: list[Outcome] = []
+    def _settle(self, ended: Iterable[Done]) -> list[Sequence[Outcome]]:
+        """Commit what is done, put what was lost back in the queue; the outcomes of each batch that is done."""
         results: list[BatchResult] = []
         for done in ended:
             batch = self._live.pop(done.number)
@@ -163,8 +163,7 @@ class Stream:
         self._commit(results)
         for result in results:
             self._batcher.learn(result)
-            outcomes += result.take()
-        return outcomes
+        return [result.take() for result in results]
 
     def _rescue(self, batch: Batch, done: Done) -> Rescue:
         error = done.error

@@ -21,7 +21,7 @@ from dataflow.graph.steps import count, move_seconds, read, run_stage, run_stage
 from dataflow.graph.turns import Turns
 from dataflow.graph.work import BatchResult, Item, Part, Work
 from dataflow.memo.codecs import own_copy
-from dataflow.outcome import OK, Outcome
+from dataflow.outcome import OK, Outcome, Outcomes
 
 __all__ = ["compute", "in_order", "lookup", "probe", "run_nodes", "store", "write", "write_rows"]
 
@@ -131,7 +131,7 @@ def write(run: str, work: Work) -> BatchResult:
         work.counters |= recall.costs(work)
     return BatchResult(
         number=work.batch.number,
-        outcomes=outcomes,
+        outcomes=Outcomes(outcomes),
         part=part,
         worker=f"{socket.gethostname()}:{os.getpid()}",
         seconds=time.perf_counter() - work.started,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from dataflow.document import Document
 from dataflow.graph.plan import Batch
 from dataflow.memo.base import Entry
-from dataflow.outcome import FAILED, OK, Outcome, make_outcome, with_value
+from dataflow.outcome import FAILED, OK, Outcome, Outcomes, make_outcome
 
 __all__ = ["BatchResult", "Item", "Part", "Work"]
 
@@ -127,7 +128,7 @@ class BatchResult:
     """
 
     number: int
-    outcomes: list[Outcome]
+    outcomes: Sequence[Outcome]
     part: Part | None
     worker: str
     seconds: float
@@ -137,9 +138,9 @@ class BatchResult:
     values: bytes | None = None
     started: float = 0.0
 
-    def take(self) -> list[Outcome]:
+    def take(self) -> Sequence[Outcome]:
         """The outcomes, with their values."""
         if self.values is None:
             return self.outcomes
-        values = pickle.loads(self.values)
-        return [with_value(o, v) for o, v in zip(self.outcomes, values, strict=True)]
+        outcomes = self.outcomes if isinstance(self.outcomes, Outcomes) else Outcomes(self.outcomes)
+        return outcomes.with_values(pickle.loads(self.values))

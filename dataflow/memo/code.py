@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from dataflow.memo.keys import encode, tagged
 
-__all__ = ["Import", "Reads", "catches_all", "describe_function", "reads", "syntax_of"]
+__all__ = ["Import", "Reads", "describe_function", "reads", "survives_imports", "syntax_of"]
 
 T = TypeVar("T")
 Chain = tuple[str, ...]
@@ -32,6 +32,7 @@ _HAS_DOCSTRING = 0x4000000
 # What is in a closure is walked as the closure's: a name there says nothing of a global of the same name.
 _LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
+_ALL = frozenset({"Exception", "BaseException"})
 # How local names are loaded, and those of a function around.
 _FROM_HERE = re.compile(r"LOAD_(FAST|DEREF|CLASSDEREF|FROM_DICT_OR_DEREF)")
 # Between a name and its attribute, or an import and its names, these change nothing.
@@ -176,10 +177,19 @@ def _loaded(step: dis.Instruction, code: CodeType) -> list[str]:
     return [name for name in names if name not in cells]
 
 
-def catches_all(code: CodeType) -> bool:
-    """Whether it has an ``except:`` of no type: which drops the error that it is given at once."""
-    names = [step.opname for step in dis.get_instructions(code) if step.opname not in _TRANSPARENT]
-    return ("PUSH_EXC_INFO", "POP_TOP") in itertools.pairwise(names)
+def survives_imports(code: CodeType) -> bool:
+    """Whether it goes on where an import of its own fails with any error: it stands in a ``try`` that catches all."""
+    steps = [step for step in dis.get_instructions(code) if step.opname not in _TRANSPARENT]
+    if not any(step.opname == "IMPORT_NAME" for step in steps):
+        return False
+    names = [step.opname for step in steps]
+    # An `except:` of no type drops the error that it is given at once.
+    if _ALL.isdisjoint(code.co_names) and ("PUSH_EXC_INFO", "POP_TOP") not in itertools.pairwise(names):
+        return False
+    handlers = {step.offset for step in steps if step.opname == "PUSH_EXC_INFO"}
+    entries: Any = dis.Bytecode(code).exception_entries  # type: ignore[attr-defined]
+    guarded = [range(e.start, e.end) for e in entries if e.target in handlers]
+    return any(step.opname == "IMPORT_NAME" and any(step.offset in r for r in guarded) for step in steps)
 
 
 def _operands(step: dis.Instruction) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from typing import Any
 
 from dataflow.memo.bindings import Finder, attribute_bindings, global_binding, local_bindings
 from dataflow.memo.classes import class_parts
-from dataflow.memo.code import Chain, Import, catches_all, describe_function, reads
+from dataflow.memo.code import Chain, Import, describe_function, reads, survives_imports
 from dataflow.memo.dynamic import dynamic_name, taken_of
 from dataflow.memo.hints import hints_of
 from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, of_leaves, slots_of, tagged
@@ -34,7 +34,7 @@ __all__ = ["DynamicCodeWarning", "SetOrderWarning", "Walk"]
 
 _NAMES_ONLY = {"__doc__", "__module__", "__qualname__", "__name__", "__weakref__", "__annotations__"}
 
-_FAILURES = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
+_FAILURES = {"ImportError", "ModuleNotFoundError"}
 
 
 class DynamicCodeWarning(UserWarning):
@@ -402,7 +402,7 @@ def _compiled(tree: ast.Module) -> types.CodeType:
 def _lives_without(code: types.CodeType) -> bool:
     """Whether code, or code in it, may do something else where an import fails."""
     inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    expects = not _FAILURES.isdisjoint(code.co_names) or catches_all(code)
+    expects = not _FAILURES.isdisjoint(code.co_names) or survives_imports(code)
     return expects or any(map(_lives_without, inner))
 
 
