@@ -154,7 +154,7 @@ _SORTED_AGAIN = 16  # what is listed is put in its place when it is a sixteenth 
 # cores are free.
 _TARGET_SECONDS = 0.4
 _LONGEST_SECONDS = 1.6  # where much is left: so they cost a hundredth; longer, and a lost batch is dear
-_LEAST_SECONDS = 0.12  # near the end: half of it is what workers wait for the last one, in the mean
+_LEAST_SECONDS = 0.08  # near the end: half of it is what workers wait for the last one, in the mean
 _SHARES = 1.5  # of what is left, a batch gets two thirds of a slot's share
 _FIRST_DOCUMENTS = 16
 _FIRST_OF_KNOWN_COST = 1024
