@@ -157,6 +157,7 @@ _LONGEST_SECONDS = 1.6  # where much is left: so they cost a hundredth; longer, 
 _LEAST_SECONDS = 0.08  # near the end: half of it is what workers wait for the last one, in the mean
 _SHARES = 1.5  # of what is left, a batch gets two thirds of a slot's share
 _FIRST_DOCUMENTS = 16
+_FEW_DOCUMENTS = 4
 _FIRST_OF_KNOWN_COST = 1024
 _GROWTH = 3  # times all that was seen: so the next batch is four times the last
 
@@ -203,6 +204,7 @@ class AdaptiveBatcher:
         self._learned = 0
         self._predicted_at = 0
         self._seen = 0
+        self._guesses = learns and not self.model.knows
         self._cap = _FIRST_OF_KNOWN_COST if self.model.knows else _FIRST_DOCUMENTS
         if not learns:
             self._cap, self._far, self._wanted = MAX_DOCUMENTS, True, _FIRST_AHEAD
@@ -217,6 +219,8 @@ class AdaptiveBatcher:
         if not self._far and not self._learned:  # the first round: something for each slot
             cap = min(cap, _FIRST_LISTED)
             target = min(target, 1.001 * self._left_seconds / (self._slots - self._batches))
+        elif self._guesses and not self._learned:  # what waits behind it until something is known
+            cap = min(cap, _FEW_DOCUMENTS)
         while self._ahead and len(taken) < cap:
             cost, position, document = self._ahead[0]
             size += document.size_bytes or 0

@@ -98,6 +98,11 @@ def test_each_slot_has_its_first_batch_before_any_has_two_however_much_is_known(
     assert [len(few.take(number)) for number in range(4)] == [5] * 4
 
 
+def test_where_nothing_is_known_little_waits_behind_the_first_batches():
+    batcher = adaptive(documents(*[10] * 1000), slots=2)
+    assert [len(batcher.take(number)) for number in range(4)] == [16, 16, 4, 4]
+
+
 def test_a_batcher_that_knows_what_documents_cost_begins_with_long_batches():
     known = CostModel({"text/plain": Cost(seconds=1e-4, seconds_a_byte=0.0, mean_bytes=10, documents=99)})
     batcher = adaptive(documents(*[10] * 9000), slots=1, model=known)
