@@ -100,12 +100,16 @@ class SmallJobExecutor:
         job: how many processes it is worth.
         open_cluster: opens a cluster in the stack that it is given, and makes the executor that takes over then what
             isn't begun; ``None`` where it can't be opened, so that all is done here.
+        clock: seconds, by which it is told whether it takes long.
     """
 
     def __init__(
-        self, job: SmallJob, open_cluster: Callable[[contextlib.ExitStack], Executor | None]
+        self,
+        job: SmallJob,
+        open_cluster: Callable[[contextlib.ExitStack], Executor | None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._job = job
+        self._job, self._clock = job, clock
         self._stack = contextlib.ExitStack()
         self._open_cluster = open_cluster
         self._threads = ThreadPoolExecutor(thread_name_prefix="dataflow-small-job")
@@ -114,7 +118,7 @@ class SmallJobExecutor:
         self._running: dict[Future[Done], int] = {}  # how many documents each has
         self._done = 0
         self._plan: Plan | None = None
-        self._since = time.monotonic()
+        self._waited = 0.0  # seconds; a consumer that takes its time is no long job
 
     @property
     def slots(self) -> int:
@@ -135,7 +139,7 @@ class SmallJobExecutor:
             starting.current_process(), "_inheriting", False
         ):  # so the standard library asks
             raise ClusterError("the call has to stand under `if __name__ == '__main__':`.")
-        self._plan, self._since = plan, time.monotonic()
+        self._plan = plan
         register_plan(plan)
         limit_children(plan.run, psutil.virtual_memory().available / self._job.most_processes)
         begin_children(plan.run, self._job.processes)
@@ -156,8 +160,9 @@ class SmallJobExecutor:
         if self._batches and self._is_long():
             self._go_over()
         if self._running:
-            seconds = _LOOK_SECONDS if self._cluster is None else _GLANCE_SECONDS
+            began, seconds = self._clock(), _LOOK_SECONDS if self._cluster is None else _GLANCE_SECONDS
             ended, _ = wait_for(self._running, seconds, FIRST_COMPLETED)
+            self._waited += self._clock() - began
             self._done += sum(self._running.pop(future) for future in ended)
             self._begin()
             if ended or self._cluster is None:
@@ -182,15 +187,14 @@ class SmallJobExecutor:
 
     def _is_long(self) -> bool:
         """Whether it takes much longer than was predicted, and will for a while."""
-        seconds = time.monotonic() - self._since
-        left = (self._job.documents - self._done) * seconds / max(1, self._done)
-        return seconds > _PATIENCE_SECONDS and left > _WORTH_SECONDS
+        left = (self._job.documents - self._done) * self._waited / max(1, self._done)
+        return self._waited > _PATIENCE_SECONDS and left > _WORTH_SECONDS
 
     def _go_over(self) -> None:
         assert self._plan is not None
         cluster = self._open_cluster(self._stack)
         if cluster is None:
-            self._since = math.inf  # it isn't tried again
+            self._waited = -math.inf  # it isn't tried again
             return
         self._stack.callback(cluster.close)
         cluster.start(dataclasses.replace(self._plan, in_child=False))

@@ -1,11 +1,11 @@
 """A job that is smaller than starting a cluster runs in one process; whatever it does to that, nothing is lost."""
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
 import threading
-import time
 
 import psutil
 import pytest
@@ -134,7 +134,7 @@ class Elsewhere:
 
 def test_a_job_that_takes_longer_than_predicted_goes_on_on_a_cluster(monkeypatch):
     cluster, slow = Elsewhere(), threading.Event()
-    executor = SmallJobExecutor(SmallJob(5, 0.1), lambda stack: cluster)
+    executor = SmallJobExecutor(SmallJob(5, 0.1), lambda stack: cluster, itertools.count(0.0, 60.0).__next__)
     executor.start(Plan("feed", Pipeline(whereabouts), Strategy(), MemoSpec("none"), in_child=True))
 
     def run_here(plan, batch):
@@ -145,8 +145,6 @@ def test_a_job_that_takes_longer_than_predicted_goes_on_on_a_cluster(monkeypatch
     monkeypatch.setattr("dataflow.engine.smalljob.run_here", run_here)
     executor.submit([batch_of(number) for number in range(5)])
     assert [done.number for done in executor.wait()] == [0]
-    now = time.monotonic()
-    monkeypatch.setattr("dataflow.engine.smalljob.time.monotonic", lambda: now + 60)
     # What was begun is left to end where it is.
     assert [done.number for done in executor.wait()] == [2, 3, 4]
     assert not cluster.plan.in_child
@@ -156,6 +154,19 @@ def test_a_job_that_takes_longer_than_predicted_goes_on_on_a_cluster(monkeypatch
     assert [done.number for done in executor.wait()] == [9]
     executor.close()
     assert cluster.closed
+
+
+def test_a_consumer_that_takes_its_time_is_no_long_job(monkeypatch):
+    now = [0.0]
+    executor = SmallJobExecutor(SmallJob(9, 0.1), lambda stack: pytest.fail("a cluster"), lambda: now[0])
+    executor.start(Plan("feed", Pipeline(whereabouts), Strategy(), MemoSpec("none"), in_child=True))
+    monkeypatch.setattr("dataflow.engine.smalljob.run_here", lambda plan, batch: Done(batch.number))
+    executor.submit([batch_of(number) for number in range(9)])
+    done = []
+    while len(done) < 9:
+        done += executor.wait()
+        now[0] += 60
+    executor.close()
 
 
 def test_a_source_that_is_slow_to_list_is_no_small_job():
@@ -261,9 +272,8 @@ def test_for_the_little_that_is_left_no_cluster_is_started_any_more(monkeypatch,
     for _ in range(3):
         executor.wait()
     executor.submit([batch_of(number) for number in range(3, documents)])
-    now = time.monotonic()
     # Three of five in six seconds: four more to go; of four, two.
-    monkeypatch.setattr("dataflow.engine.smalljob.time.monotonic", lambda: now + 6)
+    monkeypatch.setattr(executor, "_waited", 6.0)
     executor.wait()
     executor.close()
     assert hasattr(cluster, "plan") == goes_over
