@@ -106,6 +106,13 @@ class Outcomes(Sequence[Outcome]):
         (one,) = self._part(slice(place, place + 1))
         return one
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Outcomes | list | tuple):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
     def with_values(self, values: Sequence[Any]) -> Outcomes:
         """The same outcomes, each with its value.
 

@@ -38,6 +38,8 @@ def test_columns_give_the_outcomes_that_they_were_made_of_also_in_another_proces
         assert [columns[place] for place in range(len(outcomes))] == outcomes
         assert list(columns[::-2]) == outcomes[::-2]
         assert list(Outcomes(columns)) == outcomes
+        assert columns == Outcomes(outcomes) == outcomes
+        assert columns != Outcomes([*outcomes, CACHED])
 
 
 def test_there_is_none_beyond_the_end() -> None:

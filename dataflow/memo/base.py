@@ -106,7 +106,7 @@ class Memo(Protocol):
 
     Attributes:
         name: of the kind of memo.
-        shared: whether anybody but this process finds what is stored.
+        shared: whether what is stored goes to a store, where others than this process may find it.
     """
 
     name: str

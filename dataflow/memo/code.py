@@ -48,7 +48,8 @@ class Import:
         level: how many dots are before it.
         names: empty for ``import module``.
         alias: whether it is ``import package.module as name``, which binds the module itself and not its package.
-        bound: the local name that ``import module`` binds; empty where it may be read elsewhere.
+        bound: the local name that ``import module`` binds; empty where it is also a global, a class's or another
+            function's.
     """
 
     module: str
@@ -93,7 +94,7 @@ def reads(code: CodeType) -> Reads:
 def _reads(code: CodeType) -> Reads:
     found = Reads()
     for inner in _nested(code):
-        _find_imports(inner, found)
+        _find_imports(inner, found, elsewhere=code.co_freevars)
     modules = {statement.bound for statement in found.imports if statement.bound}
     for inner in _nested(code):
         _find_chains(inner, found, modules)
@@ -124,7 +125,8 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
             yield from _nested(constant)
 
 
-def _find_imports(code: CodeType, found: Reads) -> None:
+def _find_imports(code: CodeType, found: Reads, elsewhere: Collection[str]) -> None:
+    """Import statements; names that are ``elsewhere``'s are read by others too."""
     constants: list[object] = []
     importing: tuple[str, int, bool] | None = None
     names: list[str] = []
@@ -137,8 +139,9 @@ def _find_imports(code: CodeType, found: Reads) -> None:
                 found.imports.add(Import(module, depth, tuple(names)))
                 importing = None
             elif not listed and step.opname.startswith("STORE_"):
-                bound = "" if step.opname == "STORE_GLOBAL" else _operands(step)[0]
-                found.imports.add(Import(module, depth, (), bool(names), bound))
+                bound = _operands(step)[0]
+                hidden = step.opname in ("STORE_GLOBAL", "STORE_NAME") or bound in elsewhere
+                found.imports.add(Import(module, depth, (), bool(names), "" if hidden else bound))
                 importing = None
         if step.opname == "IMPORT_NAME":
             level, names_asked = constants[-2:] if len(constants) > 1 else (0, None)
@@ -164,17 +167,13 @@ def _find_chains(code: CodeType, found: Reads, modules: Collection[str]) -> None
         if step.opname in _LOADS:
             chain, where = (str(step.argval),), found.chains
         elif modules and _FROM_HERE.search(step.opname):
-            # Python 3.13 does two of them at once: of the first, nothing is taken.
-            *bare, last = [one for one in _loaded(step, code) if one in modules] or [""]
-            found.local.update((name,) for name in bare)
-            chain, where = ((last,) if last else ()), found.local
-
-
-def _loaded(step: dis.Instruction, code: CodeType) -> list[str]:
-    """The local names that an instruction loads, in order; not those of cells that it hands to a function inside."""
-    names = _operands(step)[step.opname.startswith("STORE_") :]
-    cells = {*code.co_cellvars, *code.co_freevars} if "FAST" in step.opname else ()
-    return [name for name in names if name not in cells]
+            # A cell that isn't taken out of is handed to a function inside, which is looked at too.
+            cells = {*code.co_cellvars, *code.co_freevars} if "FAST" in step.opname else ()
+            names = _operands(step)[step.opname.startswith("STORE_") :]
+            # Python 3.13 loads two of them at once: of the first, nothing is taken.
+            *bare, last = [(one,) if one in modules and one not in cells else () for one in names]
+            found.local.update(one for one in bare if one)
+            chain, where = last, found.local
 
 
 def survives_imports(code: CodeType) -> bool:

@@ -50,7 +50,7 @@ class RedisBlobs:
         self._namespace = namespace
         self._prefix = namespace.encode() + b":"
         self._mean_bytes = 4096.0
-        self._together = True  # until the server says that this user may not use MSET
+        self._together = True  # until the server has refused MSET and taken SET
         self.counters = Counters()
         self.wire = Wire(url, self.counters, **options)
 
@@ -119,7 +119,7 @@ class RedisBlobs:
         kept, again = 0, list[Sealed]()
         refused: Counter[str] = Counter()
         for group, answer in zip(groups, answers, strict=True):
-            if isinstance(answer, Exception) and len(group) > 1 and _forbidden(answer):
+            if len(group) > 1 and _not_together(answer):
                 again += group
             elif isinstance(answer, Exception):
                 refused[type(answer).__name__] += len(group)
@@ -128,7 +128,9 @@ class RedisBlobs:
         self.counters.add({"refused": refused.total(), **{f"refused_{e}": n for e, n in refused.items()}})
         if again:
             self._together = False
-            kept += self._write(again)
+            singly = self._write(again)
+            self._together = not singly  # where they are refused too, it wasn't that
+            kept += singly
         return kept
 
     def _groups(self, items: Sequence[Sealed]) -> list[Sequence[Sealed]]:
@@ -232,10 +234,11 @@ def _parts(items: Sequence[Sealed], most: int, most_bytes: int) -> Iterator[Sequ
         yield items[start:]
 
 
-def _forbidden(error: Exception) -> bool:
-    from redis.exceptions import NoPermissionError
+def _not_together(answer: object) -> bool:
+    """Whether ``MSET`` is refused and ``SET`` may not be: no right for it, or a server or proxy without it."""
+    from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
-    return isinstance(error, NoPermissionError)
+    return isinstance(answer, ResponseError) and not isinstance(answer, OutOfMemoryError | ReadOnlyError)
 
 
 def _blob(data: object) -> Blob | Missed:

@@ -306,14 +306,33 @@ class Walk:
             return self._installed_import(owner, full)
         if taken:
             return b"".join(self.named(n, one) for n, one in taken.items())
-        # ``import package.module`` binds the package.
-        bound = module if statement.alias else sys.modules[full.partition(".")[0]]
-        chains = sorted(chain for chain in reads(code).local if chain[0] == statement.bound)
-        if chains:
-            space = {statement.bound: bound}
-            return b"".join(self._global(chain, space, code) for chain in chains)
-        # It is imported for what that does, or read where it can't be seen.
-        return self.named(full, module) + (b"" if bound is module else self.named(bound.__name__, bound))
+        if full in self._ignore:
+            return tagged(b"ignored", encode(full))
+        return self._bound_import(statement, full, module, code)
+
+    def _bound_import(
+        self, statement: Import, full: str, module: types.ModuleType, code: types.CodeType
+    ) -> bytes:
+        """``import package.module`` binds the package, and runs the module: what is taken of them by the bound name.
+
+        The whole of the module, where nothing is taken of it: it is imported for what that does, or read where it can't
+        be seen. An installed package may hold what is first-party.
+        """
+        parts = tuple(full.split("."))
+        bound = (
+            _found_below(sys.modules[parts[0]], parts[1:], module)
+            if statement.alias
+            else sys.modules[parts[0]]
+        )
+        seen = {_before_dunder(chain) for chain in reads(code).local if chain[0] == statement.bound}
+        whole = isinstance(bound, types.ModuleType) and installed_as(bound.__name__) is not None
+        if not seen or whole:
+            outer = b"" if bound is module else self.named(parts[0], sys.modules[parts[0]])
+            return self.named(full, module) + outer
+        space = {statement.bound: bound}
+        described = b"".join(self._global(chain, space, code) for chain in sorted(seen))
+        reached = statement.alias or bound is module or any(chain[: len(parts)] == parts for chain in seen)
+        return described + (b"" if reached else self.named(full, module))
 
     def _installed_import(self, owner: str, name: str) -> bytes:
         if name in self._ignore:
@@ -404,6 +423,21 @@ def _lives_without(code: types.CodeType) -> bool:
     inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
     expects = not _FAILURES.isdisjoint(code.co_names) or survives_imports(code)
     return expects or any(map(_lives_without, inner))
+
+
+def _found_below(package: Any, names: Sequence[str], module: types.ModuleType) -> Any:
+    """What ``import package.module as name`` binds: an attribute, which need not be the module that was imported."""
+    for name in names:
+        package = getattr(package, name, module)
+    return package
+
+
+def _before_dunder(chain: Chain) -> Chain:
+    """A chain as far as it says what is meant: ``__dict__`` may be anything, and ``__file__`` is another elsewhere."""
+    ends = [
+        place for place, name in enumerate(chain) if place and name.startswith("__") and name.endswith("__")
+    ]
+    return chain[: ends[0]] if ends else chain
 
 
 def _attribute(module: types.ModuleType, name: str) -> object:

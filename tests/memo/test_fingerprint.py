@@ -20,7 +20,7 @@ from dataflow.memo.fingerprint import DynamicCodeWarning, Uncacheable, fingerpri
 from dataflow.pipeline import Stage, stage
 
 Of = Callable[..., bytes]
-MODULES = ("work", "helpers", "package", "package.inner")
+MODULES = ("work", "helpers", "package", "package.inner", "package.other")
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def of(tmp_path: Path) -> Iterator[Of]:
         folder = tmp_path / str(next(count))
         folder.mkdir()
         for module, text in {"work": work, **others}.items():
-            path = folder / (module.replace("__", "/") + ".py")
+            path = folder / ((module if "/" in module else module.replace("__", "/")) + ".py")
             path.parent.mkdir(exist_ok=True)
             path.write_text(textwrap.dedent(text))
         for module in MODULES:
@@ -168,11 +168,42 @@ def test_a_helper_imported_inside_the_function_counts(of: Of) -> None:
         "def f(x):\n    import package.inner\n    return getattr(package, 'inner').clean(x)\n",
         "def f(x):\n    global package\n    import package.inner\n    return package.inner.clean(x)\n",
         "def f(x):\n    import package.inner\n    return x\n",
+        # Beside another name, of which something is taken that the module has too.
+        "def use(m, y):\n    return m.clean(y)\ndef f(x, y):\n    import helpers as h\n    return use(h, y.unused)\n",
+        "def f(x, y):\n    import helpers as h\n    return [h, y.unused]\n",
+        # Run for what that does, beside another use of the package.
+        "def f(x):\n    import package.inner\n    import package.other\n    return package.other.g(x)\n",
+        # Bound where others read it.
+        "def make():\n    impl = None\n    def load():\n        nonlocal impl\n        import helpers as impl\n"
+        "        impl.unused()\n    def f(x):\n        load()\n        return impl.clean(x)\n    return f\n"
+        "f = make()\n",
+        "def f(x, h):\n    class C:\n        import helpers as h\n        def go(self):\n"
+        "            return self.h.clean(x)\n    return C().go() + h.unused\n",
+        "def f(x):\n    import helpers as h\n    return h.__dict__['clean'](x)\n",
     ):
-        files = {"helpers": HELPERS, "package__inner": HELPERS}
+        files = {"helpers": HELPERS, "package__inner": HELPERS, "package__other": "def g(x):\n    return x\n"}
         edited = {name: body.replace("x.strip()", "x.rstrip()") for name, body in files.items()}
         assert of(text, **files) != of(text, **edited), text
         assert of(text, **files) == of(text, **files)
+
+
+def test_an_import_as_may_bind_another_thing_than_the_module_that_it_runs(of: Of) -> None:
+    text = "def f(x):\n    import package.inner as p\n    return p.clean(x)\n"
+    files = {
+        "package/__init__": "from package.other import Thing\nimport package.inner\ninner = Thing()\n",
+        "package__inner": "def unused():\n    pass\n",
+        "package__other": "class Thing:\n    def clean(self, x):\n        return x.strip()\n",
+    }
+    edited = {**files, "package__other": files["package__other"].replace("strip", "rstrip")}
+    assert of(text, **files) == of(text, **files)
+    assert of(text, **files) != of(text, **edited)
+
+
+def test_a_module_that_a_function_imports_is_ignored_by_its_name(of: Of) -> None:
+    text = "def f(x):\n    import helpers as h\n    return h.clean(x)\n"
+    edited = HELPERS.replace("x.strip()", "x.rstrip()")
+    ignored = {"ignore": ["helpers"]}
+    assert of(text, options=ignored, helpers=HELPERS) == of(text, options=ignored, helpers=edited)
 
 
 def test_what_else_is_loaded_of_a_package_does_not_count(of: Of) -> None:
@@ -630,7 +661,10 @@ def test_pydoc_which_finds_code_by_name_is_met_with_a_warning_although_it_is_loa
 
 
 @pytest.mark.parametrize("loaded", ["", "import acme.mine\n"])
-@pytest.mark.parametrize("statement", ["from acme.mine import factor", "from acme import mine"])
+@pytest.mark.parametrize(
+    "statement",
+    ["from acme.mine import factor", "from acme import mine", "import acme.mine; acme.mine.factor()"],
+)
 def test_first_party_code_in_a_namespace_that_installed_code_shares_counts(
     tmp_path, of, monkeypatch, statement, loaded
 ):

@@ -15,7 +15,8 @@ import pytest
 import redis
 
 from dataflow.memo.base import Entry, Found, Missed
-from dataflow.memo.redis import RedisMemo
+from dataflow.memo.blobs import Sealed
+from dataflow.memo.redis import RedisBlobs, RedisMemo
 from dataflow.memo.sealing import Sealing
 from dataflow.memo.server import EmbeddedServer
 
@@ -75,6 +76,20 @@ def test_a_batch_is_one_round_trip(each_server: EmbeddedServer) -> None:
     assert memo.counters()["round_trips"] == 2
     assert (calls(client, "mget"), calls(client, "get")) == (1, 0)
     assert (calls(client, "mset"), calls(client, "set")) == (1, 0)
+
+
+def test_a_server_without_mset_is_given_values_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As some proxies are, and servers on which it was renamed."""
+    blobs, asked = RedisBlobs("redis://127.0.0.1:1"), []
+
+    def ask(commands: Any, *, writing: bool = False) -> list[Any]:
+        asked.append([command[0] for command in commands])
+        return [redis.ResponseError("unknown command") if c[0] == "MSET" else True for c in commands]
+
+    monkeypatch.setattr(blobs.wire, "ask", ask)
+    items = [Sealed(os.urandom(20), b"value", None) for _ in range(3)]
+    assert blobs.write(items) == blobs.write(items) == 3
+    assert asked == [["MSET"], ["SET"] * 3, ["SET"] * 3]
 
 
 def test_a_large_batch_is_asked_in_chunks_of_one_round_trip(valkey: EmbeddedServer) -> None:
