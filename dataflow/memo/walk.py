@@ -11,8 +11,6 @@ import ast
 import builtins
 import enum
 import functools
-import importlib
-import importlib.util
 import sys
 import types
 import warnings
@@ -22,19 +20,18 @@ from typing import Any
 
 from dataflow.memo.bindings import Finder, attribute_bindings, global_binding, local_bindings
 from dataflow.memo.classes import class_parts
-from dataflow.memo.code import Chain, Import, describe_function, reads, survives_imports
+from dataflow.memo.code import Chain, describe_function, reads
 from dataflow.memo.dynamic import dynamic_name, taken_of
 from dataflow.memo.hints import hints_of
+from dataflow.memo.imports import import_parts
 from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, of_leaves, slots_of, tagged
 from dataflow.memo.order import ORDERED, follows_a_set, made_again
-from dataflow.memo.origin import installed_as, installed_unloaded
+from dataflow.memo.origin import installed_as
 from dataflow.memo.special import contents, file_digest, importable, special
 
 __all__ = ["DynamicCodeWarning", "SetOrderWarning", "Walk"]
 
 _NAMES_ONLY = {"__doc__", "__module__", "__qualname__", "__name__", "__weakref__", "__annotations__"}
-
-_FAILURES = {"ImportError", "ModuleNotFoundError"}
 
 
 class DynamicCodeWarning(UserWarning):
@@ -116,6 +113,10 @@ class Walk:
     def items(self, members: Mapping[str, Any], find: Finder | None = None) -> bytes:
         """Named parts in the order of their names."""
         return b"".join(self.named(name, members[name], find) for name in sorted(members))
+
+    def ignores(self, name: str) -> bool:
+        """Whether a name is left out."""
+        return name in self._ignore
 
     def refuse(self, why: str) -> Uncacheable:
         """The error for the value that the walk stands at, with the way to it and the mend."""
@@ -202,8 +203,8 @@ class Walk:
     def _reads(self, function: types.FunctionType) -> bytes:
         code = function.__code__
         found, space = reads(code), function.__globals__
-        parts = [self._global(chain, space, code) for chain in sorted(found.chains)]
-        parts += [self._imported(statement, space, code) for statement in sorted(found.imports)]
+        parts = [self.chain(chain, space, code) for chain in sorted(found.chains)]
+        parts += [import_parts(self, statement, space, code) for statement in sorted(found.imports)]
         return tagged(b"reads", b"".join(parts))
 
     def meaning(self, text: str, space: Mapping[str, Any]) -> bytes:
@@ -211,9 +212,10 @@ class Walk:
         code = _annotation(text)
         if code is None:
             return encode(text)
-        return encode(text) + b"".join(self._global(one, space, code) for one in sorted(reads(code).chains))
+        return encode(text) + b"".join(self.chain(one, space, code) for one in sorted(reads(code).chains))
 
-    def _global(self, chain: Chain, space: Mapping[str, Any], code: types.CodeType) -> bytes:
+    def chain(self, chain: Chain, space: Mapping[str, Any], code: types.CodeType) -> bytes:
+        """What a name with the attributes that are taken of it leads to, in the namespace where it is looked up."""
         name = chain[0]
         if name in self._ignore:
             return tagged(b"ignored", encode(name))
@@ -224,12 +226,12 @@ class Walk:
         value, taken = space[name], 1
         while isinstance(value, types.ModuleType) and taken < len(chain) and hasattr(value, chain[taken]):
             if installed_as(value.__name__) is not None:
-                self._warn_of_installed(value, chain[taken:], code)
+                self.warn_of_installed(value, chain[taken:], code)
                 break
             space, value = vars(value), getattr(value, chain[taken])
             taken += 1
         else:
-            self._warn_of_installed(value, (), code)
+            self.warn_of_installed(value, (), code)
         last, inside = chain[taken - 1], space
         described = self.named(".".join(chain[:taken]), value, lambda _: global_binding(last, value, inside))
         return encode(taken) + described
@@ -254,7 +256,7 @@ class Walk:
         self._made[id(binding.space), binding.name] = b"itself"
         code = _compiled(binding.tree)
         chains = [chain for chain in sorted(reads(code).chains) if chain[0] not in binding.bound]
-        parts = [encode(binding.syntax), *(self._global(chain, binding.space, code) for chain in chains)]
+        parts = [encode(binding.syntax), *(self.chain(chain, binding.space, code) for chain in chains)]
         known = self._made[id(binding.space), binding.name] = digest(b"".join(parts))
         return tagged(b"made", known)
 
@@ -270,7 +272,7 @@ class Walk:
                 "name it with deps=, or change version= when it changes",
             )
 
-    def _warn_of_installed(self, module: object, names: Sequence[str], code: types.CodeType) -> None:
+    def warn_of_installed(self, module: object, names: Sequence[str], code: types.CodeType) -> None:
         """Of an installed module no code is read; yet some of them lead to code that is first-party."""
         for name in names:
             if not isinstance(module, types.ModuleType):
@@ -280,64 +282,6 @@ class Walk:
         if isinstance(module, types.ModuleType):
             for found in taken_of(module, code):
                 self._warn_if_dynamic(found)
-
-    def _imported(self, statement: Import, space: Mapping[str, Any], code: types.CodeType) -> bytes:
-        """An import inside a function: it binds what the module holds, so that is walked."""
-        name = "." * statement.level + statement.module
-        package = str(space.get("__package__") or "")
-        try:
-            full = importlib.util.resolve_name(name, package) if statement.level else statement.module
-            # Whether an installed package can be imported here is a matter of the machine too.
-            owner = None if _lives_without(code) else installed_unloaded(full)
-            if owner is not None:
-                return self._installed_import(owner, full)
-            module = importlib.import_module(full)
-            taken = {n: _attribute(module, n) for n in statement.names}
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # the function may live with its absence, whatever it comes from
-            return encode(("absent", name))
-        for one in statement.names or ((),):
-            self._warn_of_installed(module, (one,) if one else (), code)
-        owner = installed_as(full)
-        if owner == "python":
-            return encode(("import", full, statement.names))
-        if owner is not None:
-            return self._installed_import(owner, full)
-        if taken:
-            return b"".join(self.named(n, one) for n, one in taken.items())
-        if full in self._ignore:
-            return tagged(b"ignored", encode(full))
-        return self._bound_import(statement, full, module, code)
-
-    def _bound_import(
-        self, statement: Import, full: str, module: types.ModuleType, code: types.CodeType
-    ) -> bytes:
-        """``import package.module`` binds the package, and runs the module: what is taken of them by the bound name.
-
-        The whole of the module, where nothing is taken of it: it is imported for what that does, or read where it can't
-        be seen. An installed package may hold what is first-party.
-        """
-        parts = tuple(full.split("."))
-        bound = (
-            _found_below(sys.modules[parts[0]], parts[1:], module)
-            if statement.alias
-            else sys.modules[parts[0]]
-        )
-        seen = {_before_dunder(chain) for chain in reads(code).local if chain[0] == statement.bound}
-        whole = isinstance(bound, types.ModuleType) and installed_as(bound.__name__) is not None
-        if not seen or whole:
-            outer = b"" if bound is module else self.named(parts[0], sys.modules[parts[0]])
-            return self.named(full, module) + outer
-        space = {statement.bound: bound}
-        described = b"".join(self._global(chain, space, code) for chain in sorted(seen))
-        reached = statement.alias or bound is module or any(chain[: len(parts)] == parts for chain in seen)
-        return described + (b"" if reached else self.named(full, module))
-
-    def _installed_import(self, owner: str, name: str) -> bytes:
-        if name in self._ignore:
-            return tagged(b"ignored", encode(name))
-        return tagged(b"installed import", encode((owner, name)))
 
     def _module(self, module: types.ModuleType) -> bytes:
         owner = installed_as(module.__name__)
@@ -416,36 +360,3 @@ def _annotation(text: str) -> types.CodeType | None:
 def _compiled(tree: ast.Module) -> types.CodeType:
     """The code of statements, which are the same object each time and never changed."""
     return compile(tree, "<binding>", "exec", dont_inherit=True)
-
-
-def _lives_without(code: types.CodeType) -> bool:
-    """Whether code, or code in it, may do something else where an import fails."""
-    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    expects = not _FAILURES.isdisjoint(code.co_names) or survives_imports(code)
-    return expects or any(map(_lives_without, inner))
-
-
-def _found_below(package: Any, names: Sequence[str], module: types.ModuleType) -> Any:
-    """What ``import package.module as name`` binds: an attribute, which need not be the module that was imported."""
-    for name in names:
-        package = getattr(package, name, module)
-    return package
-
-
-def _before_dunder(chain: Chain) -> Chain:
-    """A chain as far as it says what is meant: ``__dict__`` may be anything, and ``__file__`` is another elsewhere."""
-    ends = [
-        place for place, name in enumerate(chain) if place and name.startswith("__") and name.endswith("__")
-    ]
-    return chain[: ends[0]] if ends else chain
-
-
-def _attribute(module: types.ModuleType, name: str) -> object:
-    """What ``from module import name`` binds: an attribute, or else a module inside of it."""
-    try:
-        return getattr(module, name)
-    except AttributeError:
-        try:
-            return importlib.import_module(f"{module.__name__}.{name}")
-        except ImportError:
-            return module
