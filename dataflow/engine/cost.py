@@ -99,7 +99,8 @@ class CostModel:
 
     def predict(self, document: Document) -> float:
         """Seconds of one core."""
-        return self.predict_all([document])[0]
+        level, slope = self._line(document.media_type)
+        return max(_LEAST_SECONDS, level + slope * (document.size_bytes or 0))
 
     def predict_all(self, documents: Iterable[Document]) -> list[float]:
         """Seconds of one core for each; the line of a media type is looked for once."""

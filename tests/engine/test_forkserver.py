@@ -40,6 +40,7 @@ def test_they_start_with_what_dask_would_have_set_before_they_start(processes):
         assert environment["PYTHONHASHSEED"] == "6640"
         assert environment["OMP_NUM_THREADS"] == "1"
         assert environment["MALLOC_MMAP_THRESHOLD_"] == "33554432"
+        assert environment["ARROW_DEFAULT_MEMORY_POOL"] == "system"
     (seed,) = set(processes.client.run(hash, "word").values())
     told = subprocess.run(
         [sys.executable, "-c", "print(hash('word'))"],
