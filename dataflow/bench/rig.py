@@ -16,7 +16,7 @@ from dataflow.bench.pictures import performance_page
 from dataflow.bench.poison import PoisonedCorpus
 from dataflow.bench.preparation import Prepared
 from dataflow.bench.suites import ENGINE, INLINE, POOL, SERIAL, SERVED, Arm
-from dataflow.bench.warming import recover
+from dataflow.bench.warming import close_workers_memos, recover
 from dataflow.errors import ClusterError, one_line
 from dataflow.measure.digests import Output
 from dataflow.measure.subject import EngineSubject, Subject
@@ -145,7 +145,7 @@ class OpenRig:
         if arm.cluster == INLINE:
             close_memos()
         elif arm.place in self.equipment.clusters:  # else it has been closed, and all in it forgotten
-            self.equipment.clusters[arm.place].client.run(close_memos)
+            close_workers_memos(self.equipment.clusters[arm.place].client)
         if arm.strategy.cache in SERVED and self.equipment.redis_url:
             clear_namespace(self.equipment.redis_url, namespace)
 

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dataflow.bench.equipment import Equipment
 from dataflow.bench.material import Material, warm_up_documents
@@ -15,7 +16,10 @@ from dataflow.measure.subject import EngineSubject
 from dataflow.strategy import Strategy
 from dataflow.workload import Workload
 
-__all__ = ["recover", "warm_up"]
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["close_workers_memos", "recover", "warm_up"]
 
 _DOCUMENTS = 48
 _BATCHES_A_SLOT = 4  # so that every worker gets some
@@ -44,6 +48,15 @@ def recover(workload: Workload, material: Material, place: str, equipment: Equip
     with contextlib.suppress(TimeoutError):  # the trials that follow say how many there were
         equipment.clusters[place].client.wait_for_workers(equipment.workers[place], _PATIENCE_SECONDS)
     _warm(workload, material, place, equipment, scratch)
+
+
+def close_workers_memos(client: Client) -> None:
+    """Close the memos of all workers. One that has just died, and that Dask still lists, took its own along."""
+    from dataflow.memo.spec import close_memos
+
+    for answer in client.run(close_memos, on_error="return").values():
+        if isinstance(answer, Exception) and not isinstance(answer, OSError):  # OSError: no way to the worker
+            raise answer
 
 
 def _warm(
@@ -77,7 +90,7 @@ def _warm(
         shutil.rmtree(folder, ignore_errors=True)
         why = why or execution.uncacheable
     if client:
-        client.run(close_memos)
+        close_workers_memos(client)
     else:
         close_memos()
     return why
