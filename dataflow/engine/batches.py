@@ -146,7 +146,8 @@ MAX_DOCUMENTS = 2048
 MAX_BYTES = 64 * 1024**2
 
 _FIRST_LISTED = 128  # documents a slot: its first batch lasts while the look-ahead is listed
-_FIRST_AHEAD = 2048
+_FIRST_AHEAD = 2048  # where costs aren't known, and so the first batches are short
+_FIRST_AHEAD_OF_KNOWN_COST = 4096  # a share of less is a short batch; more takes longer than the first batches
 _FURTHEST_AHEAD = 8192
 _LISTING_SECONDS = 0.05  # at one time: where listing is slow, what has come goes out
 _SORTED_AGAIN = 16  # what is listed is put in its place when it is a sixteenth of all that is ahead
@@ -250,8 +251,10 @@ class AdaptiveBatcher:
         self._batches += 1
         if self._batches < self._slots and not self._learned:
             return
-        # Two for each that goes, until it is as far as it may be.
-        wanted = self._wanted + 2 * taken if self._far else _FIRST_AHEAD
+        if self._far:
+            wanted = self._wanted + 2 * taken  # two for each that goes, until it is as far as it may be
+        else:
+            wanted = _FIRST_AHEAD_OF_KNOWN_COST if self.model.knows else _FIRST_AHEAD
         self._wanted, self._far = min(wanted, _FURTHEST_AHEAD - len(self._ahead)), True
 
     def _look_ahead(self) -> None:

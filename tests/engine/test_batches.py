@@ -109,6 +109,12 @@ def test_a_batcher_that_knows_what_documents_cost_begins_with_long_batches():
     assert [len(batcher.take(number)) for number in range(3)] == [128, 1024, 1024]
 
 
+def test_where_costs_are_known_so_much_is_listed_at_first_that_no_share_of_it_is_a_short_batch():
+    known = CostModel({"text/plain": Cost(seconds=1e-4, seconds_a_byte=0.0, mean_bytes=10, documents=99)})
+    batcher = adaptive(documents(*[10] * 9000), slots=2, model=known)
+    assert [len(batcher.take(number)) for number in range(4)] == [128, 128, 1024, 1024]
+
+
 def test_adaptive_batches_that_can_learn_nothing_are_cut_by_what_is_known_at_first():
     strategy = Strategy(collect="gather")
     batches = drained(batcher_for(strategy, iter(documents(*[100_000] * 2000)), slots=2))

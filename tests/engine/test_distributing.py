@@ -1,15 +1,16 @@
 """How a plan comes to the workers, and what may happen meanwhile."""
 
+import itertools
 import os
 import threading
 
 import pytest
 
-from dataflow import Pipeline, run, stage
+from dataflow import Document, Pipeline, run, stage
 from dataflow.engine.distributing import DaskExecutor
 from dataflow.errors import ClusterError
 from dataflow.graph import plan as plans
-from dataflow.graph.plan import Plan
+from dataflow.graph.plan import Batch, Plan
 from dataflow.memo.spec import MemoSpec
 from dataflow.strategy import Strategy
 
@@ -73,6 +74,32 @@ def test_whoever_gives_up_while_the_workers_load_need_not_wait_for_them(processe
         closing.join()
         assert any(loading() == {0} for _ in range(1000))
     assert not waited
+
+
+def ended(executor, batches):
+    """The results of batches that were sent in one message."""
+    executor.submit(batches)
+    results = []
+    while len(results) < len(batches):
+        results += [done.result for done in executor.wait()]
+    return results
+
+
+def test_batches_that_are_sent_together_go_to_workers_that_are_free_together(processes):
+    """Without a bound, Dask takes them for parts of one collection after a few, and gives them all to one worker."""
+    executor = DaskExecutor(processes.client)
+    executor.start(Plan("together", pipeline_that("nothing"), Strategy(), MemoSpec("none")))
+    document = Document("memory://never/read.txt", 4, "text/plain")
+    numbers = itertools.count()
+
+    def batches(count):
+        return [Batch(next(numbers), (document,), (0,), (0,), (b"text",)) for _ in range(count)]
+
+    for _ in range(12):
+        ended(executor, batches(1))
+    pairs = [{result.worker for result in ended(executor, batches(2))} for _ in range(10)]
+    executor.close()
+    assert [len(pair) for pair in pairs] == [2] * 10
 
 
 class Shrinking:
