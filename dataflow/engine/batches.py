@@ -147,7 +147,9 @@ MAX_BYTES = 64 * 1024**2
 
 _FIRST_LISTED = 128  # documents a slot: its first batch lasts while the look-ahead is listed
 _FIRST_AHEAD = 2048  # where costs aren't known, and so the first batches are short
-_FIRST_AHEAD_OF_KNOWN_COST = 4096  # a share of less is a short batch; more takes longer than the first batches
+_FIRST_AHEAD_OF_KNOWN_COST = (
+    4096  # a share of less is a short batch; more takes longer than the first batches
+)
 _FURTHEST_AHEAD = 8192
 _LISTING_SECONDS = 0.05  # at one time: where listing is slow, what has come goes out
 _SORTED_AGAIN = 16  # what is listed is put in its place when it is a sixteenth of all that is ahead

@@ -85,15 +85,13 @@ class DaskExecutor:
         """
         if self._registered is None:
             return
-        from distributed.comm import CommClosedError
-
         try:
             answers = self._wait_for(self._registered)
         except ClusterError:
             raise
         except Exception as error:
             self._check_scheduler()
-            died = isinstance(error, CommClosedError)
+            died = isinstance(error, OSError)
             reason = "it ends their processes" if died else f"{type(error).__name__}: {one_line(error)}"
             raise ClusterError(
                 f"the workers can't load the pipeline: {reason}. Install the same packages for the workers as here."
@@ -105,30 +103,45 @@ class DaskExecutor:
 
     async def _register(self, plugin: PlanPlugin) -> Any:
         """Tell all workers; again where one dies meanwhile, of which the others know nothing."""
-        from distributed.comm import CommClosedError
-
         for attempt in range(_TELLINGS):
             try:
-                answers = await self._client.register_plugin(plugin)
+                answers = await self._of_all(self._client.register_plugin(plugin))
                 if answers or not attempt:
                     return answers
-            except CommClosedError:
+            except OSError:  # no way to a worker, or none any more
                 if attempt + 1 == _TELLINGS or self._client.status != "running":
                     raise
             # If it was the plan that it died of, what is started in its place must not die of it while it starts.
-            with contextlib.suppress(Exception):
-                await self._client.unregister_worker_plugin(plugin.name)
+            await self._unregister()
             until = time.monotonic() + self._patience
             while not await self._client.nthreads() and time.monotonic() < until:
                 await asyncio.sleep(_RETURN_SECONDS)
         return await self._client.register_plugin(plugin)
 
+    async def _unregister(self) -> None:
+        """Take the plan from the workers. Those that have gone have taken it along."""
+        with contextlib.suppress(Exception):
+            await self._of_all(self._client.unregister_worker_plugin(self._plugin))
+
+    async def _of_all(self, asked: Coroutine[Any, Any, Any]) -> Any:
+        """What all workers answer. One that goes at the wrong moment, Dask would try to reach for half a minute.
+
+        Raises:
+            OSError: one of them has gone meanwhile.
+        """
+        there = set(await self._client.nthreads())
+        answering = asyncio.ensure_future(asked)
+        answering.add_done_callback(_look_at)
+        while not (await asyncio.wait([answering], timeout=_LOOK_SECONDS))[0]:
+            if not there <= set(await self._client.nthreads()):
+                raise ConnectionError("a worker has gone before it answered")
+        return answering.result()
+
     async def _withdraw(self, registered: concurrent.futures.Future[Any]) -> None:
         """Take the plan from the workers once they have it: what comes after it must not overtake it."""
         with contextlib.suppress(Exception):
             await asyncio.wrap_future(registered)
-        with contextlib.suppress(Exception):  # the cluster has gone, and the plan with it
-            await self._client.unregister_worker_plugin(self._plugin)
+        await self._unregister()
 
     def _on_loop(self, coroutine: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
         loop: Any = self._client.loop
@@ -192,7 +205,7 @@ class DaskExecutor:
                 # Not waited for: it may take long to load, and whoever pressed Ctrl-C has waited enough.
                 self._on_loop(self._withdraw(registered))
             elif self._plugin:
-                self._client.unregister_worker_plugin(self._plugin)
+                self._wait_for(self._on_loop(self._unregister()))
         except Exception:  # the cluster has gone, and all of this with it
             return
 
@@ -277,3 +290,9 @@ class DaskExecutor:
             raise ClusterError("the scheduler was lost, and the work on it: start the cluster again.")
         self._expect(number, future)
         return None
+
+
+def _look_at(answer: asyncio.Future[Any]) -> None:
+    """So that an error for which nobody waits any more isn't printed."""
+    if not answer.cancelled():
+        answer.exception()

@@ -1,5 +1,6 @@
 """How a plan comes to the workers, and what may happen meanwhile."""
 
+import asyncio
 import itertools
 import os
 import threading
@@ -102,13 +103,21 @@ def test_batches_that_are_sent_together_go_to_workers_that_are_free_together(pro
     assert [len(pair) for pair in pairs] == [2] * 10
 
 
+class Threads(dict):
+    """Threads by worker, to be awaited or not, as a client gives them."""
+
+    def __await__(self):
+        yield from ()
+        return self
+
+
 class Shrinking:
     """A client of a cluster whose workers come and go."""
 
     status = "running"
 
     def __init__(self):
-        self.workers = {"tcp://one": 1, "tcp://two": 1}
+        self.workers = Threads({"tcp://one": 1, "tcp://two": 1})
 
     def scheduler_info(self):
         return {"address": "tcp://scheduler"}
@@ -136,3 +145,20 @@ def test_workers_that_stay_away_are_started_again_and_those_that_come_back_are_n
     client.workers = {"tcp://two": 1}
     pass_seconds(11)
     assert revived.count(True) == 1
+
+
+def test_a_worker_that_goes_while_all_are_told_something_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("dataflow.engine.distributing._LOOK_SECONDS", 0.01)
+    client = Shrinking()
+    executor = DaskExecutor(client)
+
+    async def answers():
+        return "loaded"
+
+    async def is_lost():
+        client.workers = Threads({"tcp://two": 1, "tcp://three": 1})
+        await asyncio.Event().wait()
+
+    assert asyncio.run(executor._of_all(answers())) == "loaded"
+    with pytest.raises(ConnectionError):
+        asyncio.run(executor._of_all(is_lost()))
