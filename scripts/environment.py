@@ -87,8 +87,19 @@ def install(wanted: str) -> None:
     pip("install", "--no-deps", "--requirement", str(LOCK), steps=total)
     pip("install", "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
     pip("check", mend="pyproject.toml and constraints.txt disagree; run make lock")
+    compile_packages(VENV / "bin" / "python", ROOT)
     STAMP.write_text(wanted, encoding="utf-8")
     say(f"installed in {time.monotonic() - began:.0f} s")
+
+
+def compile_packages(python: Path, root: Path) -> None:
+    """Compile this checkout's packages, as pip does with all others.
+
+    With ``PYTHONDONTWRITEBYTECODE``, as containers have it, each process would do it again: a tenth of a short run.
+    """
+    folders = [str(root / name) for name in ("dataflow", "workloads")]
+    # It only saves time, so a checkout that can't be written to is fine.
+    subprocess.run([python, "-m", "compileall", "-q", *folders], check=False, stdout=subprocess.DEVNULL)
 
 
 def works() -> bool:

@@ -127,6 +127,23 @@ def test_a_python_that_is_unfit_is_one_clear_line(tmp_path: Path) -> None:
     assert not (tmp_path / ".venv").exists()
 
 
+def test_installing_compiles_the_checkout_also_where_python_is_told_to_write_no_bytecode(
+    tmp_path: Path,
+) -> None:
+    for package in ("dataflow", "workloads"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "module.py").write_text("x = 1\n", encoding="utf-8")
+    code = "import sys, pathlib, environment; environment.compile_packages(sys.executable, pathlib.Path(sys.argv[1]))"
+    variables = {
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(ROOT / "scripts"),
+        "PYTHONPYCACHEPREFIX": "",
+    }
+    command(sys.executable, "-c", code, str(tmp_path), **variables)
+    compiled = sorted(path.parent.parent.name for path in tmp_path.glob("*/__pycache__/module.*.pyc"))
+    assert compiled == ["dataflow", "workloads"]
+
+
 def test_the_readme_opens_with_the_two_commands() -> None:
     commands = re.findall(
         r"^(?: {4})?(make .*?)(?: *#.*)?$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M
