@@ -71,7 +71,7 @@ def open_corpus(corpus: str | os.PathLike[str] | Iterable[str | Document]) -> Co
         protocol = _protocol(name)
     else:
         name, protocol = "<iterable>", None
-        documents = (d if isinstance(d, Document) else _named(os.fspath(d)) for d in corpus)
+        documents = map(_document_of, corpus)
     first = next(documents, None)
     if first is None:
         raise CorpusError(
@@ -81,6 +81,17 @@ def open_corpus(corpus: str | os.PathLike[str] | Iterable[str | Document]) -> Co
     if protocol is None:
         protocol = _protocol(first.url)
     return Corpus(name, chain([first], documents), protocol in _PROCESS_LOCAL)
+
+
+def _document_of(member: object) -> Document:
+    if isinstance(member, Document):
+        return member
+    url = os.fspath(member) if isinstance(member, str | os.PathLike) else None
+    if not isinstance(url, str):
+        raise CorpusError(
+            f"a corpus is of URLs, paths and documents, and {one_line(repr(member))[:80]} is none: leave it out."
+        )
+    return _named(url)
 
 
 def list_corpus(url: str) -> Iterator[Document]:
@@ -220,7 +231,7 @@ def _walk(folder: str) -> Iterator[Document]:
 def _local(path: str) -> Document:
     try:
         status: os.stat_result | None = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no file can have that name
         status = None
     kind = guess_media_type(path)
     if status is None:

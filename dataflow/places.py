@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,10 @@ def resource_folders(kind: str) -> Iterator[Path]:
     ``./KIND``, then what the wheel holds, then the checkout that the package is imported from.
     """
     package = Path(__file__).resolve().parent
-    for folder in (Path.cwd() / kind, package / kind, package.parent / kind):
+    folders = [package / kind, package.parent / kind]
+    with contextlib.suppress(FileNotFoundError):  # the folder at hand has been removed
+        folders.insert(0, Path.cwd() / kind)
+    for folder in folders:
         if folder.is_dir():
             yield folder
 

@@ -267,3 +267,14 @@ def test_an_archive_that_was_replaced_is_listed_and_read_anew(tmp_path):
     put("two.txt", "newest")
     (document,) = open_corpus(f"zip://*::{tmp_path}/a.zip")
     assert document.url.startswith("zip://two.txt")
+
+
+@pytest.mark.parametrize("name", ["/tmp/a\0b", "\ud800"])
+def test_a_name_that_no_file_can_have_is_listed_so_that_it_can_fail(folder, name):
+    assert [d.size_bytes for d in open_corpus([name])] == [None]
+
+
+@pytest.mark.parametrize("member", [17, None, b"/path"])
+def test_what_is_no_document_in_an_iterable_is_one_clear_line(member):
+    with pytest.raises(CorpusError, match="URLs, paths and documents"):
+        open_corpus([member])

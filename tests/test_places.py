@@ -15,3 +15,10 @@ def test_a_path_is_taken_as_given(tmp_path):
     path.write_text("")
     assert resource_file("cluster", str(path), ".yaml") == path
     assert resource_file("cluster", str(tmp_path / "other.yaml"), ".yaml") is None
+
+
+def test_a_folder_at_hand_that_was_removed_is_in_nobodys_way(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert resource_file("cluster", "local", ".yaml") is not None

@@ -86,6 +86,10 @@ def open_cluster(name: Any, workers: int | None = None) -> Iterator[OpenCluster]
 
 
 def _describe(client: Client, name: str) -> OpenCluster:
+    if client.asynchronous:
+        raise ClusterError(
+            "an asynchronous Client can't be waited for: give its scheduler's address, or another Client."
+        )
     try:
         link = client.dashboard_link if client.scheduler_info().get("services", {}).get("dashboard") else None
         workers = client.scheduler_info(n_workers=-1)["workers"].values()

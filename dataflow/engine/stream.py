@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import time
 from collections import deque
@@ -170,8 +171,10 @@ class Stream:
         assert error is not None
         if isinstance(error, OSError) and error.errno is not None:
             # What reading a document raises is its outcome, so this is the output's, and no document is to blame.
+            leaks = error.errno == errno.EMFILE
+            mend = "Close the files that a stage opens" if leaks else "Make room"
             raise OutputError(
-                f"a worker can't write the output: {one_line(error)}. Make room and run again."
+                f"a worker can't write the output: {one_line(error)}. {mend} and run again."
             ) from error
         if self._plan.strategy.errors == "fail":
             raise DocumentError(

@@ -79,7 +79,7 @@ def _tried(plan: Plan, batch: Batch, limit_seconds: float) -> BatchResult | _End
         if ending is None and answer.exists():
             result: BatchResult = pickle.loads(answer.read_bytes())
             return result
-    return ending or _Ending("WorkerDied", "")
+    return ending or _Ending("WorkerDied", "ended its process: exit status 0, before it was done")
 
 
 def quarantined(batch: Batch, index: int, error_type: str, error: str) -> Outcome:

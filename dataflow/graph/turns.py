@@ -8,6 +8,7 @@ another pulls at it is its own failure.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,7 @@ class Turns:
         self._since = 0.0
         self.seconds: dict[int, float] = {}
         self._raised: tuple[BaseException, int] | None = None
+        self._process = os.getpid()
 
     def __enter__(self) -> Turns:
         return self
@@ -75,10 +77,12 @@ class Turns:
         except StopIteration:
             raise
         except BaseException as error:
+            self._end_copy(error.code if isinstance(error, SystemExit) else 1)
             if self._raised is None or self._raised[0] is not error:
                 self.blame(error, number)
             raise
         finally:
+            self._end_copy()
             self._book(number)
             if unsafe:
                 unsafe_lock.release()
@@ -86,6 +90,11 @@ class Turns:
                 self._number = None
             else:
                 self._start(outer)
+
+    def _end_copy(self, code: object = 0) -> None:
+        """End this process if it is a copy that a stage has made, which would answer for all documents to come."""
+        if os.getpid() != self._process:
+            os._exit(code if isinstance(code, int) else code is not None)
 
     def pieces(self, number: int, iterator: Iterator[Any]) -> Pieces:
         """A stage's result, piece by piece, for the stage after it."""

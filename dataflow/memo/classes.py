@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import reprlib
 import sys
 import types
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ _BOOKKEEPING = frozenset(
         "__static_attributes__", "__weakref__", "_abc_impl", "_is_protocol", "_is_runtime_protocol",
     }
 )  # fmt: skip
+# A generated `__repr__` is wrapped by the standard library, so that it may meet itself.
+_WRAPPING = (dataclasses.__file__, reprlib.__file__)
 _ENUM_BOOKKEEPING = frozenset(
     {
         "__new_member__", "_generate_next_value_", "_hashable_values_", "_member_map_", "_member_names_",
@@ -70,7 +73,8 @@ def _generated(name: str, value: object) -> bool:
     if name.startswith("__pydantic_") and name != "__pydantic_fields__":
         return True
     value = getattr(value, "__func__", value)
-    value = getattr(value, "__wrapped__", value)
+    if isinstance(value, types.FunctionType) and value.__code__.co_filename in _WRAPPING:
+        value = getattr(value, "__wrapped__", value)
     if not isinstance(value, types.FunctionType):
         return False
     code = value.__code__

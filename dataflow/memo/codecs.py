@@ -36,10 +36,11 @@ CODECS = {
     5: "arrow record batch",
     6: "link",
     7: "failure",
+    8: "msgpack, shared",
 }
 """Codec numbers as the envelope's header holds them."""
 
-_RAW, _TEXT, _MSGPACK, _TABLE, _RECORD_BATCH, _LINK, _FAILURE = CODECS
+_RAW, _TEXT, _MSGPACK, _TABLE, _RECORD_BATCH, _LINK, _FAILURE, _SHARED = CODECS
 
 
 class Encoded(NamedTuple):
@@ -68,7 +69,7 @@ class Failure(NamedTuple):
     stage: str
 
 
-_TUPLE, _BIG_INT, _ARRAY, _FRAME, _ARROW = 1, 2, 3, 4, 5
+_TUPLE, _BIG_INT, _ARRAY, _FRAME, _ARROW, _SAME = 1, 2, 3, 4, 5, 6
 _NESTED = frozenset({list, tuple, dict})
 # Each extension in an extension takes some 40 kB of the stack when it is unpacked: a few hundred end the process.
 _DEEPEST = 32
@@ -79,10 +80,11 @@ def encode_value(value: object) -> tuple[int, bytes]:
 
     Takes bytes, str (lone surrogates too), None, bool, int of any size, float, NumPy arrays and scalars,
     pandas frames, series and indexes, list, tuple and dict nested as you like, and pyarrow's Table and
-    RecordBatch. Types are taken exactly, subclasses are refused.
+    RecordBatch. Types are taken exactly, subclasses are refused. What stands in the value twice, and not only its
+    equal, comes back so: whoever changes it in one place changes it in both.
 
     Raises:
-        Uncacheable: a type that wouldn't come back the same, or a value nested too deep.
+        Uncacheable: a type that wouldn't come back the same, or a value nested too deep, or in itself.
     """
     kind = type(value)
     if kind is bytes:
@@ -98,8 +100,8 @@ def encode_value(value: object) -> tuple[int, bytes]:
     try:
         if kind.__module__.startswith("pyarrow"):
             return _encode_arrow(value)
-        _check(value)
-        return _MSGPACK, _pack(value)
+        twice = _check(value)
+        return (_SHARED, _pack_shared(value, twice)) if twice else (_MSGPACK, _pack(value))
     except Uncacheable:
         raise
     except Exception as error:  # a library's own types may raise what they like
@@ -135,9 +137,27 @@ def decode_value(codec: int, data: bytes | memoryview) -> Any:
     return decode(data)
 
 
-def _check(value: object) -> None:
-    """Refuse what msgpack would take and change: bytearrays, views, subclasses."""
+def _check(value: object) -> frozenset[int]:
+    """Refuse what msgpack would take and change: bytearrays, views, subclasses.
+
+    Returns:
+        The identities of what could be changed and stands in the value more than once.
+    """
+    seen: set[int] = set()
+    twice: set[int] = set()
+    _look_through(value, seen, twice)
+    return frozenset(twice)
+
+
+def _look_through(value: object, seen: set[int], twice: set[int]) -> None:
     kind = type(value)
+    if kind in ATOMS:
+        return
+    if kind is not tuple:
+        if id(value) in seen:
+            twice.add(id(value))
+            return
+        seen.add(id(value))
     if kind in _NESTED:
         members: list[Collection[object]] = [value]  # type: ignore[list-item]
         if kind is dict:
@@ -146,12 +166,49 @@ def _check(value: object) -> None:
             # Most lists hold one plain type: a look at the set of types spares a call a member.
             if not ATOMS.issuperset(map(type, group)):
                 for member in group:
-                    _check(member)
-    elif kind not in ATOMS and not _extended(value):
+                    _look_through(member, seen, twice)
+    elif not _extended(value):
         raise Uncacheable(
             f"a value of type {kind.__module__}.{kind.__qualname__} can't be kept: return bytes, str, "
             "numbers, None, lists, tuples, dicts of these, NumPy arrays, pandas frames, or a pyarrow Table."
         )
+
+
+def _pack_shared(value: object, twice: Collection[int]) -> bytes:
+    """A list of packed values: each thing that stands in the value more than once, those in it first, and the value."""
+    parts: list[bytes] = []
+    places: dict[int, int | None] = {}
+
+    def marked(one: Any) -> Any:
+        if id(one) not in twice:
+            return inside(one)
+        if id(one) not in places:
+            places[id(one)] = None
+            parts.append(_pack(inside(one)))
+            places[id(one)] = len(parts) - 1
+        place = places[id(one)]
+        if place is None:
+            raise Uncacheable("a value that holds itself can't be kept.")
+        return msgpack.ExtType(_SAME, place.to_bytes(4, "big"))
+
+    def inside(one: Any) -> Any:
+        kind = type(one)
+        if kind is dict:
+            return {key: marked(member) for key, member in one.items()}
+        return kind(map(marked, one)) if kind in _NESTED else one
+
+    last = _pack(marked(value))
+    return _pack([*parts, last])
+
+
+def _decode_shared(data: bytes | memoryview) -> Any:
+    parts = _unpack(data)
+    if not isinstance(parts, list) or not parts or not all(type(part) is bytes for part in parts):
+        raise ValueError("shared parts are a list of packed values")
+    table: list[Any] = []
+    for part in parts:
+        table.append(_unpack(part, table=table))
+    return table[-1]
 
 
 def _pack(value: object, depth: int = _DEEPEST) -> bytes:
@@ -193,8 +250,8 @@ def _is_table(value: object) -> bool:
     return f"{type(value).__module__}.{type(value).__name__}" == "pyarrow.lib.Table"
 
 
-def _unpack(data: bytes | memoryview, depth: int = _DEEPEST) -> Any:
-    unpack = _unpacking(depth)
+def _unpack(data: bytes | memoryview, depth: int = _DEEPEST, table: list[Any] | None = None) -> Any:
+    unpack = _unpacking(depth) if table is None else _unpacking_with(depth, table)
     try:
         try:
             return unpack(data)
@@ -207,21 +264,34 @@ def _unpack(data: bytes | memoryview, depth: int = _DEEPEST) -> Any:
 
 @functools.cache
 def _unpacking(depth: int) -> Callable[..., Any]:
-    hook = functools.partial(_unextend, depth=depth - 1)
+    return _unpacking_with(depth, None)
+
+
+def _unpacking_with(depth: int, table: list[Any] | None) -> Callable[..., Any]:
+    hook = functools.partial(_unextend, depth=depth - 1, table=table)
     return functools.partial(msgpack.unpackb, raw=False, strict_map_key=False, ext_hook=hook)
 
 
-def _unextend(code: int, data: bytes, depth: int) -> object:
+def _unextend(code: int, data: bytes, depth: int, table: list[Any] | None) -> object:
     if depth < 0:
         raise ValueError("extensions are nested too deep in each other")
     if code == _TUPLE:
-        return tuple(_unpack(data, depth))
+        return tuple(_unpack(data, depth, table))
+    if code == _SAME:
+        return _shared_part(data, table or [])
     if code == _BIG_INT:
         return int.from_bytes(data, "big", signed=True)
     decode = _EXTENSIONS.get(code)
     if decode is None:
         raise ValueError(f"msgpack extension {code} is unknown")
     return decode(data, depth)
+
+
+def _shared_part(data: bytes, table: list[Any]) -> object:
+    place = int.from_bytes(data, "big")
+    if place >= len(table):
+        raise ValueError(f"there is no shared part {place}")
+    return table[place]
 
 
 def _encode_arrow(value: Any) -> tuple[int, bytes]:
@@ -287,4 +357,5 @@ _DECODERS: dict[int, Callable[[bytes | memoryview], Any]] = {
     _RECORD_BATCH: _decode_record_batch,
     _LINK: _decode_link,
     _FAILURE: _decode_failure,
+    _SHARED: _decode_shared,
 }

@@ -21,10 +21,10 @@ Parts = tuple[tuple[Any, Any], ...]
 _DEEPEST = 32
 
 
-def parts_of(value: Any, depth: int = _DEEPEST) -> Parts | None:
+def parts_of(value: Any, depth: int = _DEEPEST, seen: set[int] | None = None) -> Parts | None:
     """The containers in a plain list or dict, looked for once so that copying needn't; ``None`` for all else.
 
-    Tuples are taken where nothing in them can be changed.
+    Tuples are taken where nothing in them can be changed; a container that stands in the value twice isn't plain.
     """
     kind = type(value)
     if kind is dict and ATOMS.issuperset(map(type, value)):
@@ -38,12 +38,14 @@ def parts_of(value: Any, depth: int = _DEEPEST) -> Parts | None:
     else:
         return None
     found = []
+    seen = set() if seen is None else seen
     for where, member in members:
         if _immutable(member, depth):
             continue
-        parts = parts_of(member, depth - 1) if depth else None
+        parts = parts_of(member, depth - 1, seen) if depth and id(member) not in seen else None
         if parts is None:
             return None
+        seen.add(id(member))
         found.append((where, parts))
     return tuple(found)
 

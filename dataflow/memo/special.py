@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import gc
 import importlib
 import logging
 import re
@@ -90,7 +91,9 @@ def _stage(walk: Walk, stage: Any) -> bytes:
 
 
 def _builtin(walk: Walk, value: Any) -> bytes:
-    owner = getattr(value, "__objclass__", None)
+    # What is bound is told by what it is bound to, although it names its class too.
+    bound = isinstance(value, types.MethodWrapperType)
+    owner = None if bound else getattr(value, "__objclass__", None)
     if owner is None:
         owner = getattr(value, "__self__", None)
     name = encode(getattr(value, "__qualname__", value.__name__))
@@ -102,7 +105,10 @@ def _partial(walk: Walk, value: Any) -> bytes:
 
 
 def _wrapper(walk: Walk, value: Any) -> bytes:
-    return walk.value(value.__wrapped__) + _extra(walk, value)
+    # `functools.wraps` over a cache names another function than the one whose results it holds.
+    held = [one for one in gc.get_referents(value) if isinstance(one, types.FunctionType)]
+    others = [] if any(one is value.__wrapped__ for one in held) else held
+    return walk.value(value.__wrapped__) + b"".join(map(walk.value, others)) + _extra(walk, value)
 
 
 def _extra(walk: Walk, value: Any) -> bytes:

@@ -189,3 +189,11 @@ def test_processes_of_a_distributed_cluster_end_with_a_driver_that_is_killed(tmp
     driver.wait()
     _, alive = psutil.wait_procs(children, timeout=30)
     assert alive == []
+
+
+def test_an_asynchronous_client_is_one_clear_line():
+    class Asynchronous:
+        asynchronous = True
+
+    with pytest.raises(ClusterError, match="asynchronous"), open_cluster(Asynchronous()):
+        pass

@@ -1,5 +1,6 @@
 """The whole way, on real worker processes and threads."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -376,3 +377,46 @@ def test_workers_that_hold_other_code_compute_as_they_can_and_keep_nothing(tmp_p
         write(5)
         assert drive(address, server.url) == "6 None 1"
         assert drive("inline", server.url) == "15 None 0"
+
+
+def forking(data: bytes) -> str:
+    if data == b"forks":
+        pid = os.fork()
+        if pid == 0:
+            raise SystemExit(7)
+        return f"forked {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}"
+    return data.decode() if data != b"fork and go on" or os.fork() else "a copy"
+
+
+@pytest.mark.parametrize("cluster", ["auto", "inline", "processes"])
+def test_a_copy_of_the_process_that_a_stage_makes_answers_for_no_document(
+    cluster, processes, write_corpus, tmp_path
+):
+    folder = write_corpus(*(["plain"] * 10), "forks", *(["plain"] * 10), "fork and go on", *(["plain"] * 18))
+    where = processes.client if cluster == "processes" else cluster
+    found = list(
+        run(Pipeline(stage(forking)), folder, cluster=where, output=tmp_path / "out", batching="fixed:4")
+    )
+    assert len(found) == len({o.document for o in found}) == 40
+    table = pd.read_parquet(tmp_path / "out")
+    assert len(table) == table.document.nunique() == 40
+    assert set(table.status) == {"ok"}
+    assert table.text.value_counts().to_dict() == {"plain": 38, "forked 7": 1, "fork and go on": 1}
+
+
+def leaking(data: bytes) -> str:
+    if data == b"leaks":
+        kept = []
+        with contextlib.suppress(OSError):
+            while True:
+                kept.append(os.open(os.devnull, os.O_RDONLY))
+    return data.decode()
+
+
+def test_a_document_that_takes_all_file_descriptors_costs_its_neighbours_nothing(write_corpus, tmp_path):
+    folder = write_corpus(*(["plain"] * 20), "leaks", *(["plain"] * 20))
+    with run(Pipeline(stage(leaking)), folder, output=tmp_path / "out", batching="fixed:8") as running:
+        bad = [o for o in running if o.status != "ok"]
+    assert [(o.status, o.error_type) for o in bad] == [("failed", "TooManyOpenFiles")]
+    table = pd.read_parquet(tmp_path / "out")
+    assert len(table) == table.document.nunique() == 41

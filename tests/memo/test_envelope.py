@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflow.memo.codecs import Encoded, Failure, Link, encode_value, value_digest
+from dataflow.memo.codecs import Encoded, Failure, Link, decode_value, encode_value, own_copy, value_digest
 from dataflow.memo.envelope import (
     HEADER_BYTES,
     EnvelopeError,
@@ -267,3 +268,34 @@ def test_no_size_of_value_can_be_altered_cut_moved_or_sealed_with_another_secret
     assert reason(blob[:-1]) == reason(blob + b"v") == "corrupt"
     assert reason(blob, key=b"K" * 20) == "forged"
     assert reason(blob, secret=b"other") == "secret"
+
+
+def test_what_stands_in_a_value_twice_comes_back_as_one() -> None:
+    meta: dict[str, Any] = {"n": [1]}
+    array = np.arange(3)
+    value = [{"t": "a", "meta": meta}, {"t": "b", "meta": meta}, (meta["n"], array), array]
+    codec, raw = encode_value(value)
+    found = decode_value(codec, raw)
+    assert found[0]["meta"] is found[1]["meta"]
+    assert found[0]["meta"]["n"] is found[2][0]
+    assert found[2][1] is found[3]
+    assert repr(found) == repr(value)
+    again = encode_value(found)
+    assert again == (codec, raw)
+    copied = own_copy(value)
+    assert copied[0]["meta"] is copied[1]["meta"] is not meta
+
+
+def test_equal_parts_and_one_part_twice_are_two_values() -> None:
+    part = [1]
+    assert value_digest(*encode_value([part, part])) != value_digest(*encode_value([[1], [1]]))
+    assert encode_value([(1, 2), (1, 2)]) == encode_value(
+        [(1, 2)] * 2
+    )  # what can't be changed may be one or two
+
+
+@pytest.mark.parametrize("raw", [b"", b"\xc0", b"\x90", b"\x91\x01", b"\x91\xc4\x06\xd6\x06\x00\x00\x00\x00"])
+def test_shared_parts_that_are_not_there_are_no_value(raw: bytes) -> None:
+    codec, _ = encode_value([meta := [], meta])
+    with pytest.raises(ValueError):  # noqa: PT011 - msgpack's own or ours
+        decode_value(codec, raw)

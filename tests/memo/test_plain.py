@@ -47,6 +47,8 @@ def test_a_copy_is_equal_and_shares_nothing_that_can_be_changed(value: Any) -> N
         {1, 2},
         bytearray(b"x"),
         ([],),
+        [shared := [1], shared],
+        {"a": {"m": shared}, "b": shared},
         [([1], 2)],
         {("a", "b"): 1},
         [object()],

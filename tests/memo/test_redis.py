@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 import redis
 
+from dataflow.errors import CacheError
 from dataflow.memo.base import Entry, Found, Missed
 from dataflow.memo.blobs import Sealed
+from dataflow.memo.connect import check_server
 from dataflow.memo.redis import RedisBlobs, RedisMemo
 from dataflow.memo.sealing import Sealing
 from dataflow.memo.server import EmbeddedServer
@@ -249,6 +251,12 @@ def test_a_server_that_talks_nonsense_is_misses(answer: bytes) -> None:
         assert isinstance(found, Missed)
         assert memo.store(entries(1)) in (0, 1)  # "+OK" is what a server that kept it says
         memo.close()
+
+
+@pytest.mark.parametrize("answer", [b":7\r\n", b"*1\r\n:1\r\n", b"*-1\r\n"])
+def test_a_server_that_talks_nonsense_of_itself_is_one_clear_line(answer: bytes) -> None:
+    with garbage_server(answer) as url, pytest.raises(CacheError, match="doesn't answer"):
+        check_server(url)
 
 
 def test_a_server_that_answers_byte_by_byte_is_waited_for_no_longer_than_the_bound() -> None:

@@ -318,3 +318,50 @@ def test_a_program_without_assertions_has_keys_of_its_own() -> None:
         for flags in ([], ["-O"], ["-OO"])
     }
     assert len(said) == 3
+
+
+WRAPPED_CACHE = """
+import functools
+def plain(x):
+    return 0
+@functools.wraps(plain)
+@functools.lru_cache
+def g(x):
+    return x + 1
+def f():
+    return g(1)
+"""
+WRAPPED_INIT = """
+import dataclasses, functools
+def shifted(made):
+    @functools.wraps(made)
+    def wrapper(self, x):
+        made(self, x + 1)
+    return wrapper
+@dataclasses.dataclass
+class A:
+    x: int
+A.__init__ = shifted(A.__init__)
+def f():
+    return A(1).x
+"""
+
+
+@pytest.mark.parametrize("program", [WRAPPED_CACHE, WRAPPED_INIT], ids=["cache", "generated method"])
+def test_what_wraps_names_another_function_than_what_it_wraps_hides_nothing(of: Of, program: str) -> None:
+    assert of(program) == of(program)
+    assert of(program) != of(program.replace("x + 1", "x + 2"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (["a"].__contains__, ["b"].__contains__),
+        ((2).__mul__, (5).__mul__),
+        ("a%s".__mod__, "b%s".__mod__),
+    ],
+    ids=["list", "int", "str"],
+)
+def test_methods_of_built_in_types_are_told_apart_by_what_they_are_bound_to(one: Any, other: Any) -> None:
+    assert fingerprint(one) == fingerprint(one)
+    assert fingerprint(one) != fingerprint(other)
