@@ -109,14 +109,20 @@ def read_manifest(folder: str) -> Contents:
     """What the manifest of an output folder says; a torn last record is left out.
 
     Raises:
-        OutputError: the folder has no manifest.
+        OutputError: the folder has no manifest, or one that no run has written so.
     """
     from fsspec.core import url_to_fs
 
     filesystem, path = url_to_fs(folder)
     contents = Contents()
-    for record in read_records(filesystem, path):
-        contents.add(record)
+    for number, record in enumerate(read_records(filesystem, path), 1):
+        try:
+            contents.add(record)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise OutputError(
+                f"{folder}/{FOLDER}/manifest.jsonl is damaged: its record {number} isn't whole "
+                f"({type(error).__name__}: {one_line(error)}). Write to another folder."
+            ) from error
     if not contents.header:
         raise OutputError(f"{folder} isn't the output of a run: it has no {FOLDER}/manifest.jsonl.")
     return contents

@@ -36,6 +36,7 @@ class Manifest:
 
     Attributes:
         rows: how many rows count.
+        foreign: Parquet files in the folder that no run has written, as they were when it was reopened.
 
     Raises:
         OutputError: the folder holds something, isn't a folder, can't be written, or another driver is at it.
@@ -46,6 +47,7 @@ class Manifest:
     _lock: Lock | None = None
     _journal: Journal | None = None
     _made = False
+    foreign: Sequence[str] = ()
 
     def __init__(
         self, folder: str, header: Record, *, listed: Callable[[], int | None] = lambda: None
@@ -222,6 +224,7 @@ class Manifest:
     def _sift(self) -> None:
         """Drop what isn't there whole, and remove what doesn't count."""
         found = listing(self._fs, self._path)
+        self.foreign = sorted(n for n in found if n.endswith(".parquet") and not _is_part(n))
         parts = self.contents.parts
         self.lose([n for n, p in parts.items() if n not in found or found[n] not in (None, *p["sizes"])])
         self._remove_orphans(found)

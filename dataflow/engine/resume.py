@@ -161,6 +161,10 @@ def resume_output(pipeline: Pipeline, sink: Sink, corpus: str) -> Output:
     now = describe_run(pipeline, sink, corpus)
     notes = refuse_other(sink.folder, read_manifest(sink.folder).header, now)
     manifest = Manifest.reopen(sink.folder)
+    notes += [
+        f"{name} in the output's folder is no run's: pandas.read_parquet reads it too"
+        for name in manifest.foreign
+    ]
     try:
         return Resumption(sink, manifest, _committed(manifest), notes)
     except BaseException:

@@ -330,3 +330,22 @@ def test_ids_of_many_rows_are_found_again():
     assert all(committed.take(f"/documents/{i}", i) is None for i in range(5000))
     assert committed.left == 0
     assert committed.take("/documents/5000", 5000) == 5000
+
+
+def test_a_table_that_no_run_has_written_is_named_when_one_goes_on(words, write_corpus, tmp_path):
+    folder, options = write_corpus(*TEXTS), {"cluster": "inline", "output": tmp_path / "out"}
+    drain(run(words.pipeline, folder, **options), 5)
+    pd.DataFrame({"document": ["mine"]}).to_parquet(tmp_path / "out" / "mine.parquet")
+    running = run(words.pipeline, folder, resume=True, **options)
+    list(running)
+    assert any("mine.parquet" in note for note in running.summary.notes)
+    assert (tmp_path / "out" / "mine.parquet").exists()
+
+
+def test_a_manifest_with_a_record_that_is_not_whole_is_one_clear_line(words, write_corpus, tmp_path):
+    folder, options = write_corpus(*TEXTS), {"cluster": "inline", "output": tmp_path / "out"}
+    drain(run(words.pipeline, folder, **options), 5)
+    with (next((tmp_path / "out").glob("_*")) / "manifest.jsonl").open("a") as file:
+        file.write('{"part": "part-x.parquet", "rows": 3}\n')
+    with pytest.raises(OutputError, match=r"record \d+ isn't whole"):
+        run(words.pipeline, folder, resume=True, **options)
