@@ -26,7 +26,8 @@ class Outcome:
         media_type: as listed.
         size_bytes: as read where it was read, else as listed.
         status: ``ok``; ``failed``, a stage raised; ``quarantined``, it killed or hung its worker.
-        error_type: the exception's class name, or ``WorkerDied``, ``TimeLimit``, ``MemoryLimit``.
+        error_type: the exception's class name, or ``WorkerDied``, ``TimeLimit``, ``MemoryLimit``,
+            ``TooManyOpenFiles``.
         error: one line that names the cause.
         attempts: how often the document was begun.
         cache: the tier that answered (``lru``, ``redis``), or ``None`` where it was computed.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dataflow.graph.guard import read_blame
+from dataflow.graph.guard import NOBODY, read_blame
 from dataflow.graph.plan import Batch
 from dataflow.graph.sandbox import quarantined
 from dataflow.outcome import FAILED, Outcome
@@ -57,6 +57,9 @@ class Ladder:
                     outcomes=[quarantined(batch, i, "WorkerDied", _ALWAYS) for i in range(len(batch))]
                 )
             return Rescue([self._part(batch, range(len(batch)), isolated=True, begun=False)])
+        blamed = self._blamed(batch)
+        if NOBODY in blamed:  # whichever document it was, it wasn't noticed before all were behind it
+            return Rescue(self._halves(batch))
         suspects = self._suspects(batch)
         if suspects:
             rest = [i for i in range(len(batch)) if i not in suspects]
@@ -80,8 +83,11 @@ class Ladder:
         self._unlucky[batch.positions[0]] = losses + 1
         return losses < patience
 
+    def _blamed(self, batch: Batch) -> set[int]:
+        return {b.position for b in read_blame(self._ledger, batch.number)} if self._ledger else set()
+
     def _suspects(self, batch: Batch) -> list[int]:
-        blamed = {b.position for b in read_blame(self._ledger, batch.number)} if self._ledger else set()
+        blamed = self._blamed(batch)
         return [i for i, position in enumerate(batch.positions) if position in blamed]
 
     def _halves(self, batch: Batch) -> list[Batch]:

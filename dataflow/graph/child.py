@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import gc
 import os
 import pickle
@@ -39,7 +38,6 @@ from dataflow.graph.work import BatchResult
 __all__ = [
     "ChildDied",
     "Children",
-    "TooManyOpenFiles",
     "begin_children",
     "children_of",
     "close_children",
@@ -52,10 +50,6 @@ _LOOK_SECONDS = 0.1
 _SHARE_OF_LIMIT = 0.95  # as a nanny has it
 
 
-class TooManyOpenFiles(Exception):
-    """A stage left so many files open that the process could open no more."""
-
-
 class ChildDied(Exception):
     """The process that ran a batch has ended before the batch did."""
 
@@ -65,19 +59,13 @@ def run_in_child(run: str, packed: bytes) -> BatchResult:
 
     Raises:
         ChildDied: the child ended, or had to be ended.
-        TooManyOpenFiles: it couldn't write the output for want of file descriptors; the next batch has another child.
         OSError: the output can't be written.
     """
     if not plan_of(run).in_child:
         # On a worker that may be ended: the run has gone over from children to a cluster.
         return run_nodes(run, packed)
     with children_of(run).one() as child:
-        try:
-            return child.run(packed)
-        except OSError as error:
-            if error.errno != errno.EMFILE:
-                raise
-            raise TooManyOpenFiles("a stage has left too many files open in its process") from error
+        return child.run(packed)
 
 
 class Children:

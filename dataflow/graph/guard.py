@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import math
 import mmap
 import os
 import re
@@ -24,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
+    "NOBODY",
+    "OUT_OF_FILES",
     "Guard",
     "Note",
     "ask_for_stacks",
@@ -38,6 +41,12 @@ __all__ = [
 #: Held while a stage with ``thread_safe=False`` runs. One for the whole process, and not one a stage: two
 #: stages may use the same library.
 unsafe_lock = threading.RLock()
+
+NOBODY = -1
+"""The position of the document in the note of a process that no document in it is known to have ended."""
+
+OUT_OF_FILES = 79
+"""The exit status of such a process, for want of file descriptors."""
 
 _RECORD = struct.Struct("<qqddi")  # batch, position, started, limit, stage
 _SLOTS = 512
@@ -126,6 +135,12 @@ class Guard:
         slot = self._slot()
         self._active.pop(slot, None)
         _RECORD.pack_into(self._map, slot * _SLOT_BYTES, 0, 0, 0.0, 0.0, 0)
+
+    def end(self, batch: int) -> None:
+        """End the process, if it may be, where stages have left it no file descriptor: the next one has them all."""
+        if self._longest:
+            self.note(batch, NOBODY, _READ_STAGE, math.inf)
+            os._exit(OUT_OF_FILES)
 
     def close(self) -> None:
         """Stop the watchdog."""

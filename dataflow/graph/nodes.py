@@ -17,7 +17,7 @@ from dataflow.errors import one_line
 from dataflow.graph import recall, table
 from dataflow.graph.admit import admit
 from dataflow.graph.plan import Batch, Plan, plan_of
-from dataflow.graph.steps import count, move_seconds, read, run_stage, run_stages, timed
+from dataflow.graph.steps import count, ending_without_files, move_seconds, read, run_stage, run_stages, timed
 from dataflow.graph.turns import Turns
 from dataflow.graph.work import BatchResult, Item, Part, Work
 from dataflow.memo.codecs import own_copy
@@ -126,7 +126,8 @@ def write(run: str, work: Work) -> BatchResult:
             values = _packed(work)
             outcomes = [i.outcome(work.batch.number) for i in work.items]
         else:
-            part, outcomes = write_rows(plan.sink, work.batch.number, work.items)
+            with ending_without_files(plan, work.batch.number):
+                part, outcomes = write_rows(plan.sink, work.batch.number, work.items)
     if work.looked_up:
         work.counters |= recall.costs(work)
     return BatchResult(

@@ -7,6 +7,7 @@ knows why it died.
 from __future__ import annotations
 
 import contextlib
+import errno
 import faulthandler
 import os
 import pickle
@@ -20,10 +21,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dataflow.graph.command import module_command, search_path
-from dataflow.graph.guard import innermost_line, read_running
+from dataflow.graph.guard import OUT_OF_FILES, innermost_line, read_running
 from dataflow.graph.overdue import Overdue
 from dataflow.graph.plan import Batch, Plan, plan_of, register_plan
 from dataflow.graph.scratch import scratch_folder
+from dataflow.graph.steps import ending_without_files
 from dataflow.graph.work import BatchResult, Item
 from dataflow.outcome import QUARANTINED, Outcome
 
@@ -57,7 +59,8 @@ def isolate(run: str, packed: bytes) -> BatchResult:
     limit = limit * len(batch) + _START_SECONDS
     found: BatchResult | _Ending
     for _ in range(_CHANCES):
-        found = _tried(plan, batch, limit)
+        with ending_without_files(plan, batch.number):
+            found = _tried(plan, batch, limit)
         if isinstance(found, BatchResult):
             return found
         if not found.killed:
@@ -129,6 +132,10 @@ def _verdict(status: int, said: str, where: str, plan: Plan) -> _Ending:
     if status == _OUT_OF_MEMORY or "MemoryError" in said or "bad_alloc" in said:
         gib = plan.sandbox_memory_bytes / 1024**3
         return _Ending("MemoryLimit", f"needed more than {gib:.1f} GiB{where}; stopped in a sandbox process")
+    if status == OUT_OF_FILES:
+        return _Ending(
+            "TooManyOpenFiles", f"left so many files open{where} that its process could open no more"
+        )
     return _Ending("WorkerDied", f"ended its process{where}: {_reason(status)}", status == -signal.SIGKILL)
 
 
@@ -182,7 +189,15 @@ def _child(folder: str, memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     plan, batch = pickle.loads(Path(folder, "job").read_bytes())
     register_plan(plan)
-    result = _run_nodes(plan, batch, Path(folder, "at"))
+    try:
+        _answer(folder, _run_nodes(plan, batch, Path(folder, "at")))
+    except OSError as error:
+        if error.errno == errno.EMFILE:
+            os._exit(OUT_OF_FILES)
+        raise
+
+
+def _answer(folder: str, result: BatchResult) -> None:
     if any(o.error_type == "MemoryError" for o in result.outcomes):
         os._exit(_OUT_OF_MEMORY)
     answer = Path(folder, "answer.new")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import signal
 import sys
 import threading
@@ -14,13 +16,14 @@ from typing import Any
 from dataflow.corpus import read_document
 from dataflow.errors import one_line
 from dataflow.graph.files import OpenDocument, digest_content
+from dataflow.graph.guard import guard_of
 from dataflow.graph.patience import patiently
 from dataflow.graph.plan import Plan
 from dataflow.graph.turns import READ, Turns
 from dataflow.graph.work import Item, Work
 from dataflow.outcome import OK
 
-__all__ = ["count", "move_seconds", "read", "run_stage", "run_stages", "timed"]
+__all__ = ["count", "ending_without_files", "move_seconds", "read", "run_stage", "run_stages", "timed"]
 
 _NO_OTHERS: Mapping[str, float] = MappingProxyType({})
 _NEVER_LASTING = (MemoryError, TimeoutError, RecursionError)
@@ -37,11 +40,12 @@ def read(turns: Turns, work: Work, item: Item, payload: bytes | None) -> None:
         return
     turns.begin(item)
     try:
-        if later:
-            turns.take(READ, _digest, work, item)
-        else:
-            item.value = turns.take(READ, _read, item.document.url) if payload is None else payload
-            item.size_bytes = len(item.value)
+        with ending_without_files(turns.plan, turns.batch):
+            if later:
+                turns.take(READ, _digest, work, item)
+            else:
+                item.value = turns.take(READ, _read, item.document.url) if payload is None else payload
+                item.size_bytes = len(item.value)
     except BaseException as error:
         _fail(turns, error, READ)
     finally:
@@ -102,7 +106,8 @@ def _as_given(plan: Plan, index: int, value: Any) -> Any:
 
 def _run_on_file(turns: Turns, item: Item) -> tuple[Any, int]:
     """As :func:`_run_together`, for a first stage that takes the open document."""
-    document = turns.take(READ, OpenDocument, item.document.url, item.value)
+    with ending_without_files(turns.plan, turns.batch):
+        document = turns.take(READ, OpenDocument, item.document.url, item.value)
     try:
         item.size_bytes = document.size_bytes
         found = _run_together(turns, item, 0, document.file)
@@ -193,6 +198,27 @@ def timed(work: Work, node: str) -> Iterator[None]:
         yield
     finally:
         work.node_seconds[node] = work.node_seconds.get(node, 0.0) + time.perf_counter() - started
+
+
+@contextlib.contextmanager
+def ending_without_files(plan: Plan, batch: int) -> Iterator[None]:
+    """Where the block finds no file descriptor left, end this process if it may be: no document in it is to blame."""
+    try:
+        yield
+    except OSError:
+        guard = guard_of(plan.ledger) if _has_no_files() else None
+        if guard:
+            guard.end(batch)
+        raise
+
+
+def _has_no_files() -> bool:
+    """Whether this process could open another file: not every error of want of them says so."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno == errno.EMFILE
+    return False
 
 
 def move_seconds(work: Work, node: str, other: str, seconds: float) -> None:

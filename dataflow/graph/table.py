@@ -36,7 +36,11 @@ _BASE: tuple[tuple[str, str, str], ...] = (
     ("media_type", "string", "guessed from the name"),
     ("size_bytes", "int64", "bytes"),
     ("status", "string", "ok, failed or quarantined"),
-    ("error_type", "string", "the exception's class, or WorkerDied, TimeLimit, MemoryLimit"),
+    (
+        "error_type",
+        "string",
+        "the exception's class, or WorkerDied, TimeLimit, MemoryLimit, TooManyOpenFiles",
+    ),
     ("error", "string", "one line that names the cause"),
     ("attempts", "int64", "how often the document was begun"),
     ("cache", "string", "the tier that answered; null where it was computed"),

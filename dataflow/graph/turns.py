@@ -34,6 +34,7 @@ class Turns:
 
     Attributes:
         plan: the stages and their limits.
+        batch: the batch's number.
         item: the document whose turns these are.
         seconds: what each of its stages took itself, by its number.
     """
@@ -43,7 +44,7 @@ class Turns:
     def __init__(self, plan: Plan, batch: int) -> None:
         self.plan = plan
         self._guard = guard_of(plan.ledger)
-        self._batch = batch
+        self.batch = batch
         self._limits, self._unsafe = plan.limits, plan.unsafe_stages
         self._number: int | None = None
         self._since = 0.0
@@ -116,7 +117,7 @@ class Turns:
         self._number = number
         if self._guard:
             spent = self.seconds.get(number, 0.0)
-            self._guard.note(self._batch, self.item.position, number, self._limits[number], spent)
+            self._guard.note(self.batch, self.item.position, number, self._limits[number], spent)
         self._since = time.perf_counter()
 
     def _book(self, number: int) -> None:

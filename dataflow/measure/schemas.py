@@ -140,7 +140,7 @@ position | int64 | number | its place in the corpus, from 0
 media_type | string | name | guessed from the name
 size_bytes | int64 | bytes | its size
 status | string | name | ok, failed or quarantined
-error_type | string | name | the exception's class, or WorkerDied, TimeLimit, MemoryLimit
+error_type | string | name | the exception's class, or WorkerDied, TimeLimit, MemoryLimit, TooManyOpenFiles
 error | string | text | one line that names the cause
 attempts | int64 | attempts | how often it was begun
 cache | string | name | the tier that answered; null where it was computed

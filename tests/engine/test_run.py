@@ -406,17 +406,24 @@ def test_a_copy_of_the_process_that_a_stage_makes_answers_for_no_document(
 
 def leaking(data: bytes) -> str:
     if data == b"leaks":
-        kept = []
         with contextlib.suppress(OSError):
             while True:
-                kept.append(os.open(os.devnull, os.O_RDONLY))
+                os.open(os.devnull, os.O_RDONLY)
     return data.decode()
 
 
-def test_a_document_that_takes_all_file_descriptors_costs_its_neighbours_nothing(write_corpus, tmp_path):
+@pytest.mark.parametrize("cluster", ["auto", "processes"])
+@pytest.mark.parametrize("to", ["a folder", "nowhere"])
+def test_a_document_that_takes_all_file_descriptors_costs_its_neighbours_nothing(
+    cluster, to, processes, write_corpus, tmp_path
+):
     folder = write_corpus(*(["plain"] * 20), "leaks", *(["plain"] * 20))
-    with run(Pipeline(stage(leaking)), folder, output=tmp_path / "out", batching="fixed:8") as running:
-        bad = [o for o in running if o.status != "ok"]
-    assert [(o.status, o.error_type) for o in bad] == [("failed", "TooManyOpenFiles")]
-    table = pd.read_parquet(tmp_path / "out")
-    assert len(table) == table.document.nunique() == 41
+    where = processes.client if cluster == "processes" else cluster
+    output = tmp_path / "out" if to == "a folder" else None
+    found = list(run(Pipeline(stage(leaking)), folder, cluster=where, output=output, batching="fixed:8"))
+    assert len(found) == len({o.document for o in found}) == 41
+    bad = [(o.status, o.error_type) for o in found if o.status != "ok"]
+    assert bad == ([("quarantined", "TooManyOpenFiles")] if output else [])
+    if output:
+        table = pd.read_parquet(output)
+        assert len(table) == table.document.nunique() == 41
