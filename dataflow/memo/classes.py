@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import enum
 import reprlib
@@ -48,6 +49,9 @@ def class_parts(walk: Walk, kind: type) -> list[bytes]:
     space = getattr(sys.modules.get(kind.__module__), "__dict__", {})
     parts.append(each_hint(walk, annotations, space))
     parts.append(tagged(b"body", walk.items(_body(kind), class_bindings(kind))))
+    parts += [_defaults(walk, name, value) for name, value in vars(kind).items() if _generated(name, value)]
+    if isinstance(kind, abc.ABCMeta):
+        parts.append(tagged(b"registered", walk.value(_registered(kind))))
     if dataclasses.is_dataclass(kind):
         parts += [_field(walk, field) for field in dataclasses.fields(kind)]
         settings = vars(kind).get("__dataclass_params__")
@@ -85,6 +89,19 @@ def _generated(name: str, value: object) -> bool:
         name == "__new__" and code.co_name == "<lambda>"
     )
     return made and code.co_filename == "<string>"
+
+
+def _defaults(walk: Walk, name: str, value: Any) -> bytes:
+    """What somebody may have set in a generated method."""
+    made = getattr(value, "__func__", value)
+    defaults = getattr(made, "__defaults__", None), getattr(made, "__kwdefaults__", None)
+    return b"" if defaults == (None, None) else walk.named(name, defaults)
+
+
+def _registered(kind: abc.ABCMeta) -> frozenset[type]:
+    """The classes that were registered as an abstract one's subclasses."""
+    registry = abc._get_dump(kind)[0]  # type: ignore[attr-defined]
+    return frozenset(found for reference in registry if (found := reference()) is not None)
 
 
 def _member(walk: Walk, name: str, member: enum.Enum) -> bytes:

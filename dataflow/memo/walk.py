@@ -222,7 +222,8 @@ class Walk:
         if name not in space:
             found = getattr(builtins, name, None)
             self._warn_if_dynamic(found)
-            return tagged(b"builtin" if found is not None else b"absent", encode(name))
+            added = b"" if _comes_with_python(found) else self.value(found)
+            return tagged(b"builtin" if found is not None else b"absent", encode(name) + added)
         value, taken = space[name], 1
         while isinstance(value, types.ModuleType) and taken < len(chain) and hasattr(value, chain[taken]):
             if installed_as(value.__name__) is not None:
@@ -234,7 +235,15 @@ class Walk:
             self.warn_of_installed(value, (), code)
         last, inside = chain[taken - 1], space
         described = self.named(".".join(chain[:taken]), value, lambda _: global_binding(last, value, inside))
+        if "__subclasses__" in chain[taken:] and isinstance(value, type):
+            described += self._derived(value)
         return encode(taken) + described
+
+    def _derived(self, kind: type) -> bytes:
+        """The classes that are derived of one, as a registry of plugins has them, in the order of their definitions."""
+        derived: list[type] = type.__subclasses__(kind)
+        first_party = [one for one in derived if installed_as(one.__module__) is None]
+        return tagged(b"derived", b"".join(self.value(one) + self._derived(one) for one in first_party))
 
     def _in_order(self, name: str, value: object, find: Finder) -> bytes | None:
         """What follows a set's order is described by the statements that make it; ``None`` for all else."""
@@ -346,6 +355,15 @@ class Walk:
         if owner is None and (file is None or str(file).endswith(".py")):
             return tagged(b"object", self.value(type(value)) + self._members(value))
         return tagged(b"compiled", encode((owner or file_digest(file).hex(), module, name)))
+
+
+def _comes_with_python(value: object) -> bool:
+    """Whether a name of ``builtins`` stands for what it always does, and nobody has put it there."""
+    module = getattr(value, "__module__", None) or type(value).__module__
+    return module in ("builtins", "io", "_io", "_sitebuiltins") and not isinstance(value, _PLAIN)
+
+
+_PLAIN = (str, bytes, int, float, list, dict, set, tuple)
 
 
 @functools.lru_cache(maxsize=4096)

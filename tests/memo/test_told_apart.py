@@ -3,6 +3,7 @@
 # ruff: noqa: E501 - programs read better line by line
 from __future__ import annotations
 
+import builtins
 import datetime
 import enum
 import importlib
@@ -345,6 +346,74 @@ A.__init__ = shifted(A.__init__)
 def f():
     return A(1).x
 """
+
+
+PLUGINS = """
+class Base:
+    pass
+class Plugin(Base):
+    def go(self):
+        return 1
+class Below(Plugin):
+    pass
+def f():
+    return [one().go() for one in Base.__subclasses__()]
+"""
+REGISTERED = """
+import abc
+class Known(abc.ABC):
+    pass
+class A:
+    pass
+class B:
+    pass
+Known.register(A)
+def f():
+    return isinstance(A(), Known)
+"""
+IN_BUILTINS = """
+import builtins
+def helper(x):
+    return x + 1
+builtins.dataflow_test_helper = helper
+builtins.dataflow_test_number = 10
+def f():
+    return dataflow_test_helper(dataflow_test_number)
+"""
+NAMED_DEFAULTS = """
+import collections
+P = collections.namedtuple("P", "a b")
+P.__new__.__defaults__ = (1,)
+def f():
+    return P(0)
+"""
+
+
+@pytest.fixture
+def clean_builtins() -> Iterator[None]:
+    yield
+    for name in [name for name in vars(builtins) if name.startswith("dataflow_test")]:
+        delattr(builtins, name)
+
+
+@pytest.mark.usefixtures("clean_builtins")
+@pytest.mark.parametrize(
+    ("program", "old", "new"),
+    [
+        (PLUGINS, "return 1", "return 2"),
+        (PLUGINS, "class Below(Plugin):\n    pass", "class Below(Plugin):\n    x = 1"),
+        (REGISTERED, "register(A)", "register(B)"),
+        (IN_BUILTINS, "x + 1", "x + 2"),
+        (IN_BUILTINS, "number = 10", "number = 11"),
+        (NAMED_DEFAULTS, "(1,)", "(2,)"),
+    ],
+)
+def test_what_python_finds_without_its_name_in_the_code_is_followed(
+    of: Of, program: str, old: str, new: str
+) -> None:
+    assert old in program
+    assert of(program) == of(program)
+    assert of(program) != of(program.replace(old, new))
 
 
 @pytest.mark.parametrize("program", [WRAPPED_CACHE, WRAPPED_INIT], ids=["cache", "generated method"])
