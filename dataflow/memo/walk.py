@@ -237,6 +237,8 @@ class Walk:
         described = self.named(".".join(chain[:taken]), value, lambda _: global_binding(last, value, inside))
         if "__subclasses__" in chain[taken:] and isinstance(value, type):
             described += self._derived(value)
+        if "__doc__" in chain[taken:]:  # which is no part of anything else: a prompt, perhaps
+            described += encode(str(getattr(value, "__doc__", None)))
         return encode(taken) + described
 
     def _derived(self, kind: type) -> bytes:
@@ -303,7 +305,8 @@ class Walk:
         file = getattr(module, "__file__", None)
         if file is not None and not str(file).endswith(".py"):
             return [file_digest(file)]
-        own = {k: v for k, v in vars(module).items() if not (k.startswith("__") and k.endswith("__"))}
+        dunders = {k for k in vars(module) if k.startswith("__") and k.endswith("__") and k != "__getattr__"}
+        own = {k: v for k, v in vars(module).items() if k not in dunders}
         return [tagged(b"whole module", self.items(own))]
 
     def _class(self, kind: type) -> list[bytes]:

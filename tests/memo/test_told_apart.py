@@ -389,6 +389,14 @@ def f():
 """
 
 
+DOCSTRING = """
+def prompt():
+    "Say one."
+def f():
+    return prompt.__doc__
+"""
+
+
 @pytest.fixture
 def clean_builtins() -> Iterator[None]:
     yield
@@ -406,6 +414,7 @@ def clean_builtins() -> Iterator[None]:
         (IN_BUILTINS, "x + 1", "x + 2"),
         (IN_BUILTINS, "number = 10", "number = 11"),
         (NAMED_DEFAULTS, "(1,)", "(2,)"),
+        (DOCSTRING, "Say one.", "Say two."),
     ],
 )
 def test_what_python_finds_without_its_name_in_the_code_is_followed(
@@ -414,6 +423,13 @@ def test_what_python_finds_without_its_name_in_the_code_is_followed(
     assert old in program
     assert of(program) == of(program)
     assert of(program) != of(program.replace(old, new))
+
+
+def test_what_a_module_that_is_used_as_a_value_makes_of_other_names_counts(of: Of) -> None:
+    work = "import conf\ndef f(name):\n    return getattr(conf, name)\n"
+    conf = "def __getattr__(name):\n    return 1\n"
+    assert of({"work.py": work, "conf.py": conf}) == of({"work.py": work, "conf.py": conf})
+    assert of({"work.py": work, "conf.py": conf}) != of({"work.py": work, "conf.py": conf.replace("1", "2")})
 
 
 @pytest.mark.parametrize("program", [WRAPPED_CACHE, WRAPPED_INIT], ids=["cache", "generated method"])
