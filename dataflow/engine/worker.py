@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from distributed import WorkerPlugin
 
 from dataflow.graph.child import close_children, limit_children
-from dataflow.graph.guard import drop_guard, guard_of
+from dataflow.graph.guard import OUT_OF_FILES, drop_guard, guard_of, has_no_files
 from dataflow.graph.plan import Plan, forget_plan, register_plan
 from dataflow.graph.samecode import held_against_code
 from dataflow.graph.table import load_writer
@@ -37,7 +38,18 @@ class PlanPlugin(WorkerPlugin):
         self._plan = cloudpickle.dumps(plan)
 
     def setup(self, worker: Any) -> None:
-        """Register the plan, and watch the process if it may be ended."""
+        """Register the plan, and watch the process if it may be ended.
+
+        One that an earlier run's stages have left no file descriptor is ended: the next one can do it.
+        """
+        try:
+            self._load(worker)
+        except Exception:
+            if worker.nanny and has_no_files():
+                os._exit(OUT_OF_FILES)
+            raise
+
+    def _load(self, worker: Any) -> None:
         for folder in self._path:
             if folder not in sys.path:
                 sys.path.append(folder)

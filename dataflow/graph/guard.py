@@ -10,6 +10,7 @@ interpreter's own C timer (``faulthandler``) stands behind it, armed anew at eve
 from __future__ import annotations
 
 import contextlib
+import errno
 import faulthandler
 import math
 import mmap
@@ -32,6 +33,7 @@ __all__ = [
     "ask_for_stacks",
     "drop_guard",
     "guard_of",
+    "has_no_files",
     "innermost_line",
     "read_blame",
     "read_running",
@@ -192,6 +194,15 @@ def guard_of(folder: str | None, *, limit_seconds: float | None = None) -> Guard
         if folder not in _guards:
             _guards[folder] = Guard(folder, limit_seconds=limit_seconds)
         return _guards[folder]
+
+
+def has_no_files() -> bool:
+    """Whether this process can't open another file: not every error of want of descriptors says so."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno == errno.EMFILE
+    return False
 
 
 def drop_guard(folder: str | None) -> None:

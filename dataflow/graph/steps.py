@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import signal
 import sys
 import threading
@@ -16,7 +14,7 @@ from typing import Any
 from dataflow.corpus import read_document
 from dataflow.errors import one_line
 from dataflow.graph.files import OpenDocument, digest_content
-from dataflow.graph.guard import guard_of
+from dataflow.graph.guard import guard_of, has_no_files
 from dataflow.graph.patience import patiently
 from dataflow.graph.plan import Plan
 from dataflow.graph.turns import READ, Turns
@@ -206,19 +204,10 @@ def ending_without_files(plan: Plan, batch: int) -> Iterator[None]:
     try:
         yield
     except OSError:
-        guard = guard_of(plan.ledger) if _has_no_files() else None
+        guard = guard_of(plan.ledger) if has_no_files() else None
         if guard:
             guard.end(batch)
         raise
-
-
-def _has_no_files() -> bool:
-    """Whether this process could open another file: not every error of want of them says so."""
-    try:
-        os.close(os.open(os.devnull, os.O_RDONLY))
-    except OSError as error:
-        return error.errno == errno.EMFILE
-    return False
 
 
 def move_seconds(work: Work, node: str, other: str, seconds: float) -> None:

@@ -429,3 +429,11 @@ def test_a_document_that_takes_all_file_descriptors_costs_its_neighbours_nothing
     if output:
         table = pd.read_parquet(output)
         assert len(table) == table.document.nunique() == 41
+
+
+def test_a_worker_that_an_earlier_run_has_left_no_file_descriptor_is_replaced(write_corpus):
+    folder = write_corpus("leaks")
+    with open_cluster("processes", 1) as opened:
+        for _ in range(2):  # the last document of a run, after which nothing is read any more
+            (found,) = run(Pipeline(stage(leaking)), folder, cluster=opened.client)
+            assert found.status == "ok"
