@@ -431,9 +431,11 @@ def test_a_document_that_takes_all_file_descriptors_costs_its_neighbours_nothing
         assert len(table) == table.document.nunique() == 41
 
 
-def test_a_worker_that_an_earlier_run_has_left_no_file_descriptor_is_replaced(write_corpus):
-    folder = write_corpus("leaks")
+def test_workers_that_an_earlier_run_has_left_no_file_descriptor_are_replaced(write_corpus):
+    folder = write_corpus("leaks", *(["plain"] * 20))
+    leaks, *plain = sorted(f"{folder}/{name}" for name in os.listdir(folder))
     with open_cluster("processes", 1) as opened:
-        for _ in range(2):  # the last document of a run, after which nothing is read any more
-            (found,) = run(Pipeline(stage(leaking)), folder, cluster=opened.client)
-            assert found.status == "ok"
+        for _ in range(2):
+            list(run(Pipeline(stage(leaking)), [leaks], cluster=opened.client))
+            found = list(run(Pipeline(stage(leaking)), plain, cluster=opened.client))
+            assert [o.status for o in found] == ["ok"] * 20
