@@ -14,7 +14,17 @@ from typing import Any
 from dataflow.memo.code import syntax_of
 from dataflow.memo.origin import installed_as
 
-__all__ = ["Binding", "Finder", "attribute_bindings", "class_bindings", "global_binding", "local_bindings"]
+__all__ = [
+    "Binding",
+    "Finder",
+    "attribute_bindings",
+    "class_bindings",
+    "global_binding",
+    "local_bindings",
+    "parsed",
+    "source_of",
+    "stored",
+]
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*_FUNCTIONS, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Return)
@@ -37,7 +47,7 @@ class Binding:
     @property
     def bound(self) -> set[str]:
         """Names that the statements give a meaning themselves."""
-        return _stored(self.tree)
+        return stored(self.tree)
 
     @property
     def syntax(self) -> str:
@@ -124,7 +134,7 @@ def _binding(
 ) -> Binding | None:
     """The statements of a body that make ``name``; of a function's body, also those that make what they read."""
     taken = {index for index, statement in enumerate(body) if _makes(statement, name)}
-    if not any(name in _stored(body[index]) for index in taken):
+    if not any(name in stored(body[index]) for index in taken):
         return None
     waiting = [body[index] for index in taken] if inner else []
     while waiting:
@@ -149,12 +159,13 @@ def _mentions(node: ast.AST, name: str) -> bool:
     return any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(node))
 
 
-def _stored(node: ast.AST) -> set[str]:
+def stored(node: ast.AST) -> set[str]:
+    """The names that statements give a meaning."""
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 
 def _all_stored(body: Sequence[ast.stmt]) -> set[str]:
-    return {name for statement in body for name in _stored(statement)}
+    return {name for statement in body for name in stored(statement)}
 
 
 class _Unbound(ast.NodeTransformer):
@@ -186,15 +197,22 @@ def _children(node: Any) -> Iterator[Any]:
 
 
 def _tree_of(space: Mapping[str, Any]) -> ast.Module | None:
+    source = source_of(space)
+    return None if source is None else parsed(source)
+
+
+def source_of(space: Mapping[str, Any]) -> str | None:
+    """The text of the module whose names these are; ``None`` where it has no file."""
     file = space.get("__file__")
     if not isinstance(file, str):
         return None
     linecache.checkcache(file)
-    return _parsed("".join(linecache.getlines(file)))
+    return "".join(linecache.getlines(file))
 
 
 @functools.lru_cache(maxsize=64)
-def _parsed(source: str) -> ast.Module | None:
+def parsed(source: str) -> ast.Module | None:
+    """The syntax of a module, which is kept and never to be changed; ``None`` where it isn't Python."""
     try:
         return ast.parse(source)
     except (SyntaxError, ValueError):

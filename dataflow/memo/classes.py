@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dataflow.memo.bindings import class_bindings
 from dataflow.memo.hints import each_hint, hint
 from dataflow.memo.keys import encode, tagged
+from dataflow.memo.special import importable
 
 if TYPE_CHECKING:
     from dataflow.memo.walk import Walk
@@ -43,7 +44,7 @@ def class_parts(walk: Walk, kind: type) -> list[bytes]:
     """What a first-party class is made of, in a fixed order."""
     annotations = vars(kind).get("__annotations__")
     annotations = annotations if isinstance(annotations, dict) else {}
-    parts = [encode(kind.__name__), b"".join(walk.value(base) for base in kind.__bases__)]
+    parts = [encode(_names_of(kind)), b"".join(walk.value(base) for base in kind.__bases__)]
     parts.append(hint(walk, vars(kind).get("__orig_bases__", ())))
     parts.append(walk.value(type(kind)))
     space = getattr(sys.modules.get(kind.__module__), "__dict__", {})
@@ -59,6 +60,12 @@ def class_parts(walk: Walk, kind: type) -> list[bytes]:
     if issubclass(kind, enum.Enum):
         parts += [_member(walk, name, member) for name, member in kind.__members__.items()]
     return parts
+
+
+def _names_of(kind: type) -> tuple[str, ...]:
+    """How a class is called: its module too, where somebody gave it another than it is in."""
+    given = "<locals>" not in kind.__qualname__ and importable(kind.__module__, kind.__qualname__) is not kind
+    return (kind.__name__, kind.__module__, kind.__qualname__) if given else (kind.__name__,)
 
 
 def _body(kind: type) -> dict[str, Any]:

@@ -67,11 +67,13 @@ class Reads:
         chains: of globals.
         imports: inside of it.
         local: chains of local names that imports bind.
+        loose: attributes that are taken of anything else, such as a local or what a call gave.
     """
 
     chains: set[Chain] = field(default_factory=set)
     imports: set[Import] = field(default_factory=set)
     local: set[Chain] = field(default_factory=set)
+    loose: set[str] = field(default_factory=set)
 
 
 def describe_function(code: CodeType) -> bytes:
@@ -164,6 +166,8 @@ def _find_chains(code: CodeType, found: Reads, modules: Collection[str]) -> None
         if chain:
             where.add(chain)
             chain = ()
+        elif step.opname in _ATTRIBUTES:
+            found.loose.add(str(step.argval))
         if step.opname in _LOADS:
             chain, where = (str(step.argval),), found.chains
         elif modules and _FROM_HERE.search(step.opname):
@@ -319,5 +323,8 @@ def _told(node: ast.AST, name: str) -> Any:
         documented = isinstance(first, ast.Expr) and isinstance(getattr(first.value, "value", None), str)
         return part[1:] if documented else part
     if name == "elts" and isinstance(node, ast.Set) and all(isinstance(e, ast.Constant) for e in node.elts):
-        return sorted(node.elts, key=syntax_of)
+        # Of two that are equal, such as 1 and True, the first one stays.
+        values = {getattr(e, "value", None) for e in node.elts}
+        different = len(values) == len({syntax_of(e) for e in node.elts})
+        return sorted(node.elts, key=syntax_of) if different else part
     return part

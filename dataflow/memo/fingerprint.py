@@ -42,7 +42,7 @@ def fingerprint(
     name = str(_get(function, "__qualname__") or type(function).__qualname__)
     try:
         parts = [walk.root(function), *(walk.root(dep) for dep in deps)]
-        nodes = walk.finish()
+        nodes = walk.finish() + walk.effects()
     except RecursionError:
         raise Uncacheable(f"{name}: data that it reaches is nested too deep to be keyed.") from None
     except (Uncacheable, Warning):

@@ -30,6 +30,7 @@ def import_parts(walk: Walk, statement: Import, space: Mapping[str, Any], code: 
         # Whether an installed package can be imported here is a matter of the machine too.
         owner = None if _lives_without(code) else installed_unloaded(full)
         if owner is not None:
+            walk.uses(full)
             return _installed_import(walk, owner, full)
         module = importlib.import_module(full)
         taken = {n: _attribute(module, n) for n in statement.names}
@@ -40,6 +41,8 @@ def import_parts(walk: Walk, statement: Import, space: Mapping[str, Any], code: 
     for one in statement.names or ((),):
         walk.warn_of_installed(module, (one,) if one else (), code)
     owner = installed_as(full)
+    if owner is not None:
+        walk.uses(full)
     if owner == "python":
         return encode(("import", full, statement.names))
     if owner is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import collections
 import dis
 import functools
 import re
@@ -21,10 +22,13 @@ from dataflow.memo.bindings import Binding, global_binding
 from dataflow.memo.keys import LEAVES, of_leaves
 from dataflow.memo.origin import installed_as
 
-__all__ = ["ORDERED", "follows_a_set", "made_again"]
+__all__ = ["follows_a_set", "has_order", "made_again"]
 
-ORDERED = frozenset({str, bytes, list, tuple, dict, re.Pattern})
-"""Types of values in which an order can be."""
+_COLLECTIONS = (collections.Counter, collections.OrderedDict, collections.defaultdict, collections.deque)
+_ORDERED = frozenset({str, bytes, list, tuple, dict, re.Pattern, *_COLLECTIONS})
+
+_TABLES = frozenset({"ndarray", "DataFrame", "Series", "Index", "Table"})
+_ORDERLESS = frozenset({"sorted", "len", "min", "max"})
 
 _BUILD = """
 all any bool bytes chr dict enumerate filter float frozenset int len list map max min ord range repr reversed
@@ -46,6 +50,12 @@ _NEVER = (ast.Lambda, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
 _SETS = (set, frozenset)
 _DEEPEST = 20
 _MOST_TIMES = 5
+
+
+def has_order(value: object) -> bool:
+    """Whether an order can be in a value."""
+    kind = type(value)
+    return kind in _ORDERED or (kind.__name__ in _TABLES and installed_as(kind.__module__) is not None)
 
 
 def made_again(binding: Binding) -> Iterator[Any]:
@@ -131,7 +141,20 @@ def follows_a_set(binding: Binding, seen: frozenset[str] = frozenset()) -> bool:
 @functools.lru_cache(maxsize=1024)
 def _telling(tree: ast.Module) -> tuple[ast.AST, ...]:
     """The nodes that can say that a set has a part in it. Statements of a module are the same object each time."""
-    return tuple(node for node in ast.walk(tree) if isinstance(node, _TELLING))
+    found: list[ast.AST] = []
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, _TELLING):
+            found.append(node)
+        waiting += () if _loses_order(node) else ast.iter_child_nodes(node)
+    return tuple(found)
+
+
+def _loses_order(node: ast.AST) -> bool:
+    """Whether a call gives the same in whatever order it gets what it is given."""
+    plain = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords
+    return plain and node.func.id in _ORDERLESS  # type: ignore[attr-defined]
 
 
 def _is_of_a_set(node: ast.AST, binding: Binding, seen: frozenset[str]) -> bool:
@@ -154,7 +177,7 @@ def _leads_to_a_set(name: str, space: Mapping[str, Any], seen: frozenset[str]) -
         return _builds_a_set(value)
     if _holds_a_set(value):
         return True
-    made = global_binding(name, value, space) if type(value) in ORDERED and name not in seen else None
+    made = global_binding(name, value, space) if has_order(value) and name not in seen else None
     return made is not None and follows_a_set(made, seen | {name})
 
 
@@ -234,15 +257,21 @@ def _stores_in_its_own(binding: Binding, nodes: list[ast.AST]) -> bool:
 def _may_read(name: str, outer: Mapping[str, Any], space: dict[str, Any]) -> bool:
     if name in outer:
         space[name] = outer[name]
-        return _plain(outer[name]) or isinstance(outer[name], types.ModuleType)
+        plain = _plain(outer[name]) or _collects(outer[name])
+        return plain or isinstance(outer[name], types.ModuleType)
     if name in _BUILDERS:
         space["__builtins__"][name] = getattr(builtins, name)
     return name in _BUILDERS
 
 
+def _collects(value: object) -> bool:
+    return isinstance(value, type) and value in _COLLECTIONS
+
+
 def _may_call(function: ast.expr, space: Mapping[str, Any], bound: set[str]) -> bool:
     if isinstance(function, ast.Name):
-        return function.id in _BUILDERS and function.id not in space and function.id not in bound
+        known = _collects(space[function.id]) if function.id in space else function.id in _BUILDERS
+        return known and function.id not in bound
     return isinstance(function, ast.Attribute)
 
 
@@ -250,7 +279,8 @@ def _may_take(node: ast.Attribute, space: Mapping[str, Any]) -> bool:
     """Attributes: a module's plain data, ``re.compile``, and methods of plain data."""
     if isinstance(_resolved(node.value, space), types.ModuleType):
         found = _resolved(node, space)
-        return found is re.compile or isinstance(found, types.ModuleType) or _plain(found)
+        builds = found is re.compile or _collects(found)
+        return builds or isinstance(found, types.ModuleType) or _plain(found)
     return node.attr in _METHODS or node.attr in _CHANGES
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataflow.memo.hints import hint
 from dataflow.memo.keys import digest, encode
+from dataflow.memo.origin import installed_as
 from dataflow.pipeline import Stage
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ _LOCKS = (
 def special(walk: Walk, value: object) -> bytes | None:
     """The description of an object of a type that is listed here; ``None`` for any other."""
     for known, describe in _TABLE:
-        if isinstance(value, known):
+        if issubclass(type(value), known):
+            if installed_as(type(value).__module__) is not None:
+                walk.uses(type(value).__module__)
             own = b"" if _is_exactly(value, known) else walk.value(type(value)) + _state(walk, value)
             return encode(type(value).__qualname__) + describe(walk, value) + own
     return None
@@ -130,6 +133,7 @@ def _local(walk: Walk, value: Any) -> bytes:
 
 
 def _variable(walk: Walk, value: contextvars.ContextVar[Any]) -> bytes:
+    walk.uses("contextvars")
     try:
         # In a context of its own it has its default.
         return walk.value((value.name, contextvars.Context().run(value.get)))

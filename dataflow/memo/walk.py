@@ -11,6 +11,8 @@ import ast
 import builtins
 import enum
 import functools
+import os
+import pathlib
 import sys
 import types
 import warnings
@@ -18,20 +20,20 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from dataflow.memo.bindings import Finder, attribute_bindings, global_binding, local_bindings
+from dataflow.memo.bindings import Finder, global_binding, local_bindings, stored
 from dataflow.memo.classes import class_parts
-from dataflow.memo.code import Chain, describe_function, reads
-from dataflow.memo.dynamic import dynamic_name, taken_of
+from dataflow.memo.code import Chain, describe_function, reads, syntax_of
+from dataflow.memo.dynamic import READING, dynamic_name, taken_of, texts_of, unseen_by_name
+from dataflow.memo.effects import Effect, Spaces, effects_around, top_of
 from dataflow.memo.hints import hints_of
 from dataflow.memo.imports import import_parts
-from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, of_leaves, slots_of, tagged
-from dataflow.memo.order import ORDERED, follows_a_set, made_again
+from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, of_leaves, tagged
+from dataflow.memo.objects import object_parts
+from dataflow.memo.order import follows_a_set, has_order, made_again
 from dataflow.memo.origin import installed_as
 from dataflow.memo.special import contents, file_digest, importable, special
 
 __all__ = ["DynamicCodeWarning", "SetOrderWarning", "Walk"]
-
-_NAMES_ONLY = {"__doc__", "__module__", "__qualname__", "__name__", "__weakref__", "__annotations__"}
 
 
 class DynamicCodeWarning(UserWarning):
@@ -53,6 +55,11 @@ class Walk:
     def __init__(self, ignore: frozenset[str] = frozenset(), inside: frozenset[int] = frozenset()) -> None:
         self._ignore = ignore
         self._inside = inside
+        self._quiet = False
+        self._telling: frozenset[str] = frozenset()
+        # First-party modules that were met, and the installed ones that are used.
+        self._spaces: Spaces = {}
+        self._used: set[str] = set()
         self._numbers: dict[int, int] = {}
         # What was numbered stays alive: a freed object's identity would be given to another one.
         self._alive: list[object] = []
@@ -60,6 +67,8 @@ class Walk:
         self._open: list[int] = []
         self._path: tuple[str, ...] = ()
         self._made: dict[tuple[int, str], bytes] = {}
+        self._words_taken = 0
+        self._reads_docs = False
 
     def root(self, value: object) -> bytes:
         """The description of one value; what it refers to waits in the queue."""
@@ -79,15 +88,66 @@ class Walk:
         while self._queue:
             describe, subject, self._path = self._queue.popleft()
             nodes.append(tagged(b"node", b"".join(describe(subject))))
+        if self._reads_docs:
+            nodes.append(tagged(b"docs", b"".join(map(_docs_of, self._alive))))
         return b"".join(nodes)
+
+    def effects(self) -> bytes:
+        """What the first-party modules that were met do to the installed ones when they are imported."""
+        told: dict[tuple[str, int], bytes] = {}
+        while True:
+            found = [one for one in effects_around(self._spaces, self._used) if one.place not in told]
+            if not found:
+                return tagged(b"effects", b"".join(sorted(told.values())))
+            told |= {one.place: self._effect(one) for one in found}
+
+    def _effect(self, effect: Effect) -> bytes:
+        return self._statements(effect.tree, effect.space, effect.space.get(effect.defines))
+
+    def _statements(self, tree: ast.Module, space: Mapping[str, Any], defined: object = None) -> bytes:
+        """Statements by their text and what they read, as far as that can be said: nothing is refused for it."""
+        text, code = syntax_of(tree), _compiled(tree)
+        if text in self._telling:  # what they make is a part of what they read
+            return digest(encode(text))
+        walk = self._another()
+        walk._quiet, walk._telling = True, self._telling | {text}
+        skipped = stored(tree) | {"__file__", "__name__"}
+        try:
+            chains = [chain for chain in sorted(reads(code).chains) if chain[0] not in skipped]
+            parts = [walk.chain(chain, space, code) for chain in chains]
+            read = b"".join([*parts, walk.value(defined)]) + walk.finish()
+        except Exception:  # objects may do what they like when they are looked at
+            read = b""
+        return digest(encode(text) + read)
+
+    def _another(self, inside: frozenset[int] = frozenset()) -> Walk:
+        """A walk of its own, with numbers of its own; the modules that it meets are met by this one."""
+        walk = Walk(self._ignore, self._inside | inside)
+        walk._path, walk._quiet, walk._telling = self._path, self._quiet, self._telling
+        walk._spaces, walk._used = self._spaces, self._used
+        return walk
+
+    def takes_its_word(self) -> None:
+        """An object said itself what its state is: how it was made counts too, for what it may have left out."""
+        self._words_taken += 1
+
+    def uses(self, module: str) -> None:
+        """Takes note of an installed module."""
+        self._used.add(top_of(module))
+
+    def _meets(self, module: str, owner: str | None, space: Mapping[str, Any]) -> None:
+        if owner is not None:
+            self.uses(module)
+        else:
+            self._spaces.setdefault(module, space)
 
     def value(self, value: object) -> bytes:
         """The description of any value. Raises Uncacheable if it has none that is stable."""
         if type(value) in LEAVES or of_leaves(value):
             return encode(value)
         self._warn_if_dynamic(value)
-        if value is sys.modules:
-            return tagged(b"modules", b"")
+        if value is sys.modules or value is os.environ:
+            return tagged(b"unseen", b"")
         if id(value) in self._open:
             return tagged(b"cycle", encode(len(self._open) - self._open.index(id(value))))
         self._open.append(id(value))
@@ -104,9 +164,12 @@ class Walk:
         if name in self._ignore:
             return tagged(b"ignored", encode(name))
         outer, self._path = self._path, (*self._path, name)
+        taken = self._words_taken
         try:
-            made = self._in_order(name, value, find) if find and type(value) in ORDERED else None
-            return encode(name) + (self.value(value) if made is None else made)
+            made = self._in_order(name, value, find) if find and has_order(value) else None
+            described = encode(name) + (self.value(value) if made is None else made)
+            binding = find(name) if find and self._words_taken > taken else None
+            return described + (self._statements(binding.tree, binding.space) if binding else b"")
         finally:
             self._path = outer
 
@@ -136,24 +199,26 @@ class Walk:
             return tagged(b"proxy", self.value(dict(value)))
         if kind in (set, frozenset):
             return tagged(b"S" if kind is set else b"F", self._unordered(value))
-        if isinstance(value, type):
+        # What stands for a function, as the objects of some decorators do, says that it is one.
+        if issubclass(kind, type):
             return self._node(self._class, value)
-        if isinstance(value, types.FunctionType):
+        if kind is types.FunctionType:
             return self._node(self._function, value)
-        if isinstance(value, types.ModuleType):
+        if issubclass(kind, types.ModuleType):
             return self._module(value)
-        if isinstance(value, enum.Enum):
+        if issubclass(kind, enum.Enum):
             return tagged(b"enum", self.value(kind) + encode(value.name) + self.value(value.value))
         if kind.__module__ == "numpy":
             return self._array(value)
         known = special(self, value)
-        return self._instance(value) if known is None else tagged(b"is", known)
+        return object_parts(self, value) if known is None else tagged(b"is", known)
 
     def _array(self, value: Any) -> bytes:
+        self.uses("numpy")
         try:
             return encode(value)
         except Uncacheable:
-            return self._instance(value)
+            return object_parts(self, value)
 
     def _node(self, describe: Callable[[Any], list[bytes]], subject: object) -> bytes:
         number = self._numbers.get(id(subject))
@@ -169,8 +234,7 @@ class Walk:
             return b"again"
         described = []
         for member in values:
-            walk = Walk(self._ignore, self._inside | {id(values)})
-            walk._path = self._path
+            walk = self._another(frozenset({id(values)}))
             described.append(digest(walk.value(member) + walk.finish()))
         return b"".join(sorted(described))
 
@@ -178,6 +242,7 @@ class Walk:
         code = function.__code__
         module = str(function.__globals__.get("__name__") or function.__module__ or "")
         owner = installed_as(module)
+        self._meets(module, owner, function.__globals__)
         if owner is not None:
             parts = [encode((owner, module, code.co_qualname))]
             if importable(module, code.co_qualname) is function:
@@ -195,7 +260,7 @@ class Walk:
         parts.append(self.value(function.__kwdefaults__))
         cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
         parts.append(self.items({name: contents(cell) for name, cell in cells}, local_bindings(function)))
-        parts.append(self.items({k: v for k, v in vars(function).items() if k not in _NAMES_ONLY}))
+        parts.append(self.items(vars(function)))
         if owner is None:
             parts.append(hints_of(self, function))
         return parts
@@ -203,6 +268,10 @@ class Walk:
     def _reads(self, function: types.FunctionType) -> bytes:
         code = function.__code__
         found, space = reads(code), function.__globals__
+        # Whose docstring it is can't be told where it is taken of a local: that of anything that was met, then.
+        self._reads_docs = self._reads_docs or "__doc__" in found.loose
+        for name in unseen_by_name(code, found, space):
+            self._warn_of(name)
         parts = [self.chain(chain, space, code) for chain in sorted(found.chains)]
         parts += [import_parts(self, statement, space, code) for statement in sorted(found.imports)]
         return tagged(b"reads", b"".join(parts))
@@ -219,15 +288,22 @@ class Walk:
         name = chain[0]
         if name in self._ignore:
             return tagged(b"ignored", encode(name))
+        if chain == (
+            "__file__",
+        ):  # a checkout may lie anywhere; that what lies beside it isn't seen is warned of
+            return tagged(b"file", b"")
         if name not in space:
             found = getattr(builtins, name, None)
             self._warn_if_dynamic(found)
             added = b"" if _comes_with_python(found) else self.value(found)
             return tagged(b"builtin" if found is not None else b"absent", encode(name) + added)
-        value, taken = space[name], 1
+        value, taken, planted = space[name], 1, b""
+        if isinstance(value, pathlib.PurePath) and chain[1:2] and chain[1] in READING:
+            self._warn_of(".".join(chain[:2]))
         while isinstance(value, types.ModuleType) and taken < len(chain) and hasattr(value, chain[taken]):
             if installed_as(value.__name__) is not None:
                 self.warn_of_installed(value, chain[taken:], code)
+                planted = self._planted(value, chain[taken:])
                 break
             space, value = vars(value), getattr(value, chain[taken])
             taken += 1
@@ -235,11 +311,23 @@ class Walk:
             self.warn_of_installed(value, (), code)
         last, inside = chain[taken - 1], space
         described = self.named(".".join(chain[:taken]), value, lambda _: global_binding(last, value, inside))
+        described += planted
         if "__subclasses__" in chain[taken:] and isinstance(value, type):
             described += self._derived(value)
         if "__doc__" in chain[taken:]:  # which is no part of anything else: a prompt, perhaps
             described += encode(str(getattr(value, "__doc__", None)))
         return encode(taken) + described
+
+    def _planted(self, value: Any, names: Sequence[str]) -> bytes:
+        """What first-party code has put into an installed module, or a class of it, by a name that is read."""
+        for name in names:
+            value = getattr(value, name, None)
+            home = value.__globals__ if isinstance(value, types.FunctionType) else {}
+            if isinstance(value, type):
+                home = getattr(sys.modules.get(value.__module__), "__dict__", {})
+            if str(home.get("__file__")).endswith(".py") and installed_as(str(home["__name__"])) is None:
+                return tagged(b"planted", self.value(value))
+        return b""
 
     def _derived(self, kind: type) -> bytes:
         """The classes that are derived of one, as a registry of plugins has them, in the order of their definitions."""
@@ -272,16 +360,20 @@ class Walk:
         return tagged(b"made", known)
 
     def _warn(self, category: type[Warning], text: str) -> None:
-        warnings.warn(f"{' -> '.join(self._path)} {text}.", category, stacklevel=2)
+        if not self._quiet:
+            warnings.warn(f"{' -> '.join(self._path)} {text}.", category, stacklevel=2)
 
     def _warn_if_dynamic(self, value: object) -> None:
         name = dynamic_name(value)
         if name is not None:
-            self._warn(
-                DynamicCodeWarning,
-                f"uses {name}: what that leads to isn't part of the key; "
-                "name it with deps=, or change version= when it changes",
-            )
+            self._warn_of(name)
+
+    def _warn_of(self, name: str) -> None:
+        self._warn(
+            DynamicCodeWarning,
+            f"uses {name}: what that leads to isn't part of the key; "
+            "name it with deps=, or change version= when it changes",
+        )
 
     def warn_of_installed(self, module: object, names: Sequence[str], code: types.CodeType) -> None:
         """Of an installed module no code is read; yet some of them lead to code that is first-party."""
@@ -296,6 +388,7 @@ class Walk:
 
     def _module(self, module: types.ModuleType) -> bytes:
         owner = installed_as(module.__name__)
+        self._meets(module.__name__, owner, vars(module))
         if owner is not None:
             return tagged(b"module", encode((owner, module.__name__)))
         return self._node(self._whole_module, module)
@@ -311,53 +404,10 @@ class Walk:
 
     def _class(self, kind: type) -> list[bytes]:
         owner = installed_as(kind.__module__)
+        self._meets(kind.__module__, owner, getattr(sys.modules.get(kind.__module__), "__dict__", {}))
         if owner is not None and importable(kind.__module__, kind.__qualname__) is kind:
             return [encode((owner, kind.__module__, kind.__qualname__))]
         return class_parts(self, kind)
-
-    def _instance(self, value: Any) -> bytes:
-        kind = type(value)
-        module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-        if isinstance(module, str) and isinstance(name, str) and importable(module, name) is value:
-            return self._importable(value, module, name)
-        try:
-            state = value.__reduce_ex__(4)
-        except Exception as error:
-            why = f"a {kind.__module__}.{kind.__qualname__} shows no state ({type(error).__name__})"
-            raise self.refuse(why) from None
-        if isinstance(state, str):
-            own = self._members(value) if installed_as(kind.__module__) is None else b""
-            return tagged(b"global", self.value(kind) + encode(state) + own)
-        make, arguments, *rest = state
-        content, members, pairs = ([*rest, None, None, None])[:3]
-        find = attribute_bindings(kind)
-        parts = [self.value(kind), self.value(make), self.value(tuple(arguments)), self._state(content, find)]
-        parts.append(self.value(None if members is None else list(members)))
-        parts.append(self.value(None if pairs is None else list(pairs)))
-        return tagged(b"instance", b"".join(parts))
-
-    def _state(self, state: object, find: Finder | None) -> bytes:
-        if isinstance(state, dict) and all(isinstance(name, str) for name in state):
-            members = {k: v for k, v in state.items() if k not in _NAMES_ONLY}
-            return tagged(b"state", self.items(members, find))
-        if isinstance(state, tuple) and len(state) == 2:
-            return tagged(b"slots", b"".join(self._state(part, find) for part in state))
-        return self.value(state)
-
-    def _members(self, value: Any) -> bytes:
-        """Attributes, also those in slots."""
-        slots = {name for kind in type(value).__mro__ for name in slots_of(kind) if hasattr(value, name)}
-        members = {**getattr(value, "__dict__", {}), **{name: getattr(value, name) for name in slots}}
-        own = {name: one for name, one in members.items() if name not in _NAMES_ONLY}
-        return tagged(b"members", self.items(own, attribute_bindings(type(value))))
-
-    def _importable(self, value: Any, module: str, name: str) -> bytes:
-        """What can be imported by its name: installed or compiled, its package or its file says all; else it is an
-        object that goes by a function's name, such as a decorator's."""
-        owner, file = installed_as(module), getattr(sys.modules[module], "__file__", None)
-        if owner is None and (file is None or str(file).endswith(".py")):
-            return tagged(b"object", self.value(type(value)) + self._members(value))
-        return tagged(b"compiled", encode((owner or file_digest(file).hex(), module, name)))
 
 
 def _comes_with_python(value: object) -> bool:
@@ -367,6 +417,16 @@ def _comes_with_python(value: object) -> bool:
 
 
 _PLAIN = (str, bytes, int, float, list, dict, set, tuple)
+
+
+def _docs_of(value: object) -> bytes:
+    """The docstrings of a function, and of what is defined in it, or of a class."""
+    if isinstance(value, types.FunctionType):
+        inner = texts_of(value.__code__)
+        return encode((value.__doc__, inner)) if installed_as(value.__module__ or "") is None else b""
+    return (
+        encode(value.__doc__) if isinstance(value, type) and installed_as(value.__module__) is None else b""
+    )
 
 
 @functools.lru_cache(maxsize=4096)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dataflow.memo.base import Entry, Found, Memo, Missed
+from dataflow.memo.fingerprint import fingerprint
 from dataflow.memo.server import EmbeddedServer
 
 SECRET = b"a secret of the tests, 32 bytes."
@@ -134,3 +138,30 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, (list, tuple)):
         return len(one) == len(other) and all(map(_same, one, other))
     return repr(one) == repr(other)
+
+
+@pytest.fixture
+def of_files(tmp_path: Path) -> Iterator[Callable[..., bytes]]:
+    """Write files, import ``work`` afresh, and give the fingerprint of ``work.f``."""
+    count, before = iter(range(1000)), set(sys.modules)
+
+    def forget() -> None:
+        for name in set(sys.modules) - before:
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+                del sys.modules[name]
+
+    def fresh(files: dict[str, str] | str) -> bytes:
+        folder = tmp_path / str(next(count))
+        for name, text in ({"work.py": files} if isinstance(files, str) else files).items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        forget()
+        sys.path.insert(0, str(folder))
+        importlib.invalidate_caches()
+        try:
+            return fingerprint(importlib.import_module("work").f)
+        finally:
+            sys.path.remove(str(folder))
+
+    yield fresh
+    forget()

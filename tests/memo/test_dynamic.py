@@ -1,4 +1,6 @@
-"""Code that is found by a name made up while running is warned of, however it is reached."""
+"""What leads to code or content unseen is warned of, however it is reached: made-up names, files, the environment."""
+
+# ruff: noqa: E501 - programs read better line by line
 
 from __future__ import annotations
 
@@ -44,7 +46,28 @@ UNSEEN = {
     "a spec": "import importlib.util\ndef f(x):\n    return importlib.util.spec_from_file_location(x, x)\n",
     "a resolved name": "def f(x):\n    from pkgutil import resolve_name\n    return resolve_name(x)\n",
 }  # fmt: skip
+UNSEEN |= {
+    "another's globals": "def f(x):\n    return f.__globals__[x]\n",
+    "the globals of a local": "def f(x):\n    return x.__globals__['h']\n",
+    "a frame's globals": "def f(x):\n    return x.tb_frame.f_globals['h']\n",
+    "a module that is found": "import inspect\ndef f(x):\n    return inspect.getmodule(x).h\n",
+    "a source": "import inspect\ndef f(x):\n    return inspect.getsource(x)\n",
+    "classes named in data": "import logging.config\ndef f(x):\n    logging.config.dictConfig(x)\n",
+    "a package's file": "import pkgutil\ndef f(x):\n    return pkgutil.get_data('p', x)\n",
+    "a package's files": "import importlib.resources as r\ndef f(x):\n    return r.files(x)\n",
+    "a file of its own": "def f(x):\n    return open('words.txt').read()\n",
+    "a file of its own, as bytes": "import io\ndef f(x):\n    with io.open('words.txt', 'rb') as file:\n        return file.read()\n",
+    "a file that a global names": "from pathlib import Path\nWORDS = Path('words.txt')\ndef f(x):\n    return open(WORDS).read()\n",
+    "a path's text": "from pathlib import Path\nWORDS = Path('words.txt')\ndef f(x):\n    return WORDS.read_text()\n",
+    "what lies beside it": "from pathlib import Path\ndef f(x):\n    return Path(__file__).with_name('a').read_text()\n",
+    "the environment": "import os\ndef f(x):\n    return os.environ['MODE']\n",
+    "a variable of the environment": "from os import getenv\ndef f(x):\n    return getenv('MODE')\n",
+}  # fmt: skip
 SEEN = {
+    "a file of its argument's": "def f(x):\n    return open(x).read(), x.open('rb'), x.read_text()\n",
+    "a file that is written": "def f(x):\n    open('log.txt', 'a').write(x)\n",
+    "a file that a call names": "import tempfile\ndef f(x):\n    return open(tempfile.mkstemp()[1])\n",
+    "a path's name": "from pathlib import Path\nWORDS = Path('words.txt')\ndef f(x):\n    return WORDS.name\n",
     "a pattern": "import re\nP = re.compile('a')\ndef f(x):\n    return re.compile(x), P\n",
     "sys": "import sys\ndef f(x):\n    return sys.maxsize\n",
     "an own attribute": "import sys\ndef f(x):\n    return sys.maxsize, x.modules\n",

@@ -6,7 +6,6 @@ from __future__ import annotations
 import builtins
 import datetime
 import enum
-import importlib
 import os
 import subprocess
 import sys
@@ -23,33 +22,6 @@ from dataflow.memo.fingerprint import Uncacheable, fingerprint
 from dataflow.memo.keys import encode
 
 Of = Callable[..., bytes]
-
-
-@pytest.fixture
-def of(tmp_path: Path) -> Iterator[Of]:
-    """Write files, import ``work`` afresh, and give the fingerprint of ``work.f``."""
-    count, before = iter(range(1000)), set(sys.modules)
-
-    def forget() -> None:
-        for name in set(sys.modules) - before:
-            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
-                del sys.modules[name]
-
-    def fresh(files: dict[str, str] | str) -> bytes:
-        folder = tmp_path / str(next(count))
-        for name, text in ({"work.py": files} if isinstance(files, str) else files).items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text)
-        forget()
-        sys.path.insert(0, str(folder))
-        importlib.invalidate_caches()
-        try:
-            return fingerprint(importlib.import_module("work").f)
-        finally:
-            sys.path.remove(str(folder))
-
-    yield fresh
-    forget()
 
 
 WRAPPER = (
@@ -89,11 +61,11 @@ FILES: dict[str, tuple[dict[str, str], str, str, str]] = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_an_edit_of_another_file_is_seen(of: Of, name: str) -> None:
+def test_an_edit_of_another_file_is_seen(of_files: Of, name: str) -> None:
     files, edited, old, new = FILES[name]
     assert old in files[edited]
-    assert of(files) == of(files)
-    assert of(files) != of({**files, edited: files[edited].replace(old, new)})
+    assert of_files(files) == of_files(files)
+    assert of_files(files) != of_files({**files, edited: files[edited].replace(old, new)})
 
 
 HEAD = "import contextvars, dataclasses, enum, functools, logging, threading, typing\n"
@@ -182,11 +154,11 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_an_edit_that_changes_a_result_is_seen(of: Of, name: str) -> None:
+def test_an_edit_that_changes_a_result_is_seen(of_files: Of, name: str) -> None:
     text, old, new = TEXTS[name]
     assert old in text
-    assert of(HEAD + text) == of(HEAD + text)
-    assert of(HEAD + text) != of(HEAD + text.replace(old, new))
+    assert of_files(HEAD + text) == of_files(HEAD + text)
+    assert of_files(HEAD + text) != of_files(HEAD + text.replace(old, new))
 
 
 @pytest.mark.parametrize("name", ["a method of a dataclass", "an enum's own way to be made"])
@@ -212,10 +184,10 @@ RAISING = {
 
 
 @pytest.mark.parametrize("name", RAISING)
-def test_an_object_that_can_not_be_looked_at_is_uncacheable_at_most(of: Of, name: str) -> None:
+def test_an_object_that_can_not_be_looked_at_is_uncacheable_at_most(of_files: Of, name: str) -> None:
     def said() -> bytes | str:
         try:
-            return of(RAISING[name])
+            return of_files(RAISING[name])
         except Uncacheable as error:
             return str(error)
 
@@ -225,14 +197,14 @@ def test_an_object_that_can_not_be_looked_at_is_uncacheable_at_most(of: Of, name
 
 
 @pytest.mark.parametrize("bad", ["raise RuntimeError('no gpu')\n", "import sys\nsys.exit(3)\n", "x = (\n"])
-def test_an_import_that_fails_is_an_absence(of: Of, bad: str) -> None:
+def test_an_import_that_fails_is_an_absence(of_files: Of, bad: str) -> None:
     work = "def f():\n    try:\n        import bad\n    except BaseException:\n        return 1\n"
-    assert of({"work.py": work, "bad.py": bad}) == of({"work.py": work})
+    assert of_files({"work.py": work, "bad.py": bad}) == of_files({"work.py": work})
 
 
-def test_a_comment_put_above_functions_while_they_are_loaded_changes_nothing(of: Of) -> None:
+def test_a_comment_put_above_functions_while_they_are_loaded_changes_nothing(of_files: Of) -> None:
     text = "def f(x):\n    return g(x) + 1\ndef g(x):\n    '''Says.'''\n    return x\n"
-    before = of(text)
+    before = of_files(text)
     module = sys.modules["work"]
     path = Path(str(module.__file__))
     path.write_text("# Said later.\n\n" + text)
@@ -418,24 +390,28 @@ def clean_builtins() -> Iterator[None]:
     ],
 )
 def test_what_python_finds_without_its_name_in_the_code_is_followed(
-    of: Of, program: str, old: str, new: str
+    of_files: Of, program: str, old: str, new: str
 ) -> None:
     assert old in program
-    assert of(program) == of(program)
-    assert of(program) != of(program.replace(old, new))
+    assert of_files(program) == of_files(program)
+    assert of_files(program) != of_files(program.replace(old, new))
 
 
-def test_what_a_module_that_is_used_as_a_value_makes_of_other_names_counts(of: Of) -> None:
+def test_what_a_module_that_is_used_as_a_value_makes_of_other_names_counts(of_files: Of) -> None:
     work = "import conf\ndef f(name):\n    return getattr(conf, name)\n"
     conf = "def __getattr__(name):\n    return 1\n"
-    assert of({"work.py": work, "conf.py": conf}) == of({"work.py": work, "conf.py": conf})
-    assert of({"work.py": work, "conf.py": conf}) != of({"work.py": work, "conf.py": conf.replace("1", "2")})
+    assert of_files({"work.py": work, "conf.py": conf}) == of_files({"work.py": work, "conf.py": conf})
+    assert of_files({"work.py": work, "conf.py": conf}) != of_files(
+        {"work.py": work, "conf.py": conf.replace("1", "2")}
+    )
 
 
 @pytest.mark.parametrize("program", [WRAPPED_CACHE, WRAPPED_INIT], ids=["cache", "generated method"])
-def test_what_wraps_names_another_function_than_what_it_wraps_hides_nothing(of: Of, program: str) -> None:
-    assert of(program) == of(program)
-    assert of(program) != of(program.replace("x + 1", "x + 2"))
+def test_what_wraps_names_another_function_than_what_it_wraps_hides_nothing(
+    of_files: Of, program: str
+) -> None:
+    assert of_files(program) == of_files(program)
+    assert of_files(program) != of_files(program.replace("x + 1", "x + 2"))
 
 
 @pytest.mark.parametrize(

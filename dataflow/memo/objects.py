@@ -1,0 +1,122 @@
+"""How the walk describes an object: by its class and the state that it shows, as copying it would."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import sys
+import types
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from dataflow.memo.bindings import attribute_bindings
+from dataflow.memo.keys import encode, slots_of, tagged
+from dataflow.memo.origin import installed_as
+from dataflow.memo.special import file_digest, importable
+
+if TYPE_CHECKING:
+    from dataflow.memo.walk import Walk
+
+__all__ = ["object_parts"]
+
+_FROM_ELSEWHERE = ("__doc__", "__module__", "__qualname__", "__name__", "__annotations__")
+_SAYING = ("__getstate__", "__reduce__", "__reduce_ex__")
+
+
+def object_parts(walk: Walk, value: Any) -> bytes:
+    """What an object is made of. Raises Uncacheable if it shows no state."""
+    kind = type(value)
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    if isinstance(module, str) and isinstance(name, str) and importable(module, name) is value:
+        return _importable(walk, value, module, name)
+    try:
+        state = value.__reduce_ex__(4)
+    except Exception as error:
+        why = f"a {kind.__module__}.{kind.__qualname__} shows no state ({type(error).__name__})"
+        raise walk.refuse(why) from None
+    first_party = installed_as(kind.__module__) is None
+    if isinstance(state, str):
+        own = _members(walk, value) if first_party else b""
+        return tagged(b"global", walk.value(kind) + encode(state) + own)
+    make, arguments, *rest = state
+    content, members, pairs = ([*rest, None, None, None])[:3]
+    parts = [walk.value(kind), walk.value(make), walk.value(tuple(arguments)), _state(walk, kind, content)]
+    parts.append(walk.value(None if members is None else list(members)))
+    parts.append(walk.value(None if pairs is None else list(pairs)))
+    if _says_its_state(kind):
+        walk.takes_its_word()
+    elif first_party:
+        parts.append(_left_out(walk, value, content))
+    return tagged(b"instance", b"".join(parts))
+
+
+def _says_its_state(kind: type) -> bool:
+    """Whether first-party code says what its state is: it may leave out what it makes anew, such as a cache."""
+    own = [one for one in kind.__mro__ if installed_as(one.__module__) is None]
+    return any(name in vars(one) for one in own for name in _SAYING)
+
+
+def _left_out(walk: Walk, value: Any, content: object) -> bytes:
+    """Attributes that an installed base class doesn't know of, as those of an array's subclass."""
+    told = content if isinstance(content, tuple) else (content,)
+    known = {name for part in told if isinstance(part, dict) for name in part}
+    members = {name: one for name, one in _attributes(value) if name not in known}
+    return tagged(b"left out", walk.items(members, attribute_bindings(type(value)))) if members else b""
+
+
+def _state(walk: Walk, kind: type, state: object) -> bytes:
+    find = attribute_bindings(kind)
+    if isinstance(state, dict) and all(isinstance(name, str) for name in state):
+        kept = _without_cached(kind, state)
+        # An object without attributes has no state at all.
+        return tagged(b"state", walk.items(_own(kept), find)) if kept or not state else walk.value(None)
+    if isinstance(state, tuple) and len(state) == 2:
+        return tagged(b"slots", b"".join(_state(walk, kind, part) for part in state))
+    return walk.value(state)
+
+
+def _without_cached(kind: type, state: dict[str, Any]) -> dict[str, Any]:
+    """A state without what properties have put there when they were first read: their code says what."""
+    return {
+        n: v for n, v in state.items() if not isinstance(getattr(kind, n, None), functools.cached_property)
+    }
+
+
+def _members(walk: Walk, value: Any) -> bytes:
+    """Attributes, also those in slots."""
+    return tagged(b"members", walk.items(_own(dict(_attributes(value))), attribute_bindings(type(value))))
+
+
+def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
+    yield from getattr(value, "__dict__", {}).items()
+    for kind in type(value).__mro__:
+        yield from ((name, getattr(value, name)) for name in slots_of(kind) if hasattr(value, name))
+
+
+def _own(members: dict[str, Any]) -> dict[str, Any]:
+    """Attributes without the names that a decorator's object has from the function that it holds."""
+    return {
+        name: one
+        for name, one in members.items()
+        if name not in _FROM_ELSEWHERE
+        or not any(_has(other, name, one) for other in members.values() if other is not one)
+    }
+
+
+def _has(other: object, name: str, value: object) -> bool:
+    return callable(other) and getattr(other, name, None) is value
+
+
+def _importable(walk: Walk, value: Any, module: str, name: str) -> bytes:
+    """What can be imported by its name: installed or compiled, its package or its file says all; else it is an
+    object that goes by a function's name, such as a decorator's."""
+    owner, file = installed_as(module), getattr(sys.modules[module], "__file__", None)
+    if owner is not None or (file is not None and not str(file).endswith(".py")):
+        return tagged(b"compiled", encode((owner or file_digest(file).hex(), module, name)))
+    # One that is written in C may show the attributes of the function that it stands for, and hide its own.
+    shown = {id(member) for _, member in _attributes(value)}
+    functions = (types.FunctionType, types.MethodType)
+    held = [one for one in gc.get_referents(value) if type(one) in functions and id(one) not in shown]
+    return tagged(
+        b"object", walk.value(type(value)) + _members(walk, value) + b"".join(map(walk.value, held))
+    )

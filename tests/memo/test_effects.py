@@ -1,0 +1,162 @@
+"""What a first-party module does to installed ones when it is imported is part of the code that uses those."""
+
+# ruff: noqa: E501 - programs read better line by line
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SEEN = {
+    "an installed function that was replaced": (
+        "import json\ndef h(x):\n    return x + 1\njson.dumps = h\ndef f(x):\n    return json.dumps(x)\n", "+ 1", "+ 2",
+    ),
+    "one that was replaced by a function that was called": (
+        "import json\ndef h(x):\n    return x + 1\ndef patch():\n    json.loads = h\npatch()\ndef f(x):\n    return json.loads(x)\n", "+ 1", "+ 2",
+    ),
+    "one that setattr replaced": (
+        "import json\ndef h(x):\n    return x + 1\nsetattr(json, 'mine', h)\ndef f(x):\n    return getattr(json, 'mine')(x)\n", "+ 1", "+ 2",
+    ),
+    "a method that an installed class was given": (
+        "import pathlib\ndef h(self):\n    return 1\npathlib.PurePosixPath.h = h\ndef f(x):\n    return pathlib.PurePosixPath('a').h()\n", "return 1", "return 2",
+    ),
+    "the precision of decimals": (
+        "import decimal\ndecimal.getcontext().prec = 5\ndef f(x):\n    return x / 3\n", "= 5", "= 9",
+    ),
+    "a handler of coding errors": (
+        "import codecs\ndef h(e):\n    return '?', e.end\ncodecs.register_error('mine', h)\ndef f(x):\n    return x.decode('utf8', 'mine')\n", "'?'", "'!'",
+    ),
+    "how objects are copied": (
+        "import copy, copyreg\nclass A:\n    pass\ndef r(a):\n    return int, (1,)\ncopyreg.pickle(A, r)\ndef f(x):\n    return copy.copy(A())\n", "(1,)", "(2,)",
+    ),
+    "a table of an installed module": (
+        "import mimetypes\nmimetypes.add_type('a/b', '.zz')\ndef f(x):\n    return mimetypes.guess_type(x)\n", "a/b", "a/c",
+    ),
+    "an option": ("import pandas as pd\npd.set_option('display.precision', 3)\ndef f(x):\n    return str(pd.Series(x))\n", "3)", "5)"),
+    "an option that is set by its own name": (
+        "from numpy import array, set_printoptions\nset_printoptions(precision=3)\ndef f(x):\n    return str(array(x))\n", "=3", "=5",
+    ),
+    "an option that is set where it can be": (
+        "import numpy as np\ntry:\n    np.set_printoptions(precision=3)\nexcept TypeError:\n    pass\ndef f(x):\n    return str(np.array(x))\n", "=3", "=5",
+    ),
+    "an accessor that is registered": (
+        "import pandas as pd\n@pd.api.extensions.register_dataframe_accessor('mine')\nclass Mine:\n    def __init__(self, frame):\n        pass\n"
+        "    def go(self):\n        return 1\ndef f(x):\n    return pd.DataFrame(x).mine.go()\n", "return 1", "return 2",
+    ),
+    "the environment": ("import os\nos.environ['MINE'] = '1'\ndef f(x):\n    return x\n", "'1'", "'2'"),
+    "the environment, by a method": ("from os import environ\nenviron.setdefault('MINE', '1')\ndef f(x):\n    return x\n", "'1'", "'2'"),
+    "an attribute of an installed module": ("import sys\nsys.mine = 1\ndef f(x):\n    return sys.mine\n", "= 1", "= 2"),
+    "a context variable": (
+        "import contextvars\nV = contextvars.ContextVar('v', default=0)\nV.set(1)\ndef f(x):\n    return V.get()\n", "set(1)", "set(2)",
+    ),
+    "a number that comes from elsewhere": (
+        "import random\nSEED = 1\nrandom.seed(SEED)\ndef f(x):\n    return random.random()\n", "SEED = 1", "SEED = 2",
+    ),
+    "a logger's attribute": ("import logging\nL = logging.getLogger('zz')\nL.k = 1\ndef f(x):\n    return L.k\n", "k = 1", "k = 2"),
+}  # fmt: skip
+UNSEEN = {
+    "an option of what isn't used": (
+        "import numpy\nnumpy.set_printoptions(precision=3)\ndef f(x):\n    return x + 1\n", "=3", "=5",
+    ),
+    "what only a script does": (
+        "import json\nif __name__ == '__main__':\n    json.mine = 1\ndef f(x):\n    return json.dumps(x)\n", "mine = 1", "mine = 2",
+    ),
+    "what is made of a frame": (
+        "import pandas as pd\npd.DataFrame([1]).to_csv()\ndef f(x):\n    return pd.Series(x)\n", "[1]", "[2]",
+    ),
+    "what is printed": ("import json\nprint(json.dumps(1), file=None)\ndef f(x):\n    return json.dumps(x)\n", "(1)", "(2)"),
+    "a run of a pipeline": (
+        "import dataflow\n@dataflow.stage\ndef one(x: str) -> str:\n    return x\ndataflow.memoize([], None)\ndef f(x):\n    return one\n",
+        "None", "None, pure=True",
+    ),
+}  # fmt: skip
+PROGRAM = """
+import importlib, sys, warnings
+import dataflow
+from dataflow.memo.fingerprint import fingerprint
+dataflow.memoize = lambda *a, **k: None
+for name in sys.argv[1:]:
+    print(name, fingerprint(importlib.import_module(name).f).hex())
+"""
+
+
+def printed(folder: Path, texts: list[str]) -> list[str]:
+    """The fingerprints of programs' ``f``, in a process of its own: what they change, they change there."""
+    names = [f"work{index}" for index in range(len(texts))]
+    folder.mkdir()
+    for name, text in zip(names, texts, strict=True):
+        (folder / f"{name}.py").write_text(text)
+    path = ":".join([str(folder), *sys.path])
+    command = [sys.executable, "-B", "-c", PROGRAM, *names]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env={"PYTHONPATH": path})
+    return [line.split()[1] for line in done.stdout.splitlines() if line.startswith("work")]
+
+
+@pytest.mark.parametrize(("cases", "differ"), [(SEEN, True), (UNSEEN, False)], ids=["seen", "unseen"])
+def test_what_an_import_does_counts_where_it_can_matter(
+    cases: dict[str, tuple[str, str, str]], differ: bool, tmp_path: Path
+) -> None:
+    assert all(old in text for text, old, _ in cases.values())
+    before = [text for text, _, _ in cases.values()]
+    after = [text.replace(old, new) for text, old, new in cases.values()]
+    one, again, edited = (
+        printed(tmp_path / folder, texts)
+        for folder, texts in {"one": before, "again": before, "edited": after}.items()
+    )
+    assert one == again
+    assert {name: a != b for name, a, b in zip(cases, one, edited, strict=True)} == dict.fromkeys(
+        cases, differ
+    )
+
+
+Of = Callable[..., bytes]
+IMPORTED = {
+    "the module that it imports": ("import settings\n", "settings.py"),
+    "one that that imports": ("from package import (\n    helper,\n)\n", "package/deep.py"),
+    "the package that it is in": ("from package.helper import K\n", "package/__init__.py"),
+}
+PACKAGE = {"package/__init__.py": "", "package/helper.py": "K = 1\nfrom . import deep\n", "package/deep.py": "", "settings.py": ""}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IMPORTED)
+def test_what_an_imported_module_does_counts_too(name: str, of_files: Of) -> None:
+    statement, where = IMPORTED[name]
+    work = f"import colorsys\n{statement}def f(x):\n    return colorsys.MINE\n"
+    files = {**PACKAGE, "work.py": work, where: PACKAGE[where] + "import colorsys\ncolorsys.MINE = 1\n"}
+    edited = {**files, where: files[where].replace("= 1", "= 2")}
+    assert of_files(files) == of_files(files)
+    assert of_files(files) != of_files(edited)
+
+
+def test_a_statement_that_reaches_what_has_no_description_refuses_nothing(of_files: Of) -> None:
+    text = "import colorsys, socket\nS = socket.socket()\nS.close()\ncolorsys.MINE = S\nK = 1\ndef f(x):\n    return colorsys, K\n"
+    assert of_files(text) == of_files(text)
+    assert of_files(text) != of_files(text.replace("K = 1", "K = 2"))
+
+
+def test_a_module_that_changes_itself_by_what_it_reads_ends(of_files: Of) -> None:
+    text = (
+        "import colorsys\ncolorsys.ONE = 1\ncolorsys.TWO = colorsys.ONE\ndef f(x):\n    return colorsys.TWO\n"
+    )
+    assert of_files(text) == of_files(text)
+
+
+OWN = """
+import ast, importlib, pkgutil, dataflow
+from dataflow.memo.effects import effects_around
+names = [one.name for one in pkgutil.walk_packages(dataflow.__path__, "dataflow.") if "__main__" not in one.name]
+spaces = {name: vars(importlib.import_module(name)) for name in names}
+used = {"json", "numpy", "pandas", "pyarrow", "dask", "distributed", "lxml", "re", "sys", "logging", "warnings"}
+for one in effects_around(spaces, used):
+    print(one.place[0], ast.unparse(one.tree))
+"""
+
+
+def test_the_library_itself_does_nothing_of_the_kind() -> None:
+    # Its modules aren't looked at for effects, which would take long.
+    done = subprocess.run([sys.executable, "-c", OWN], stdout=subprocess.PIPE, text=True, check=True)
+    # How a process that was begun here finds its modules is no matter of results.
+    assert done.stdout.splitlines() == ["dataflow.engine.forked os.environ.pop(name, None)"]

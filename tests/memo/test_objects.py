@@ -1,0 +1,84 @@
+"""Objects are told by the state that they show; what they leave out counts by how they were made."""
+
+# ruff: noqa: E501 - programs read better line by line
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from dataflow.memo.fingerprint import fingerprint
+
+Of = Callable[..., bytes]
+SILENT = "class A:\n    def __init__(self, k):\n        self.k, self.cache = k, {}\n    def __getstate__(self):\n        return {}\n"
+SEEN = {
+    "an argument that a state leaves out": (SILENT + "a = A(1)\ndef f(x):\n    return a.k\n", "A(1)", "A(2)"),
+    "one that a list of objects leaves out": (SILENT + "L = [A(1)]\ndef f(x):\n    return L[0].k\n", "A(1)", "A(2)"),
+    "one that comes from another global": (SILENT + "K = 1\na = A(K)\ndef f(x):\n    return a.k\n", "K = 1", "K = 2"),
+    "one that is set later": (SILENT + "a = A(1)\na.k = 2\ndef f(x):\n    return a.k\n", "k = 2", "k = 3"),
+    "one that a way to be made again leaves out": (
+        "class A:\n    def __init__(self, k=0):\n        self.k = k\n    def __reduce__(self):\n        return A, ()\na = A(1)\ndef f(x):\n    return a.k\n",
+        "A(1)", "A(2)",
+    ),
+    "one in an object that an object holds": (
+        SILENT + "class B:\n    def __init__(self):\n        self.a = A(1)\nb = B()\ndef f(x):\n    return b.a.k\n", "A(1)", "A(2)",
+    ),
+    "an attribute of an array's subclass": (
+        "import numpy\nclass A(numpy.ndarray):\n    pass\na = numpy.zeros(2).view(A)\na.k = 1\ndef f(x):\n    return a.k\n", "k = 1", "k = 2",
+    ),
+    "a decorator's own code, behind an object that is written in C": (
+        "import wrapt\n@wrapt.decorator\ndef d(g, one, a, k):\n    return g(*a) + 1\n@d\ndef g(x):\n    return x\ndef f(x):\n    return g(x)\n", "+ 1", "+ 2",
+    ),
+    "what that decorates": (
+        "import wrapt\n@wrapt.decorator\ndef d(g, one, a, k):\n    return g(*a)\n@d\ndef g(x):\n    return x + 1\ndef f(x):\n    return g(x)\n", "+ 1", "+ 2",
+    ),
+    "a name that an object has": ("class A:\n    pass\na = A()\na.__name__ = 'a'\ndef f(x):\n    return a.__name__\n", "'a'", "'b'"),
+    "a docstring that an object has": ("class A:\n    pass\na = A()\na.__doc__ = 'a'\ndef f(x):\n    return a.__doc__\n", "'a'", "'b'"),
+    "a module that a class says it is of": ("class A:\n    __module__ = 'm'\ndef f(x):\n    return A.__module__\n", "'m'", "'n'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_an_edit_that_changes_what_an_object_holds_is_seen(of_files: Of, name: str) -> None:
+    text, old, new = SEEN[name]
+    if "wrapt" in text:
+        pytest.importorskip("wrapt")
+    assert old in text
+    assert of_files(text) == of_files(text)
+    assert of_files(text) != of_files(text.replace(old, new))
+
+
+USED = {
+    "a cache that a state leaves out": SILENT + "a = A(1)\ndef use():\n    a.cache['x'] = 1\ndef f(x):\n    return a.k\n",
+    "what a property keeps": (
+        "import functools\nclass A:\n    @functools.cached_property\n    def k(self):\n        return 1\n"
+        "a = A()\ndef use():\n    a.k\ndef f(x):\n    return a.k\n"
+    ),
+    "what a property keeps beside other attributes": (
+        "import functools\nclass A:\n    def __init__(self):\n        self.n = 1\n    @functools.cached_property\n    def k(self):\n        return 1\n"
+        "a = A()\ndef use():\n    a.k\ndef f(x):\n    return a.k\n"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", USED)
+def test_what_using_an_object_leaves_in_it_changes_nothing(of_files: Of, name: str) -> None:
+    before = of_files(USED[name])
+    work = sys.modules["work"]
+    work.use()
+    assert fingerprint(work.f) == before
+
+
+def test_the_docstring_of_a_decorated_function_changes_nothing(of_files: Of) -> None:
+    text = (
+        "import functools\nclass Deco:\n    def __init__(self, g):\n        functools.update_wrapper(self, g)\n"
+        "@Deco\ndef g(x):\n    'One.'\ndef f(x):\n    return g\n"
+    )
+    assert of_files(text) == of_files(text.replace("One.", "Two."))
+
+
+def test_objects_that_are_made_of_each_other_and_say_their_state_end(of_files: Of) -> None:
+    text = SILENT + "a = A(1)\nb = A(a)\na.other = b\ndef f(x):\n    return a.other, b.k\n"
+    assert of_files(text) == of_files(text)
+    assert of_files(text) != of_files(text.replace("A(1)", "A(2)"))
