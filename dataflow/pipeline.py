@@ -16,7 +16,7 @@ from dataflow.document import Document
 from dataflow.errors import WorkloadError
 from dataflow.limits import LONGEST_SECONDS
 
-__all__ = ["Pipeline", "Stage", "is_iterator", "stage"]
+__all__ = ["Pipeline", "Stage", "is_iterator", "pipeline_of", "stage"]
 
 DOCUMENT_FIELDS = tuple(f.name for f in dataclasses.fields(Document))
 
@@ -248,6 +248,22 @@ def _kind(function: Any) -> str:
 def is_iterator(annotation: Any) -> bool:
     """Whether an annotation says that the value is an iterator: ``Iterator[str]``, ``Generator[str, None, None]``."""
     return (typing.get_origin(annotation) or annotation) in (Iterator, Generator)
+
+
+def pipeline_of(stages: object) -> Pipeline:
+    """A pipeline as it is, or one of a single stage or function, or of a list of these.
+
+    Raises:
+        WorkloadError: it is nothing of the kind.
+    """
+    if isinstance(stages, Pipeline):
+        return stages
+    several: list[Any] = list(stages) if isinstance(stages, list | tuple) else [stages]
+    if not all(callable(one) for one in several):
+        raise WorkloadError(
+            f"{stages!r:.80} isn't a pipeline: say Pipeline(extract, chunk), of functions or stages."
+        )
+    return Pipeline(*several)
 
 
 def _takes_file(function: Callable[..., Any]) -> bool:

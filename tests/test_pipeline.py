@@ -8,6 +8,7 @@ import pytest
 
 from dataflow import Document, Pipeline, stage
 from dataflow.errors import WorkloadError
+from dataflow.pipeline import pipeline_of
 
 
 @stage
@@ -191,3 +192,16 @@ def test_generators_are_closed_before_the_file_and_a_file_of_the_callers_stays_o
             assert Pipeline(first, second)(data)[0] == b"a\n"
     assert closed == [False, False]
     assert not file.closed
+
+
+def test_a_pipeline_may_be_said_as_one_stage_or_as_a_list():
+    whole = Pipeline(str, len)
+    assert pipeline_of(whole) is whole
+    assert [one.function for one in pipeline_of([str, len]).stages] == [str, len]
+    assert [one.function for one in pipeline_of(str).stages] == [str]
+
+
+@pytest.mark.parametrize("said", ["extract", 3, None, [], [str, 3]])
+def test_what_is_no_pipeline_is_refused_in_one_line(said):
+    with pytest.raises(WorkloadError, match=r"Pipeline\(extract, chunk\)"):
+        pipeline_of(said)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from dataflow.engine.starting import start
 from dataflow.errors import OutputError
 from dataflow.graph.table import sink_for
 from dataflow.graph.work import BatchResult
-from dataflow.pipeline import Pipeline
+from dataflow.pipeline import Pipeline, Stage, pipeline_of
 from dataflow.profile import Profile
 from dataflow.strategy import Strategy
 
@@ -26,7 +26,7 @@ __all__ = ["run"]
 
 
 def run(
-    pipeline: Pipeline,
+    pipeline: Pipeline | Callable[..., Any] | Sequence[Stage[..., Any] | Callable[..., Any]],
     corpus: str | os.PathLike[str] | Iterable[str | Document],
     *,
     strategy: Strategy | None = None,
@@ -49,7 +49,7 @@ def run(
     before that.
 
     Args:
-        pipeline: the stages.
+        pipeline: the stages: a pipeline, a single one, or a list of them.
         corpus: a URL pattern, or any iterable of URLs and documents.
         strategy: how to run; the profile's, or the default strategy, if left out.
         cluster: where: a name, a YAML file, an address, an open ``distributed.Client``, or ``inline`` for
@@ -81,6 +81,7 @@ def run(
         Profile.load(profile) if isinstance(profile, str | os.PathLike) else profile or Profile(Strategy())
     )
     chosen = (strategy or profiled.strategy).replace(**overrides)
+    pipeline = pipeline_of(pipeline)
     documents = open_corpus(corpus)
     target = _output(pipeline, output, documents, resume)
     return start(

@@ -46,7 +46,7 @@ Key = bytes
 """A memo key: 20 bytes."""
 
 KEY_BYTES = 20
-SCHEMA = 4
+SCHEMA = 5
 """Raise it whenever an encoding or a fingerprint changes its meaning: old values aren't asked for then."""
 
 _LENGTH = struct.Struct(">Q")

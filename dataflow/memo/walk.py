@@ -56,6 +56,7 @@ class Walk:
         self._ignore = ignore
         self._inside = inside
         self._quiet = False
+        self._place = (__file__, 1)
         self._telling: frozenset[str] = frozenset()
         # First-party modules that were met, and the installed ones that are used.
         self._spaces: Spaces = {}
@@ -123,7 +124,8 @@ class Walk:
     def _another(self, inside: frozenset[int] = frozenset()) -> Walk:
         """A walk of its own, with numbers of its own; the modules that it meets are met by this one."""
         walk = Walk(self._ignore, self._inside | inside)
-        walk._path, walk._quiet, walk._telling = self._path, self._quiet, self._telling
+        walk._path, walk._place = self._path, self._place
+        walk._quiet, walk._telling = self._quiet, self._telling
         walk._spaces, walk._used = self._spaces, self._used
         return walk
 
@@ -240,6 +242,7 @@ class Walk:
 
     def _function(self, function: types.FunctionType) -> list[bytes]:
         code = function.__code__
+        self._place = (code.co_filename, code.co_firstlineno)
         module = str(function.__globals__.get("__name__") or function.__module__ or "")
         owner = installed_as(module)
         self._meets(module, owner, function.__globals__)
@@ -361,7 +364,10 @@ class Walk:
 
     def _warn(self, category: type[Warning], text: str) -> None:
         if not self._quiet:
-            warnings.warn(f"{' -> '.join(self._path)} {text}.", category, stacklevel=2)
+            # At the place that a reader can mend, which isn't here.
+            warnings.warn_explicit(
+                f"{' -> '.join(self._path)} {text}.", category, *self._place, registry=_warned
+            )
 
     def _warn_if_dynamic(self, value: object) -> None:
         name = dynamic_name(value)
@@ -408,6 +414,9 @@ class Walk:
         if owner is not None and importable(kind.__module__, kind.__qualname__) is kind:
             return [encode((owner, kind.__module__, kind.__qualname__))]
         return class_parts(self, kind)
+
+
+_warned: dict[Any, Any] = {}
 
 
 def _comes_with_python(value: object) -> bool:

@@ -55,6 +55,18 @@ gzip.open gzip.GzipFile bz2.open bz2.BZ2File lzma.open lzma.LZMAFile codecs.open
 duckdb fsspec s3fs gcsfs adlfs zarr h5py tiledb partd pkgutil.get_data
 xml.etree.ElementTree.parse xml.etree.ElementTree.iterparse xml.etree.cElementTree xml.dom.minidom.parse
 xml.sax.parse lxml.etree.parse lxml.etree.iterparse lxml.html.parse PIL.Image.open imageio cv2.imread cv2.imwrite
+xml.etree.ElementTree.ElementTree xml.dom.expatbuilder.parse xml.dom.pulldom.parse lxml.etree.ElementTree
+lxml.etree._ElementTree.parse lxml.objectify.parse lxml.html.soupparser.parse lxml.html.html5parser.parse
+configparser tokenize.open mailbox wave.open mimetypes logging.FileHandler logging.handlers logging.basicConfig
+logging.config jinja2.FileSystemLoader jinja2.PackageLoader jinja2.loaders
+"""
+# They take a path as well as bytes, and which it is isn't known until the code runs.
+_PARSERS = """
+pypdfium2.PdfDocument pypdfium2._helpers.document.PdfDocument pypdf.PdfReader pypdf._reader.PdfReader fitz pymupdf
+pdfplumber.open pdfplumber.pdf.PDF.open pikepdf.open pikepdf.Pdf.open pdfminer.high_level docx.Document docx.api
+pptx.Presentation pptx.api openpyxl.load_workbook openpyxl.reader xlrd.open_workbook ebooklib.epub.read_epub
+soundfile librosa rasterio netCDF4 xarray.open_dataset scipy.io skimage.io torch.load torch.save joblib.load
+joblib.dump
 """
 _NETWORK = """
 socket _socket socketserver ssl _ssl select selectors urllib.request urllib.robotparser urllib3 http.client
@@ -103,6 +115,7 @@ read_text read_bytes write_text write_bytes iterdir urandom urlopen urlretrieve 
 to_pickle to_feather to_excel to_hdf to_orc to_stata savefig unlink mkdir rmdir touch open stat lstat exists
 is_file is_dir is_symlink is_mount samefile glob rglob resolve absolute expanduser readlink symlink_to hardlink_to
 chmod sample now utcnow today getsize getmtime
+update_mmap
 """
 _TEXT_CLOCKS_NAMES = """
 numpy.datetime64 numpy.array numpy.asarray numpy.full pandas.Timestamp pandas.to_datetime pandas.DatetimeIndex
@@ -123,9 +136,9 @@ _operator.iconcat _operator.isub _operator.imul _operator.ior _operator.iand _op
 _heapq.heappop _heapq.heapify _heapq.heapreplace _heapq.heappushpop _bisect.insort _bisect.insort_left
 _bisect.insort_right numpy.copyto numpy.put numpy.place numpy.putmask numpy.fill_diagonal numpy.put_along_axis
 """
-DENIED = frozenset((_CHANCE + _PROCESS + _FILES + _NETWORK + _TABLES + _DASK + _UNSEEN).split()) | frozenset(
-    f"pyarrow.{module}{name}" for module in ("", "lib.") for name in _ARROW.split()
-)
+DENIED = frozenset(
+    (_CHANCE + _PROCESS + _FILES + _PARSERS + _NETWORK + _TABLES + _DASK + _UNSEEN).split()
+) | frozenset(f"pyarrow.{module}{name}" for module in ("", "lib.") for name in _ARROW.split())
 """Dotted names; whatever is inside of them is denied too."""
 ALLOWED = frozenset(_HARMLESS.split()) | frozenset(
     f"{module}.{name}"

@@ -122,6 +122,14 @@ READERS = [
     "return shutil.copy(x, x)", "return tempfile.mkdtemp()", "return glob.glob(x)", "return fileinput.input(x)",
     "return mmap.mmap(x, 0)", "import requests; return requests.get(x)", "import httpx; return httpx.get(x)",
     "import pyarrow.json as j; return j.read_json(x)", "import pyarrow.orc as o; return o.read_table(x)",
+    "import configparser as c; p = c.ConfigParser(); p.read(x); return p", "return ElementTree.ElementTree(file=x)",
+    "t = ElementTree.ElementTree(); t.parse(x); return t", "from xml.dom import expatbuilder as e; return e.parse(x)",
+    "from lxml import etree; return etree.ElementTree(file=x)", "from lxml import objectify; return objectify.parse(x)",
+    "import tokenize; return tokenize.open(x)", "import mailbox; return mailbox.mbox(x)",
+    "import pypdfium2; return pypdfium2.PdfDocument(x)", "from pypdfium2 import PdfDocument; return PdfDocument(x)",
+    "import docx; return docx.Document(x)", "import blake3; h = blake3.blake3(); h.update_mmap(x); return h",
+    "import jinja2; return jinja2.Environment(loader=jinja2.FileSystemLoader(x))",
+    "return logging.FileHandler(x)", "import mimetypes; return mimetypes.guess_type(x)",
 ]  # fmt: skip
 CLOCKS = [
     "return np.datetime64('now')", "return np.datetime64('today')", "return pd.Timestamp('now')",
