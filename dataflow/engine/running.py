@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -62,7 +63,7 @@ class Run:
     """A run under way: an iterator of outcomes. Made by :func:`dataflow.run`.
 
     It is a context manager too; leaving it early, or :meth:`close`, cancels what is in flight. What was
-    committed to the output stays.
+    committed to the output stays. Iterating ends there, also for another thread that is at it.
 
     Attributes:
         dashboard_link: Dask's dashboard, or ``None``.
@@ -77,11 +78,14 @@ class Run:
         output: Output,
         keeper: Keeper | None,
         summary: Summary,
+        stop: Callable[[], None] = lambda: None,
     ) -> None:
         self._stack, self._documents, self._output, self._keeper = stack, documents, output, keeper
         self._outcomes = iter(outcomes)
         self._committed = output.before
         self._started = time.perf_counter()
+        self._stop, self._closing = stop, False
+        self._busy = threading.RLock()  # nothing is given back while another thread is at it
         self.summary = summary
         self.dashboard_link: str | None = None
 
@@ -89,16 +93,19 @@ class Run:
         return self
 
     def __next__(self) -> Outcome:
-        try:
-            outcome = next(self._outcomes)
-        except StopIteration:
-            self._finish(complete=True)
-            raise
-        except BaseException:
-            self._finish(complete=False)
-            raise
-        self._count(outcome)
-        return outcome
+        with self._busy:
+            if self._closing:
+                raise StopIteration
+            try:
+                outcome = next(self._outcomes)
+            except StopIteration:
+                self._finish(complete=not self._closing)
+                raise
+            except BaseException:
+                self._finish(complete=False)
+                raise
+            self._count(outcome)
+            return outcome
 
     def __enter__(self) -> Run:
         return self
@@ -128,8 +135,15 @@ class Run:
         return self._committed
 
     def close(self) -> None:
-        """Cancel what is in flight and give everything back. Closing twice is fine."""
-        self._finish(complete=False)
+        """Cancel what is in flight and give everything back. Closing twice is fine.
+
+        A thread that waits for the next outcome is let go first, which may take two seconds, or the rest of a batch
+        where this very process computes it.
+        """
+        self._closing = True
+        self._stop()
+        with self._busy:
+            self._finish(complete=False)
 
     def _finish(self, *, complete: bool) -> None:
         keeper, self._keeper = self._keeper, None

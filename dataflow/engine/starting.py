@@ -88,7 +88,7 @@ def start(
         see, mark = _counting(summary, on_batch), summary.mark
         stream = _stream(plan, documents, numbered, executor, keeper, see, on_stall, model, mark)
         summary.mark("opened")
-        started = Run(stack.pop_all(), stream, documents, output, keeper, summary)
+        started = Run(stack.pop_all(), stream, documents, output, keeper, summary, stream.stop)
         started.dashboard_link = opened.dashboard_link if opened else None
         return started
 

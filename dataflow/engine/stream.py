@@ -63,13 +63,17 @@ class Stream:
         self._mark = on_mark or (lambda name: None)
         self._live: dict[int, Batch] = {}
         self._again: deque[Batch] = deque()
-        self._ended = False
+        self._ended = self._stopped = False
         self._numbers = 0
         self._held: dict[int, Outcome] = {}
         self._due: deque[int] = deque()  # positions in the corpus's order, where outcomes come in that order
         self._stall = StallWatch(plan, on_stall)
         bisect = plan.strategy.errors != "skip"
         self._ladder = Ladder(bisect=bisect, ledger=plan.ledger, all_note=all_note, number=self._number)
+
+    def stop(self) -> None:
+        """No more is waited for; for another thread than the one that iterates, whose iterating ends soon."""
+        self._stopped = True
 
     def __iter__(self) -> Iterator[Outcome]:
         """The outcomes, as the strategy's ``collect`` says."""
@@ -88,6 +92,8 @@ class Stream:
         self._refill()
         while self._live:
             ended = self._wait()
+            if self._stopped:
+                return
             if not ended:
                 self._stall.idle(self._live.values())
                 continue

@@ -197,3 +197,30 @@ def test_an_asynchronous_client_is_one_clear_line():
 
     with pytest.raises(ClusterError, match="asynchronous"), open_cluster(Asynchronous()):
         pass
+
+
+FILES = """
+import resource, sys
+from dataflow.engine.clusters import open_cluster
+from dataflow.errors import ClusterError
+if __name__ == "__main__":
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40 if sys.argv[1] == "hard" else hard))
+    try:
+        with open_cluster("processes", 2) as cluster:
+            print(cluster.slots)
+    except ClusterError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "says"),
+    [("soft", "2\n"), ("hard", "cluster processes of 2 workers needs 72 open files, and this process may open 40:")],
+)  # fmt: skip
+def test_a_cluster_sees_to_it_that_it_may_open_its_files(limit, says):
+    # Without, Dask's servers print a traceback for each connection that they can't accept, and don't end.
+    done = subprocess.run(
+        [sys.executable, "-c", FILES, limit], stdout=subprocess.PIPE, text=True, timeout=120
+    )
+    assert done.stdout.startswith(says)

@@ -175,6 +175,52 @@ def test_leaving_early_cancels_what_is_in_flight_and_keeps_what_is_committed(
     assert not processes.client.run_on_scheduler(lambda dask_scheduler: dict(dask_scheduler.tasks))
 
 
+@pytest.mark.parametrize("where", ["inline", "auto", "processes"])
+@pytest.mark.parametrize("collect", ["as_completed", "ordered", "gather"])
+def test_closing_ends_the_iterating_of_another_thread_and_keeps_what_is_committed(
+    where, collect, processes, write_corpus, tmp_path
+):
+    gate = tmp_path / "gate"
+
+    @stage
+    def until_the_gate_opens(data: bytes) -> str:
+        import os
+        import time
+
+        while data.endswith(b"9") and not os.path.exists(gate):
+            time.sleep(0.01)
+        return data.decode()
+
+    folder = write_corpus(*(f"document {n}" for n in range(20)))
+    options = {"cluster": processes.client if where == "processes" else where, "output": tmp_path / "out"}
+    going = run([until_the_gate_opens], folder, collect=collect, batching="fixed:1", **options)
+    seen, failed, asking = [], [], threading.Event()
+
+    def iterate() -> None:
+        try:
+            asking.set()
+            seen.extend(going)
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=iterate)
+    thread.start()
+    asking.wait()
+    opener = threading.Timer(0.3, gate.touch)  # in this very process, the batch that is computed has to end
+    opener.start()
+    going.close()
+    thread.join(30)
+    opener.join()
+    assert not thread.is_alive()
+    assert failed == []
+    assert list(going) == []
+    rows = len(pd.read_parquet(tmp_path / "out")) if going.committed else 0
+    assert len(seen) <= rows == going.committed < 20
+    done = list(run([until_the_gate_opens], folder, resume=True, **options))
+    assert len(done) == 20 - rows
+    assert sorted(pd.read_parquet(tmp_path / "out").document.value_counts()) == [1] * 20
+
+
 def test_nothing_of_a_run_is_left_on_the_workers(processes, words, write_corpus):
     from dataflow.graph import plan
 
