@@ -48,7 +48,7 @@ class Ladder:
     def lost(self, batch: Batch, reason: str) -> Rescue:
         """A batch whose worker died."""
         if not self._bisect:
-            if not self._suspects(batch) and self._again(batch, self._patience):
+            if self._blamed(batch).isdisjoint(batch.positions) and self._again(batch, self._patience):
                 return Rescue([self._part(batch, range(len(batch)), begun=False)])
             return Rescue(outcomes=[quarantined(batch, i, "WorkerDied", reason) for i in range(len(batch))])
         if batch.isolated:  # the worker around the sandbox died: that was another's doing
@@ -60,7 +60,7 @@ class Ladder:
         blamed = self._blamed(batch)
         if NOBODY in blamed:  # whichever document it was, it wasn't noticed before all were behind it
             return Rescue(self._halves(batch))
-        suspects = self._suspects(batch)
+        suspects = [i for i, position in enumerate(batch.positions) if position in blamed]
         if suspects:
             rest = [i for i in range(len(batch)) if i not in suspects]
             batches = [self._part(batch, [i], isolated=True) for i in suspects]
@@ -85,10 +85,6 @@ class Ladder:
 
     def _blamed(self, batch: Batch) -> set[int]:
         return {b.position for b in read_blame(self._ledger, batch.number)} if self._ledger else set()
-
-    def _suspects(self, batch: Batch) -> list[int]:
-        blamed = self._blamed(batch)
-        return [i for i, position in enumerate(batch.positions) if position in blamed]
 
     def _halves(self, batch: Batch) -> list[Batch]:
         if len(batch) == 1:
