@@ -22,6 +22,7 @@ from dataflow.outcome import OK, Outcome
 __all__ = ["Stream"]
 
 _CUTTING_SECONDS = 0.2  # to cut a window of batches takes a few milliseconds
+_SENDING_SECONDS = 0.01  # which is what a message costs, all in all
 _MOST_HELD = 4096  # outcomes that wait for an earlier one, when they have to come in order
 
 
@@ -123,9 +124,10 @@ class Stream:
             yield self._held.pop(self._due.popleft())
 
     def _refill(self, most: float = math.inf) -> None:
-        """Submit batches up to the window, all in one message."""
-        batches = []
-        window, until = min(self._window(), most), self._clock() + _CUTTING_SECONDS
+        """Submit batches up to the window, in one message but where cutting them takes long."""
+        batches: list[Batch] = []
+        window, began = min(self._window(), most), self._clock()
+        sent = began
         # What is run again goes in however many are held: they may be waiting for just that.
         while len(self._live) < window and (self._again or len(self._held) < _MOST_HELD):
             batch = self._next_batch()
@@ -133,8 +135,12 @@ class Stream:
                 break
             self._live[batch.number] = batch
             batches.append(batch)
-            if self._clock() > until:
+            now = self._clock()
+            if now > began + _CUTTING_SECONDS:
                 break  # the source is slow: what is there goes out, and what has come is handed on, before more
+            if now > sent + _SENDING_SECONDS:
+                self._executor.submit(batches)  # a worker may wait for it while the look-ahead is listed
+                batches, sent = [], now
         if batches:
             self._executor.submit(batches)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 __all__ = ["scratch_folder"]
 
+_SWEEP_SECONDS = 60.0  # between two, since a folder of many files is long to look through
 _NAME = re.compile(r"dataflow-[a-z]+-(\d+)-\w+")
 
 
@@ -32,7 +35,14 @@ def scratch_folder(purpose: str) -> Iterator[str]:
         yield folder
 
 
+_swept = -math.inf  # seconds, when this process last did
+
+
 def _sweep() -> None:
+    global _swept
+    if time.monotonic() - _swept < _SWEEP_SECONDS:
+        return
+    _swept = time.monotonic()
     for path in Path(tempfile.gettempdir()).glob("dataflow-*-*-*"):
         match = _NAME.fullmatch(path.name)
         with contextlib.suppress(OSError):

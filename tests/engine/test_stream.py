@@ -19,11 +19,13 @@ class FakeExecutor:
 
     def __init__(self, error=None, seconds=1.0):
         self.live, self.most, self.submitted, self.error, self.seconds = [], 0, 0, error, seconds
+        self.messages = []
 
     def start(self, plan): ...
 
     def submit(self, batches):
         self.live += batches
+        self.messages.append(len(batches))
         self.submitted += len(batches)
         self.most = max(self.most, len(self.live))
 
@@ -70,6 +72,21 @@ def test_short_batches_get_a_deeper_window_so_that_no_worker_runs_dry():
     executor = FakeExecutor(seconds=0.01)
     sum(1 for _ in stream(executor, documents(10_000)))
     assert executor.most == 30 * executor.slots
+
+
+@pytest.mark.parametrize(("seconds_each", "messages"), [(0.0, [2, 2]), (0.02, [1, 1, 1, 1])])
+def test_batches_go_out_together_but_where_cutting_them_takes_long(seconds_each, messages):
+    now = 0.0
+
+    def source():
+        nonlocal now
+        for document in documents(100):
+            now += seconds_each / 2  # a batch has two
+            yield document
+
+    executor = FakeExecutor()
+    next(iter(stream(executor, source(), clock=lambda: now)))
+    assert executor.messages[: len(messages)] == messages
 
 
 def test_a_slow_consumer_slows_the_source():
