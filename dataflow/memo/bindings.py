@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
-from dataflow.memo.code import syntax_of
+from dataflow.memo.code import parsed, syntax_of
 from dataflow.memo.origin import installed_as
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "class_bindings",
     "global_binding",
     "local_bindings",
-    "parsed",
     "source_of",
     "stored",
 ]
@@ -122,7 +121,7 @@ def _in_module(name: str, space: Mapping[str, Any]) -> Binding | None:
     return Binding(name, made, space) if made else None
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=32768)
 def _statements(name: str, tree: ast.Module) -> ast.Module | None:
     """The statements of a module that make ``name``. The tree is one of those that are kept, and never changed."""
     found = _binding(name, tree.body, {})
@@ -133,30 +132,40 @@ def _binding(
     name: str, body: Sequence[ast.stmt], space: Mapping[str, Any], *, inner: bool = False
 ) -> Binding | None:
     """The statements of a body that make ``name``; of a function's body, also those that make what they read."""
-    taken = {index for index, statement in enumerate(body) if _makes(statement, name)}
+    made = _by_name(tuple(body))
+    taken = set(made.get(name, ()))
     if not any(name in stored(body[index]) for index in taken):
         return None
     waiting = [body[index] for index in taken] if inner else []
     while waiting:
         read = {part.id for part in ast.walk(waiting.pop()) if isinstance(part, ast.Name)}
-        for index, statement in enumerate(body):
-            if index not in taken and any(_makes(statement, one) for one in read & _all_stored(body)):
-                taken.add(index)
-                waiting.append(statement)
+        for index in {index for one in read & _all_stored(tuple(body)) for index in made[one]} - taken:
+            taken.add(index)
+            waiting.append(body[index])
     return Binding(name, ast.Module([body[index] for index in sorted(taken)], []), space)
 
 
-def _makes(statement: ast.stmt, name: str) -> bool:
+@functools.lru_cache(maxsize=4096)
+def _by_name(body: tuple[ast.stmt, ...]) -> dict[str, list[int]]:
+    """The statements that may have a part in making a name, by their places; syntax is known by its identity."""
+    found: dict[str, list[int]] = {}
+    for index, statement in enumerate(body):
+        for name in _made_by(statement):
+            found.setdefault(name, []).append(index)
+    return found
+
+
+def _made_by(statement: ast.stmt) -> set[str]:
     if isinstance(statement, _DEFINITIONS):
-        return False
+        return set()
     if isinstance(statement, ast.Assign | ast.AnnAssign):
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        return any(_mentions(target, name) for target in targets)
-    return _mentions(statement, name)
+        return {name for target in targets for name in _mentioned(target)}
+    return _mentioned(statement)
 
 
-def _mentions(node: ast.AST, name: str) -> bool:
-    return any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(node))
+def _mentioned(node: ast.AST) -> set[str]:
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 
 def stored(node: ast.AST) -> set[str]:
@@ -164,7 +173,8 @@ def stored(node: ast.AST) -> set[str]:
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 
-def _all_stored(body: Sequence[ast.stmt]) -> set[str]:
+@functools.lru_cache(maxsize=4096)
+def _all_stored(body: tuple[ast.stmt, ...]) -> set[str]:
     return {name for statement in body for name in stored(statement)}
 
 
@@ -208,12 +218,3 @@ def source_of(space: Mapping[str, Any]) -> str | None:
         return None
     linecache.checkcache(file)
     return "".join(linecache.getlines(file))
-
-
-@functools.lru_cache(maxsize=64)
-def parsed(source: str) -> ast.Module | None:
-    """The syntax of a module, which is kept and never to be changed; ``None`` where it isn't Python."""
-    try:
-        return ast.parse(source)
-    except (SyntaxError, ValueError):
-        return None

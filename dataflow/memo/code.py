@@ -22,13 +22,14 @@ from typing import Any, TypeVar
 
 from dataflow.memo.keys import encode, tagged
 
-__all__ = ["Import", "Reads", "describe_function", "reads", "survives_imports", "syntax_of"]
+__all__ = ["Import", "Reads", "describe_function", "parsed", "reads", "survives_imports", "syntax_of"]
 
 T = TypeVar("T")
 Chain = tuple[str, ...]
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef
 _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _HAS_DOCSTRING = 0x4000000
+_MOST_FILES = 1024  # with fewer than a project has, each is parsed again for each of its functions
 # What is in a closure is walked as the closure's: a name there says nothing of a global of the same name.
 _LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
@@ -95,11 +96,12 @@ def reads(code: CodeType) -> Reads:
 
 def _reads(code: CodeType) -> Reads:
     found = Reads()
-    for inner in _nested(code):
-        _find_imports(inner, found, elsewhere=code.co_freevars)
+    nested = [(inner, list(dis.get_instructions(inner))) for inner in _nested(code)]
+    for _, steps in nested:
+        _find_imports(steps, found, elsewhere=code.co_freevars)
     modules = {statement.bound for statement in found.imports if statement.bound}
-    for inner in _nested(code):
-        _find_chains(inner, found, modules)
+    for inner, steps in nested:
+        _find_chains(inner, steps, found, modules)
     return found
 
 
@@ -127,12 +129,12 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
             yield from _nested(constant)
 
 
-def _find_imports(code: CodeType, found: Reads, elsewhere: Collection[str]) -> None:
+def _find_imports(steps: list[dis.Instruction], found: Reads, elsewhere: Collection[str]) -> None:
     """Import statements; names that are ``elsewhere``'s are read by others too."""
     constants: list[object] = []
     importing: tuple[str, int, bool] | None = None
     names: list[str] = []
-    for step in dis.get_instructions(code):
+    for step in steps:
         if importing:
             module, depth, listed = importing
             if step.opname == "IMPORT_FROM":
@@ -153,11 +155,13 @@ def _find_imports(code: CodeType, found: Reads, elsewhere: Collection[str]) -> N
             constants.append(step.argval)
 
 
-def _find_chains(code: CodeType, found: Reads, modules: Collection[str]) -> None:
+def _find_chains(
+    code: CodeType, steps: list[dis.Instruction], found: Reads, modules: Collection[str]
+) -> None:
     """Names that are loaded with the attributes that are taken of them at once; ``modules`` are local ones."""
     chain: Chain = ()
     where = found.chains
-    for step in dis.get_instructions(code):
+    for step in steps:
         if step.opname in _TRANSPARENT:
             continue
         if step.opname in _ATTRIBUTES and chain:
@@ -243,11 +247,23 @@ def _live_node(code: CodeType) -> _Definition | None:
     )
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=_MOST_FILES)
+def parsed(source: str) -> ast.Module | None:
+    """The syntax of a module, which is kept and never to be changed; ``None`` where it isn't Python."""
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
+
+
+@functools.lru_cache(maxsize=_MOST_FILES)
 def _definitions(source: str, filename: str) -> dict[str, list[tuple[_Definition, CodeType]]]:
     """All functions of a file by name: their syntax, and what it compiles to."""
+    tree = parsed(source)
+    if tree is None:
+        return {}
     try:
-        tree = ast.parse(source)
+        # The text again: a tree is compiled by recursion, and each `elif` of a long chain is one deeper.
         module = compile(source, filename, "exec", dont_inherit=True)
     except (SyntaxError, ValueError):
         return {}

@@ -20,7 +20,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from dataflow.memo.bindings import parsed, source_of
+from dataflow.memo.bindings import source_of
+from dataflow.memo.code import parsed
 from dataflow.memo.origin import installed_as
 
 __all__ = ["Effect", "Spaces", "effects_around", "top_of"]
@@ -129,7 +130,7 @@ class _Candidate:
     called: bool = False
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=4096)
 def _candidates(source: str) -> tuple[_Candidate, ...]:
     tree = parsed(source)
     statements = _run_on_import(tree.body) if tree else ()

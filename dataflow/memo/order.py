@@ -111,7 +111,7 @@ def _ways(sets: list[list[Any]], space: Mapping[str, Any]) -> Iterator[list[Any]
         made = [frozenset(list(members)) for members in made]
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=1024)
 def _cached_sets(module: str, file: str) -> list[frozenset[Any]]:
     """The sets in a module's code as its cached file has them."""
     spec = getattr(sys.modules.get(module), "__spec__", None)
@@ -138,7 +138,7 @@ def follows_a_set(binding: Binding, seen: frozenset[str] = frozenset()) -> bool:
     return any(_is_of_a_set(node, binding, seen) for node in _telling(binding.tree))
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=8192)
 def _telling(tree: ast.Module) -> tuple[ast.AST, ...]:
     """The nodes that can say that a set has a part in it. Statements of a module are the same object each time."""
     found: list[ast.AST] = []

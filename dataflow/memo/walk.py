@@ -446,7 +446,7 @@ def _annotation(text: str) -> types.CodeType | None:
         return None
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=8192)
 def _compiled(tree: ast.Module) -> types.CodeType:
     """The code of statements, which are the same object each time and never changed."""
     return compile(tree, "<binding>", "exec", dont_inherit=True)
