@@ -52,7 +52,7 @@ def class_parts(walk: Walk, kind: type) -> list[bytes]:
     parts.append(tagged(b"body", walk.items(_body(kind), class_bindings(kind))))
     parts += [_defaults(walk, name, value) for name, value in vars(kind).items() if _generated(name, value)]
     if isinstance(kind, abc.ABCMeta):
-        parts.append(tagged(b"registered", walk.value(_registered(kind))))
+        parts.append(tagged(b"registered", walk.unordered(_registered(kind), id(kind))))
     if dataclasses.is_dataclass(kind):
         parts += [_field(walk, field) for field in dataclasses.fields(kind)]
         settings = vars(kind).get("__dataclass_params__")

@@ -43,17 +43,21 @@ def object_parts(walk: Walk, value: Any) -> bytes:
     parts = [walk.value(kind), walk.value(make), walk.value(tuple(arguments)), _state(walk, kind, content)]
     parts.append(walk.value(None if members is None else list(members)))
     parts.append(walk.value(None if pairs is None else list(pairs)))
-    if _says_its_state(kind):
-        walk.takes_its_word()
+    # What its own code leaves out it may make anew, as a cache; how it was made counts for it.
+    made = walk.how_made() if _says_its_state(kind) else None
+    if made is not None:
+        parts.append(made)
     elif first_party:
         parts.append(_left_out(walk, value, content))
     return tagged(b"instance", b"".join(parts))
 
 
 def _says_its_state(kind: type) -> bool:
-    """Whether first-party code says what its state is: it may leave out what it makes anew, such as a cache."""
-    own = [one for one in kind.__mro__ if installed_as(one.__module__) is None]
-    return any(name in vars(one) for one in own for name in _SAYING)
+    """Whether first-party code says what its state is, all of it or what one property is."""
+    own = [vars(one) for one in kind.__mro__ if installed_as(one.__module__) is None]
+    return any(name in names for names in own for name in _SAYING) or any(
+        isinstance(one, functools.cached_property) for names in own for one in names.values()
+    )
 
 
 def _left_out(walk: Walk, value: Any, content: object) -> bytes:
@@ -61,6 +65,7 @@ def _left_out(walk: Walk, value: Any, content: object) -> bytes:
     told = content if isinstance(content, tuple) else (content,)
     known = {name for part in told if isinstance(part, dict) for name in part}
     members = {name: one for name, one in _attributes(value) if name not in known}
+    members = _without_cached(type(value), members)
     return tagged(b"left out", walk.items(members, attribute_bindings(type(value)))) if members else b""
 
 
@@ -68,8 +73,11 @@ def _state(walk: Walk, kind: type, state: object) -> bytes:
     find = attribute_bindings(kind)
     if isinstance(state, dict) and all(isinstance(name, str) for name in state):
         kept = _without_cached(kind, state)
-        # An object without attributes has no state at all.
-        return tagged(b"state", walk.items(_own(kept), find)) if kept or not state else walk.value(None)
+        if not kept and state:  # an object without attributes has no state at all
+            return walk.value(None)
+        # Of classes that aren't ours, some show their attributes in order: a namespace's text, perhaps.
+        order = b"" if installed_as(kind.__module__) is None else encode(list(kept))
+        return tagged(b"state", order + walk.items(_own(kept), find))
     if isinstance(state, tuple) and len(state) == 2:
         return tagged(b"slots", b"".join(_state(walk, kind, part) for part in state))
     return walk.value(state)

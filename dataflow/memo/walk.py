@@ -36,6 +36,12 @@ from dataflow.memo.special import contents, file_digest, importable, special
 __all__ = ["DynamicCodeWarning", "SetOrderWarning", "Walk"]
 
 
+_MOST_VISITS, _MOST_TIMES = 20_000, 8
+_MOST_INNER_WALKS = 5_000
+_DOCS = ("__doc__", "getdoc")
+_Makers = tuple[tuple[Finder, str], ...]
+
+
 class DynamicCodeWarning(UserWarning):
     """A fingerprint can't see what ``eval`` and its like will run: say so with ``deps=`` or ``version=``."""
 
@@ -64,12 +70,14 @@ class Walk:
         self._numbers: dict[int, int] = {}
         # What was numbered stays alive: a freed object's identity would be given to another one.
         self._alive: list[object] = []
-        self._queue: deque[tuple[Callable[[Any], list[bytes]], Any, tuple[str, ...]]] = deque()
+        self._queue: deque[tuple[Callable[[Any], list[bytes]], Any, tuple[str, ...], _Makers]] = deque()
         self._open: list[int] = []
         self._path: tuple[str, ...] = ()
+        self._makers: _Makers = ()
         self._made: dict[tuple[int, str], bytes] = {}
-        self._words_taken = 0
-        self._reads_docs = False
+        self._visits, self._visited = 0, set[int]()
+        self._left = [_MOST_INNER_WALKS]
+        self._reads_docs = self._reads_order = False
 
     def root(self, value: object) -> bytes:
         """The description of one value; what it refers to waits in the queue."""
@@ -87,10 +95,12 @@ class Walk:
         """The descriptions of all functions and classes that were met, in the order in which they were."""
         nodes = []
         while self._queue:
-            describe, subject, self._path = self._queue.popleft()
+            describe, subject, self._path, self._makers = self._queue.popleft()
             nodes.append(tagged(b"node", b"".join(describe(subject))))
         if self._reads_docs:
             nodes.append(tagged(b"docs", b"".join(map(_docs_of, self._alive))))
+        if self._reads_order:
+            nodes.append(tagged(b"order", b"".join(map(_order_of, self._alive))))
         return b"".join(nodes)
 
     def effects(self) -> bytes:
@@ -116,7 +126,7 @@ class Walk:
         try:
             chains = [chain for chain in sorted(reads(code).chains) if chain[0] not in skipped]
             parts = [walk.chain(chain, space, code) for chain in chains]
-            read = b"".join([*parts, walk.value(defined)]) + walk.finish()
+            read = b"".join([*parts, walk.named("defined", defined)]) + walk.finish()
         except Exception:  # objects may do what they like when they are looked at
             read = b""
         return digest(encode(text) + read)
@@ -126,12 +136,16 @@ class Walk:
         walk = Walk(self._ignore, self._inside | inside)
         walk._path, walk._place = self._path, self._place
         walk._quiet, walk._telling = self._quiet, self._telling
-        walk._spaces, walk._used = self._spaces, self._used
+        walk._spaces, walk._used, walk._left = self._spaces, self._used, self._left
         return walk
 
-    def takes_its_word(self) -> None:
-        """An object said itself what its state is: how it was made counts too, for what it may have left out."""
-        self._words_taken += 1
+    def how_made(self) -> bytes | None:
+        """The statements that make what the walk stands at, or what holds it; ``None`` where none can be seen."""
+        for find, name in reversed(self._makers):
+            binding = find(name)
+            if binding is not None:
+                return self._statements(binding.tree, binding.space)
+        return None
 
     def uses(self, module: str) -> None:
         """Takes note of an installed module."""
@@ -152,6 +166,12 @@ class Walk:
             return tagged(b"unseen", b"")
         if id(value) in self._open:
             return tagged(b"cycle", encode(len(self._open) - self._open.index(id(value))))
+        self._visits += 1
+        if self._visits > _MOST_VISITS and type(value) in (list, tuple, dict):
+            self._visited.add(id(value))
+            if self._visits > _MOST_VISITS + _MOST_TIMES * len(self._visited):
+                # Lists that hold each other in many ways have too many ways through them: each is told once.
+                return self._node(lambda one: [self._described(one)], value)
         self._open.append(id(value))
         try:
             return self._described(value)
@@ -166,14 +186,17 @@ class Walk:
         if name in self._ignore:
             return tagged(b"ignored", encode(name))
         outer, self._path = self._path, (*self._path, name)
-        taken = self._words_taken
+        makers = self._makers
+        self._makers = (*makers, (find, name)) if find else makers
         try:
             made = self._in_order(name, value, find) if find and has_order(value) else None
-            described = encode(name) + (self.value(value) if made is None else made)
-            binding = find(name) if find and self._words_taken > taken else None
-            return described + (self._statements(binding.tree, binding.space) if binding else b"")
+            return encode(name) + (self.value(value) if made is None else made)
+        except Uncacheable:
+            if not self._quiet:
+                raise
+            return encode(name)  # where nothing is refused, the rest is told
         finally:
-            self._path = outer
+            self._path, self._makers = outer, makers
 
     def items(self, members: Mapping[str, Any], find: Finder | None = None) -> bytes:
         """Named parts in the order of their names."""
@@ -200,7 +223,7 @@ class Walk:
         if kind is types.MappingProxyType:
             return tagged(b"proxy", self.value(dict(value)))
         if kind in (set, frozenset):
-            return tagged(b"S" if kind is set else b"F", self._unordered(value))
+            return tagged(b"S" if kind is set else b"F", self.unordered(value, id(value)))
         # What stands for a function, as the objects of some decorators do, says that it is one.
         if issubclass(kind, type):
             return self._node(self._class, value)
@@ -213,30 +236,39 @@ class Walk:
         if kind.__module__ == "numpy":
             return self._array(value)
         known = special(self, value)
-        return object_parts(self, value) if known is None else tagged(b"is", known)
+        return self._node(self._object, value) if known is None else tagged(b"is", known)
 
     def _array(self, value: Any) -> bytes:
         self.uses("numpy")
         try:
             return encode(value)
         except Uncacheable:
-            return object_parts(self, value)
+            return self._node(self._object, value)
+
+    def _object(self, value: Any) -> list[bytes]:
+        return [object_parts(self, value)]
 
     def _node(self, describe: Callable[[Any], list[bytes]], subject: object) -> bytes:
         number = self._numbers.get(id(subject))
         if number is None:
             number = self._numbers[id(subject)] = len(self._numbers)
             self._alive.append(subject)
-            self._queue.append((describe, subject, self._path))
+            self._queue.append((describe, subject, self._path, self._makers))
         return tagged(b"see", encode(number))
 
-    def _unordered(self, values: Iterable[object]) -> bytes:
-        """Members described each on its own, then sorted: numbers would follow the order of iteration."""
-        if id(values) in self._inside:
+    def unordered(self, values: Iterable[object], owner: int) -> bytes:
+        """Members described each on its own, then sorted: numbers would follow the order of iteration.
+
+        ``owner`` is the identity of what they are members of.
+        """
+        if owner in self._inside:
             return b"again"
         described = []
         for member in values:
-            walk = self._another(frozenset({id(values)}))
+            self._left[0] -= bool(self._inside)
+            if self._left[0] < 0:
+                raise self.refuse("it is of sets whose members lead to each other in too many ways")
+            walk = self._another(frozenset({owner}))
             described.append(digest(walk.value(member) + walk.finish()))
         return b"".join(sorted(described))
 
@@ -252,7 +284,7 @@ class Walk:
                 return parts
             if (module, code.co_name) == ("functools", "wrapper") and hasattr(function, "registry"):
                 # singledispatch: its closure holds a cache too, which fills as it is used.
-                return [*parts, self._unordered(list(vars(function)["registry"].items()))]
+                return [*parts, self.unordered(vars(function)["registry"].items(), id(function))]
             # Two lambdas of one installed function share its name; their code tells them apart.
             parts.append(describe_function(code))
         else:
@@ -272,7 +304,8 @@ class Walk:
         code = function.__code__
         found, space = reads(code), function.__globals__
         # Whose docstring it is can't be told where it is taken of a local: that of anything that was met, then.
-        self._reads_docs = self._reads_docs or "__doc__" in found.loose
+        self._reads_docs = self._reads_docs or not found.loose.isdisjoint(_DOCS)
+        self._reads_order = self._reads_order or "__dict__" in found.loose.union(*found.chains)
         for name in unseen_by_name(code, found, space):
             self._warn_of(name)
         parts = [self.chain(chain, space, code) for chain in sorted(found.chains)]
@@ -319,6 +352,7 @@ class Walk:
             described += self._derived(value)
         if "__doc__" in chain[taken:]:  # which is no part of anything else: a prompt, perhaps
             described += encode(str(getattr(value, "__doc__", None)))
+            self._reads_docs = self._reads_docs or chain[taken] != "__doc__"
         return encode(taken) + described
 
     def _planted(self, value: Any, names: Sequence[str]) -> bytes:
@@ -426,6 +460,12 @@ def _comes_with_python(value: object) -> bool:
 
 
 _PLAIN = (str, bytes, int, float, list, dict, set, tuple)
+
+
+def _order_of(value: object) -> bytes:
+    """In which order a class's or an object's attributes were defined."""
+    names = [name for name in getattr(value, "__dict__", {}) if not name.startswith("__")]
+    return encode(names) if not isinstance(value, types.FunctionType | types.ModuleType) else b""
 
 
 def _docs_of(value: object) -> bytes:
