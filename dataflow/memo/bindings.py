@@ -12,7 +12,7 @@ from types import FunctionType
 from typing import Any
 
 from dataflow.memo.code import parsed, syntax_of
-from dataflow.memo.origin import installed_as
+from dataflow.memo.origin import class_owner, installed_as, module_of
 
 __all__ = [
     "Binding",
@@ -74,9 +74,9 @@ def class_bindings(kind: type) -> Finder:
     """How a class's attributes were made in its body."""
 
     def find(name: str) -> Binding | None:
-        if installed_as(kind.__module__) is not None:
+        if class_owner(kind) is not None:
             return None
-        node, space = _node_of(kind.__module__, kind.__qualname__, ast.ClassDef)
+        node, space = _node_of(module_of(kind), kind.__qualname__, ast.ClassDef)
         return _binding(name, node.body, {**space, **vars(kind)}) if node else None
 
     return find
@@ -86,9 +86,9 @@ def attribute_bindings(kind: type) -> Finder:
     """How the attributes of a class's objects were made in its ``__init__``, of nothing but globals."""
 
     def find(name: str) -> Binding | None:
-        if installed_as(kind.__module__) is not None:
+        if class_owner(kind) is not None:
             return None
-        node, space = _node_of(kind.__module__, f"{kind.__qualname__}.__init__", *_FUNCTIONS)
+        node, space = _node_of(module_of(kind), f"{kind.__qualname__}.__init__", *_FUNCTIONS)
         if node is None or not node.args.args:
             return None
         own = _Unbound(node.args.args[0].arg)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dataflow.memo.bindings import class_bindings
 from dataflow.memo.hints import each_hint, hint
 from dataflow.memo.keys import encode, tagged
+from dataflow.memo.origin import module_of
 from dataflow.memo.special import importable
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def class_parts(walk: Walk, kind: type) -> list[bytes]:
     parts = [encode(_names_of(kind)), b"".join(walk.value(base) for base in kind.__bases__)]
     parts.append(hint(walk, vars(kind).get("__orig_bases__", ())))
     parts.append(walk.value(type(kind)))
-    space = getattr(sys.modules.get(kind.__module__), "__dict__", {})
+    space = getattr(sys.modules.get(module_of(kind)), "__dict__", {})
     parts.append(each_hint(walk, annotations, space))
     parts.append(tagged(b"body", walk.items(_body(kind), class_bindings(kind))))
     parts += [_defaults(walk, name, value) for name, value in vars(kind).items() if _generated(name, value)]
@@ -64,7 +65,7 @@ def class_parts(walk: Walk, kind: type) -> list[bytes]:
 
 def _names_of(kind: type) -> tuple[str, ...]:
     """How a class is called: its module too, where somebody gave it another than it is in."""
-    given = "<locals>" not in kind.__qualname__ and importable(kind.__module__, kind.__qualname__) is not kind
+    given = "<locals>" not in kind.__qualname__ and importable(module_of(kind), kind.__qualname__) is not kind
     return (kind.__name__, kind.__module__, kind.__qualname__) if given else (kind.__name__,)
 
 

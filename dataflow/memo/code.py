@@ -22,7 +22,16 @@ from typing import Any, TypeVar
 
 from dataflow.memo.keys import encode, tagged
 
-__all__ = ["Import", "Reads", "describe_function", "parsed", "reads", "survives_imports", "syntax_of"]
+__all__ = [
+    "Import",
+    "Reads",
+    "describe_function",
+    "node_of",
+    "parsed",
+    "reads",
+    "survives_imports",
+    "syntax_of",
+]
 
 T = TypeVar("T")
 Chain = tuple[str, ...]
@@ -83,7 +92,7 @@ def describe_function(code: CodeType) -> bytes:
 
 
 def _describe(code: CodeType) -> bytes:
-    node = _live_node(code)
+    node = node_of(code)
     if node is None:
         return tagged(b"bytecode", _instructions(code))
     return tagged(b"syntax", _dump(node).encode("utf-8", "surrogatepass"))
@@ -231,7 +240,7 @@ def _constant(value: object) -> bytes:
     return encode(value)
 
 
-def _live_node(code: CodeType) -> _Definition | None:
+def node_of(code: CodeType) -> _Definition | None:
     """The syntax of a ``def``, if its file still holds what was loaded."""
     if code.co_name.startswith("<"):
         return None

@@ -15,13 +15,13 @@ import os
 import re
 import sys
 import types
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 from dataflow.memo.bindings import source_of
-from dataflow.memo.code import parsed
+from dataflow.memo.code import node_of, parsed
 from dataflow.memo.origin import installed_as
 
 __all__ = ["Effect", "Spaces", "effects_around", "top_of"]
@@ -29,17 +29,28 @@ __all__ = ["Effect", "Spaces", "effects_around", "top_of"]
 Spaces = dict[str, Mapping[str, Any]]
 """First-party modules' names by the module's."""
 
-_FOR_ALL = frozenset({"codecs", "copyreg", "decimal", "locale"})
-"""Modules whose settings act on code that doesn't name them: error handlers, copying, precision, sorting."""
+_FOR_ALL = frozenset(
+    {"codecs", "copyreg", "decimal", "locale", "os.environ", "os.putenv", "sys.setrecursionlimit"}
+)
+"""What acts on code that doesn't name it: error handlers, copying, precision, sorting, the environment."""
 
-_ENVIRONMENT = ("os.environ", "os.putenv", "os.unsetenv")
-# Running a pipeline sets nothing; where modules are found is seen by which are.
-_NO_SETTING = frozenset({"dataflow", "sys.exit", "sys.path"})
-
+_ON_NUMPY = frozenset({"pandas", "scipy", "sklearn", "skimage", "xarray", "cv2"})
+# Running a pipeline, logging and making room set nothing; where modules are found is seen by which are.
+_NO_SETTING = frozenset(
+    {"dataflow", "sys.exit", "sys.path", "sys.stdout", "sys.stderr", "os.makedirs", "os.mkdir"}
+)
+_NO_CALLS = frozenset({"logging", "warnings"})
+# How functions are called that set something for others.
+_SETTING = re.compile(
+    "set|regist|add|enable|disable|patch|use|install|init|conf|seed|option|update|append|extend|insert|default|push|pop"
+    "|limit|pickle|env"
+)
 _COMPOUND = (ast.If, ast.Try, ast.TryStar, ast.With, ast.For, ast.While, ast.Match)
 _SEVERAL = ast.Assign | ast.Delete
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_ASSIGNING = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete
+_DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _IMPORT = re.compile(r"^(?:from\s+([.\w]+)\s+import\s+(\([^)]*\)|[^\n#]*)|import\s+([^\n#]+))", re.MULTILINE)
+_DEEPEST = 4
 
 
 @dataclass(frozen=True)
@@ -47,13 +58,15 @@ class Effect:
     """A statement that acts on an installed module.
 
     Attributes:
-        place: which it is, among those of its process.
+        module: the name of the one that it is in.
+        index: which it is there.
         tree: the statement; of a definition that is registered, its decorator.
         defines: the name of what is registered; empty for all else.
         space: what the names in it mean.
     """
 
-    place: tuple[str, int]
+    module: str
+    index: int
     tree: ast.Module
     defines: str
     space: Mapping[str, Any]
@@ -63,6 +76,7 @@ def effects_around(spaces: Spaces, used: Set[str]) -> Iterator[Effect]:
     """What the import of modules, of the packages that they are in, and of all first-party ones that they import,
     does to the packages in ``used``, which are named as :func:`top_of` does.
     """
+    used = used | {"numpy"} if used & _ON_NUMPY else used
     around, waiting = dict(spaces), list(spaces.items())
     while waiting:
         for name in _first_party_around(*waiting.pop()):
@@ -70,9 +84,9 @@ def effects_around(spaces: Spaces, used: Set[str]) -> Iterator[Effect]:
                 around[name] = vars(sys.modules[name])
                 waiting.append((name, around[name]))
     for name, space in around.items():
-        source = source_of(space) or ""
-        if any(word in source for word in (*used, *_FOR_ALL, "environ", "putenv")):
-            yield from _effects_of(name, space, source, used)
+        for index, candidate in enumerate(_candidates(source_of(space) or "")):
+            if any(_counts(one, space, used) for one in candidate.acts):
+                yield Effect(name, index, candidate.tree, candidate.defines, space)
 
 
 def top_of(module: str) -> str:
@@ -80,18 +94,48 @@ def top_of(module: str) -> str:
     return module.partition(".")[0].lstrip("_")
 
 
-def _effects_of(name: str, space: Mapping[str, Any], source: str, used: Set[str]) -> Iterator[Effect]:
-    for index, candidate in enumerate(_candidates(source)):
-        target = _acted_on(candidate, space)
-        if target and _counts(target, used):
-            yield Effect((name, index), candidate.tree, candidate.defines, space)
+@dataclass(frozen=True)
+class _Act:
+    """The expression that says on what a statement acts, and whether that is merely called."""
+
+    target: ast.expr
+    called: bool
 
 
-def _counts(target: str, used: Set[str]) -> bool:
-    top = top_of(target)
-    if not _NO_SETTING.isdisjoint({top, target}):
+@dataclass(frozen=True)
+class _Candidate:
+    """A statement that may act on something."""
+
+    tree: ast.Module
+    acts: tuple[_Act, ...]
+    defines: str = ""
+
+
+def _counts(act: _Act, space: Mapping[str, Any], used: Set[str], deep: int = 0) -> bool:
+    found, names = _resolved(act.target, space)
+    if act.called and _is_own_function(found):
+        return deep < _DEEPEST and any(
+            _counts(one, found.__globals__, used, deep + 1) for one in _acts_in(found)
+        )
+    target = _target(found, names, act)
+    if target is None or not _NO_SETTING.isdisjoint({top_of(target), target}):
         return False
-    return top in used or top in _FOR_ALL or target in _ENVIRONMENT
+    if act.called and top_of(target) in _NO_CALLS:
+        return False
+    return top_of(target) in used or not _FOR_ALL.isdisjoint({top_of(target), target})
+
+
+def _is_own_function(value: object) -> bool:
+    if not isinstance(value, types.FunctionType):
+        return False
+    module = str(value.__globals__.get("__name__") or "")
+    return top_of(module) != "dataflow" and installed_as(module) is None
+
+
+def _acts_in(function: types.FunctionType) -> tuple[_Act, ...]:
+    """What a function that is called while a module is imported may act on."""
+    node = node_of(function.__code__)
+    return tuple(act for statement in node.body for act in _acts_of(statement)) if node else ()
 
 
 def _first_party_around(name: str, space: Mapping[str, Any]) -> Iterator[str]:
@@ -120,66 +164,59 @@ def _imported(source: str, package: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """A statement that may act on something, and the expression that says on what; whether it is a mere call."""
-
-    tree: ast.Module
-    target: ast.expr
-    defines: str = ""
-    called: bool = False
-
-
 @functools.lru_cache(maxsize=4096)
 def _candidates(source: str) -> tuple[_Candidate, ...]:
+    """The statements of a module that may act on others; of one that holds others, all of it: a loop, a condition."""
     tree = parsed(source)
-    statements = _run_on_import(tree.body) if tree else ()
-    return tuple(found for statement in statements for found in _of_statement(statement))
-
-
-def _run_on_import(body: Iterable[Any]) -> Iterator[ast.stmt]:
-    """The statements of a module's body that run when it is imported, those in others one by one."""
-    for statement in body:
-        if isinstance(statement, ast.ExceptHandler | ast.match_case):
-            yield from _run_on_import(statement.body)
-        elif not isinstance(statement, _COMPOUND):
-            yield statement
+    found: list[_Candidate] = []
+    for statement in tree.body if tree else ():
+        if isinstance(statement, _DEFINITIONS):
+            for decorator in statement.decorator_list:
+                called = decorator.func if isinstance(decorator, ast.Call) else decorator
+                act = _Act(called, called=not re.search("regist|patch", _last_name(called)))
+                found.append(_Candidate(_module_of(ast.Expr(decorator)), (act,), statement.name))
         else:
-            parts = ["orelse", "finalbody", "handlers", "cases"] + ["body"] * (not _is_for_scripts(statement))
-            for part in parts:
-                yield from _run_on_import(getattr(statement, part, ()))
+            acts = tuple(_acts_of(statement))
+            found += [_Candidate(_module_of(statement), acts)] if acts else []
+    return tuple(found)
+
+
+def _acts_of(statement: Any) -> Iterator[_Act]:
+    """What a statement that runs may act on, and those in it; none of those that only a script runs."""
+    if isinstance(statement, ast.ExceptHandler | ast.match_case):
+        yield from (act for inner in statement.body for act in _acts_of(inner))
+    elif isinstance(statement, _COMPOUND):
+        parts = ["orelse", "finalbody", "handlers", "cases"] + ["body"] * (not _is_for_scripts(statement))
+        yield from (
+            act for part in parts for inner in getattr(statement, part, ()) for act in _acts_of(inner)
+        )
+    elif isinstance(statement, ast.Expr):
+        yield from _calls_in(statement.value)
+    elif isinstance(statement, _ASSIGNING):
+        for target in statement.targets if isinstance(statement, _SEVERAL) else [statement.target]:
+            if isinstance(target, ast.Attribute | ast.Subscript):
+                yield _Act(target, called=False)
+        yield from _calls_in(getattr(statement, "value", None))
+
+
+def _calls_in(value: ast.expr | None) -> Iterator[_Act]:
+    """Calls that may set something. One that goes on with what another gave doesn't: ``frame().to_csv()``."""
+    for call in ast.walk(value) if value else ():
+        if not isinstance(call, ast.Call):
+            continue
+        if isinstance(call.func, ast.Name) and call.func.id in ("setattr", "delattr") and call.args:
+            yield _Act(call.args[0], called=False)
+        inner = call.func
+        while isinstance(inner, ast.Attribute):
+            inner = inner.value
+        if isinstance(inner, ast.Name):
+            yield _Act(call.func, called=True)
 
 
 def _is_for_scripts(statement: ast.stmt) -> bool:
     test = getattr(statement, "test", None)
     parts = ast.walk(test) if isinstance(test, ast.expr) else ()
     return any(isinstance(part, ast.Name) and part.id == "__name__" for part in parts)
-
-
-def _of_statement(statement: ast.stmt) -> Iterator[_Candidate]:
-    if isinstance(statement, _DEFINITIONS):
-        for decorator in statement.decorator_list:
-            called = decorator.func if isinstance(decorator, ast.Call) else decorator
-            if "regist" in _last_name(called):
-                yield _Candidate(_module_of(ast.Expr(decorator)), called, statement.name)
-    elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
-        target = _set_by(statement.value)
-        if target is not None:
-            yield _Candidate(_module_of(statement), target, called=True)
-    elif isinstance(statement, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete):
-        for target in statement.targets if isinstance(statement, _SEVERAL) else [statement.target]:
-            if isinstance(target, ast.Attribute | ast.Subscript):
-                yield _Candidate(_module_of(statement), target)
-
-
-def _set_by(call: ast.Call) -> ast.expr | None:
-    """What a call may set; ``None`` where it goes on with what another gave: ``frame().to_csv()`` sets nothing."""
-    if isinstance(call.func, ast.Name) and call.func.id in ("setattr", "delattr") and call.args:
-        return call.args[0]
-    inner = call.func
-    while isinstance(inner, ast.Attribute):
-        inner = inner.value
-    return call.func if isinstance(inner, ast.Name) else None
 
 
 def _module_of(statement: ast.stmt) -> ast.Module:
@@ -190,21 +227,25 @@ def _last_name(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
-def _acted_on(candidate: _Candidate, space: Mapping[str, Any]) -> str | None:
-    """The installed module that a statement acts on, with what it takes of it; ``None`` for all else."""
+def _resolved(target: ast.expr, space: Mapping[str, Any]) -> tuple[Any, list[str]]:
+    """What the first name of an expression means, or what it leads to through first-party modules; and the names that
+    are taken of that, the last one first."""
     names: list[str] = []
-    node: Any = candidate.target
-    while not isinstance(node, ast.Name):
+    node: Any = target
+    while node is not None and not isinstance(node, ast.Name):
         names += [node.attr] if isinstance(node, ast.Attribute) else []
         node = node.func if isinstance(node, ast.Call) else getattr(node, "value", None)
-        if node is None:
-            return None
-    found = space.get(node.id)
+    found = space.get(node.id) if node is not None else None
     while isinstance(found, types.ModuleType) and installed_as(found.__name__) is None and names:
         found = getattr(found, names.pop(), None)
+    return found, names
+
+
+def _target(found: Any, names: list[str], act: _Act) -> str | None:
+    """The installed module that is acted on, with what is taken of it; ``None`` where it is none, or nothing is set."""
     if found is os.environ:
         return "os.environ"
-    if candidate.called and not _holds_settings(found):
+    if act.called and not _may_set(found, act.target, names):
         return None
     module = found.__name__ if isinstance(found, types.ModuleType) else _home_of(found)
     if module is None or installed_as(module) is None:
@@ -218,7 +259,11 @@ def _home_of(value: object) -> str | None:
     return home if isinstance(home, str) else None
 
 
-def _holds_settings(value: object) -> bool:
-    """Whether to call it, or a method of it, may set what isn't seen: other objects show their state."""
-    kinds = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type, ContextVar)
-    return isinstance(value, kinds)
+def _may_set(value: object, target: ast.expr, names: list[str]) -> bool:
+    """Whether to call it, or a method of it, may set what isn't seen: by its name; other objects show their state."""
+    if isinstance(value, ContextVar) or "environ" in names:
+        return True
+    kinds = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
+    # What Cython compiles is of a kind of its own.
+    called = isinstance(value, kinds) or type(value).__name__ == "cython_function_or_method"
+    return called and bool(_SETTING.search(_last_name(target).lower()))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataflow.memo.bindings import attribute_bindings
 from dataflow.memo.keys import encode, slots_of, tagged
-from dataflow.memo.origin import installed_as
+from dataflow.memo.origin import class_owner, installed_as
 from dataflow.memo.special import file_digest, importable
 
 if TYPE_CHECKING:
@@ -32,9 +32,11 @@ def object_parts(walk: Walk, value: Any) -> bytes:
     try:
         state = value.__reduce_ex__(4)
     except Exception as error:
+        if isinstance(getattr(value, "__wrapped__", None), types.FunctionType):
+            return _standing_in(walk, value)
         why = f"a {kind.__module__}.{kind.__qualname__} shows no state ({type(error).__name__})"
         raise walk.refuse(why) from None
-    first_party = installed_as(kind.__module__) is None
+    first_party = class_owner(kind) is None
     if isinstance(state, str):
         own = _members(walk, value) if first_party else b""
         return tagged(b"global", walk.value(kind) + encode(state) + own)
@@ -54,7 +56,7 @@ def object_parts(walk: Walk, value: Any) -> bytes:
 
 def _says_its_state(kind: type) -> bool:
     """Whether first-party code says what its state is, all of it or what one property is."""
-    own = [vars(one) for one in kind.__mro__ if installed_as(one.__module__) is None]
+    own = [vars(one) for one in kind.__mro__ if class_owner(one) is None]
     return any(name in names for names in own for name in _SAYING) or any(
         isinstance(one, functools.cached_property) for names in own for one in names.values()
     )
@@ -76,7 +78,7 @@ def _state(walk: Walk, kind: type, state: object) -> bytes:
         if not kept and state:  # an object without attributes has no state at all
             return walk.value(None)
         # Of classes that aren't ours, some show their attributes in order: a namespace's text, perhaps.
-        order = b"" if installed_as(kind.__module__) is None else encode(list(kept))
+        order = b"" if class_owner(kind) is None else encode(list(kept))
         return tagged(b"state", order + walk.items(_own(kept), find))
     if isinstance(state, tuple) and len(state) == 2:
         return tagged(b"slots", b"".join(_state(walk, kind, part) for part in state))
@@ -119,8 +121,15 @@ def _importable(walk: Walk, value: Any, module: str, name: str) -> bytes:
     """What can be imported by its name: installed or compiled, its package or its file says all; else it is an
     object that goes by a function's name, such as a decorator's."""
     owner, file = installed_as(module), getattr(sys.modules[module], "__file__", None)
+    if owner is not None:
+        walk.uses(module)
     if owner is not None or (file is not None and not str(file).endswith(".py")):
         return tagged(b"compiled", encode((owner or file_digest(file).hex(), module, name)))
+    return _standing_in(walk, value)
+
+
+def _standing_in(walk: Walk, value: Any) -> bytes:
+    """An object that stands for a function, as a decorator's does."""
     # One that is written in C may show the attributes of the function that it stands for, and hide its own.
     shown = {id(member) for _, member in _attributes(value)}
     functions = (types.FunctionType, types.MethodType)

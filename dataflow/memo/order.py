@@ -20,7 +20,7 @@ from typing import Any
 
 from dataflow.memo.bindings import Binding, global_binding
 from dataflow.memo.keys import LEAVES, of_leaves
-from dataflow.memo.origin import installed_as
+from dataflow.memo.origin import class_owner, installed_as
 
 __all__ = ["follows_a_set", "has_order", "made_again"]
 
@@ -55,7 +55,7 @@ _MOST_TIMES = 5
 def has_order(value: object) -> bool:
     """Whether an order can be in a value."""
     kind = type(value)
-    return kind in _ORDERED or (kind.__name__ in _TABLES and installed_as(kind.__module__) is not None)
+    return kind in _ORDERED or (kind.__name__ in _TABLES and class_owner(kind) is not None)
 
 
 def made_again(binding: Binding) -> Iterator[Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dataflow.memo.keys import digest
 
-__all__ = ["installed_as", "installed_unloaded"]
+__all__ = ["class_owner", "installed_as", "installed_unloaded", "module_of"]
 
 
 def installed_as(module_name: str) -> str | None:
@@ -31,6 +31,19 @@ def installed_as(module_name: str) -> str | None:
     if standard and top != "__main__" and _is_standard(_file(module_name) or _file(top)):
         return "python"
     return _installed(top, _file(module_name) or _file(top))
+
+
+def module_of(kind: type) -> str:
+    """The module that a class says it is of; one that is written in C may keep that name for its objects."""
+    module = kind.__module__
+    if isinstance(module, str):
+        return module
+    return type.__repr__(kind).partition("'")[2].rpartition(".")[0]
+
+
+def class_owner(kind: type) -> str | None:
+    """Whose a class is: see :func:`installed_as`."""
+    return installed_as(module_of(kind))
 
 
 def installed_unloaded(module_name: str) -> str | None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import gc
+import hashlib
 import importlib
+import io
+import json.scanner
 import logging
 import re
 import struct
@@ -13,13 +17,14 @@ import sys
 import threading
 import types
 import typing
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataflow.memo.hints import hint
 from dataflow.memo.keys import digest, encode
-from dataflow.memo.origin import installed_as
+from dataflow.memo.origin import class_owner, installed_as, module_of
 from dataflow.pipeline import Stage
 
 if TYPE_CHECKING:
@@ -44,12 +49,21 @@ _LOCKS = (
 )
 
 
+_MANAGERS = (contextlib._GeneratorContextManager, contextlib._AsyncGeneratorContextManager)
+_SCANNERS = type(json.scanner.make_scanner(json.JSONDecoder()))  # type: ignore[arg-type]
+_HASHES = (type(hashlib.sha256()), type(hashlib.blake2b()), type(hashlib.blake2s()))
+
+
 def special(walk: Walk, value: object) -> bytes | None:
     """The description of an object of a type that is listed here; ``None`` for any other."""
+    if isinstance(value, io.TextIOBase) and value in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        return encode("a stream of the process")
+    if (type(value).__module__, type(value).__name__) == ("loguru._logger", "Logger"):
+        return encode("a logger")
     for known, describe in _TABLE:
         if issubclass(type(value), known):
-            if installed_as(type(value).__module__) is not None:
-                walk.uses(type(value).__module__)
+            if class_owner(type(value)) is not None:
+                walk.uses(module_of(type(value)))
             own = b"" if _is_exactly(value, known) else walk.value(type(value)) + _state(walk, value)
             return encode(type(value).__qualname__) + describe(walk, value) + own
     return None
@@ -60,8 +74,9 @@ def _is_exactly(value: object, known: Any) -> bool:
 
 
 def _state(walk: Walk, value: object) -> bytes:
-    # A logger holds handlers and its tree, and a stage's own description says all that counts.
-    skip = isinstance(value, logging.Logger | Stage)
+    # A logger holds handlers and its tree, a stage's own description says all that counts, and a generic shows what
+    # it is of.
+    skip = isinstance(value, logging.Logger | Stage | types.GenericAlias)
     return b"" if skip else walk.items(dict(getattr(value, "__dict__", {})))
 
 
@@ -141,6 +156,22 @@ def _variable(walk: Walk, value: contextvars.ContextVar[Any]) -> bytes:
         return walk.value((value.name,))
 
 
+def _logger(walk: Walk, value: Any) -> bytes:
+    # Most are called like their module, which a script's is not.
+    module = sys.modules.get(value.name)
+    own = module is not None and (value.name == "__main__" or installed_as(value.name) is None)
+    return encode("its module's" if own else value.name)
+
+
+def _weak(walk: Walk, value: Any) -> bytes:
+    return walk.value(value())
+
+
+def _weak_members(walk: Walk, value: Any) -> bytes:
+    members = list(value) if isinstance(value, weakref.WeakSet) else list(value.items())
+    return walk.unordered(members, id(value))
+
+
 def _attributes(*names: str) -> Callable[[Walk, Any], bytes]:
     return lambda walk, value: b"".join(walk.value(getattr(value, name)) for name in names)
 
@@ -156,10 +187,20 @@ _TABLE: tuple[tuple[Any, Callable[[Walk, Any], bytes]], ...] = (
     (_BUILTIN_CALLABLES, _builtin),
     (re.Pattern, _attributes("pattern", "flags")),
     (struct.Struct, _attributes("format")),
-    (logging.Logger, _attributes("name")),
+    (logging.Logger, _logger),
     (contextvars.ContextVar, _variable),
     (threading.Event, lambda walk, value: encode(value.is_set())),
     (threading.local, _local),
+    (weakref.ref, _weak),
+    ((weakref.WeakSet, weakref.WeakKeyDictionary, weakref.WeakValueDictionary), _weak_members),
+    (_MANAGERS, _attributes("func", "args", "kwds")),
+    (
+        _SCANNERS,
+        _attributes(
+            "strict", "object_hook", "object_pairs_hook", "parse_float", "parse_int", "parse_constant"
+        ),
+    ),
+    (_HASHES, lambda walk, value: encode((value.name, value.digest()))),
     (_LOCKS, lambda walk, value: b""),
     ((types.GenericAlias, types.UnionType, typing.TypeVar), hint),
 )

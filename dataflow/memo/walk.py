@@ -1,8 +1,8 @@
 """The walk behind a fingerprint: from a function to everything first-party that its result depends on.
 
-Functions and classes are nodes: numbered when first met, described once, referred to by number ever after,
+Functions, classes and objects are nodes: numbered when first met, described once, referred to by number ever after,
 so that recursion, mutual or not, ends. They wait in a queue, so that a chain of a thousand helpers needs no
-deep stack. Data is described by content and never by identity: ``[a, a]`` and two equal lists are one thing.
+deep stack. Plain data is described by content and never by identity: ``[a, a]`` and two equal lists are one thing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from dataflow.memo.imports import import_parts
 from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, of_leaves, tagged
 from dataflow.memo.objects import object_parts
 from dataflow.memo.order import follows_a_set, has_order, made_again
-from dataflow.memo.origin import installed_as
+from dataflow.memo.origin import class_owner, installed_as, module_of
 from dataflow.memo.special import contents, file_digest, importable, special
 
 __all__ = ["DynamicCodeWarning", "SetOrderWarning", "Walk"]
@@ -38,6 +38,8 @@ __all__ = ["DynamicCodeWarning", "SetOrderWarning", "Walk"]
 
 _MOST_VISITS, _MOST_TIMES = 20_000, 8
 _MOST_INNER_WALKS = 5_000
+# Modules of Python's that name what is defined in others, by whatever name.
+_FACADES = frozenset({"collections.abc", "typing"})
 _DOCS = ("__doc__", "getdoc")
 _Makers = tuple[tuple[Finder, str], ...]
 
@@ -96,7 +98,11 @@ class Walk:
         nodes = []
         while self._queue:
             describe, subject, self._path, self._makers = self._queue.popleft()
-            nodes.append(tagged(b"node", b"".join(describe(subject))))
+            try:
+                nodes.append(tagged(b"node", b"".join(describe(subject))))
+            except Uncacheable:
+                if not self._quiet:
+                    raise
         if self._reads_docs:
             nodes.append(tagged(b"docs", b"".join(map(_docs_of, self._alive))))
         if self._reads_order:
@@ -107,10 +113,14 @@ class Walk:
         """What the first-party modules that were met do to the installed ones when they are imported."""
         told: dict[tuple[str, int], bytes] = {}
         while True:
-            found = [one for one in effects_around(self._spaces, self._used) if one.place not in told]
-            if not found:
-                return tagged(b"effects", b"".join(sorted(told.values())))
-            told |= {one.place: self._effect(one) for one in found}
+            effects = list(effects_around(self._spaces, self._used))
+            fresh = [one for one in effects if (one.module, one.index) not in told]
+            if not fresh:
+                # In each module their order counts.
+                modules = {one.module for one in effects}
+                each = [b"".join(told[key] for key in sorted(told) if key[0] == name) for name in modules]
+                return tagged(b"effects", b"".join(sorted(map(digest, each))))
+            told |= {(one.module, one.index): self._effect(one) for one in fresh}
 
     def _effect(self, effect: Effect) -> bytes:
         return self._statements(effect.tree, effect.space, effect.space.get(effect.defines))
@@ -361,7 +371,7 @@ class Walk:
             value = getattr(value, name, None)
             home = value.__globals__ if isinstance(value, types.FunctionType) else {}
             if isinstance(value, type):
-                home = getattr(sys.modules.get(value.__module__), "__dict__", {})
+                home = getattr(sys.modules.get(module_of(value)), "__dict__", {})
             if str(home.get("__file__")).endswith(".py") and installed_as(str(home["__name__"])) is None:
                 return tagged(b"planted", self.value(value))
         return b""
@@ -369,7 +379,7 @@ class Walk:
     def _derived(self, kind: type) -> bytes:
         """The classes that are derived of one, as a registry of plugins has them, in the order of their definitions."""
         derived: list[type] = type.__subclasses__(kind)
-        first_party = [one for one in derived if installed_as(one.__module__) is None]
+        first_party = [one for one in derived if class_owner(one) is None]
         return tagged(b"derived", b"".join(self.value(one) + self._derived(one) for one in first_party))
 
     def _in_order(self, name: str, value: object, find: Finder) -> bytes | None:
@@ -443,10 +453,11 @@ class Walk:
         return [tagged(b"whole module", self.items(own))]
 
     def _class(self, kind: type) -> list[bytes]:
-        owner = installed_as(kind.__module__)
-        self._meets(kind.__module__, owner, getattr(sys.modules.get(kind.__module__), "__dict__", {}))
-        if owner is not None and importable(kind.__module__, kind.__qualname__) is kind:
-            return [encode((owner, kind.__module__, kind.__qualname__))]
+        owner, module = class_owner(kind), module_of(kind)
+        self._meets(module, owner, getattr(sys.modules.get(module), "__dict__", {}))
+        known = importable(module, kind.__qualname__) is kind or module in _FACADES
+        if owner is not None and known:
+            return [encode((owner, module, kind.__qualname__))]
         return class_parts(self, kind)
 
 
@@ -473,9 +484,7 @@ def _docs_of(value: object) -> bytes:
     if isinstance(value, types.FunctionType):
         inner = texts_of(value.__code__)
         return encode((value.__doc__, inner)) if installed_as(value.__module__ or "") is None else b""
-    return (
-        encode(value.__doc__) if isinstance(value, type) and installed_as(value.__module__) is None else b""
-    )
+    return encode(value.__doc__) if isinstance(value, type) and class_owner(value) is None else b""
 
 
 @functools.lru_cache(maxsize=4096)

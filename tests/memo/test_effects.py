@@ -57,6 +57,51 @@ SEEN = {
     ),
     "a logger's attribute": ("import logging\nL = logging.getLogger('zz')\nL.k = 1\ndef f(x):\n    return L.k\n", "k = 1", "k = 2"),
 }  # fmt: skip
+SEEN |= {
+    "one of several options that a loop sets": (
+        "import pandas as pd\nOPTIONS = {'display.precision': 3, 'display.width': 80}\nfor k, v in OPTIONS.items():\n    pd.set_option(k, v)\n"
+        "def f(x):\n    return str(pd.Series(x))\n", "': 3", "': 5",
+    ),
+    "a handler that a loop registers": (
+        "import json\ndef a(x):\n    return 1\ndef b(x):\n    return 2\nfor k, g in [('a', a), ('b', b)]:\n    setattr(json, k, g)\n"
+        "def f(x):\n    return json.a(x)\n", "return 1", "return 3",
+    ),
+    "a condition": (
+        "import pandas as pd\nCOMPACT = True\nif COMPACT:\n    pd.set_option('display.precision', 3)\ndef f(x):\n    return str(pd.Series(x))\n",
+        "= True", "= False",
+    ),
+    "options that are set by a function that is called": (
+        "import decimal\ndef set_up():\n    decimal.getcontext().prec = 5\nset_up()\ndef f(x):\n    return x / 3\n", "= 5", "= 9",
+    ),
+    "by one that that calls": (
+        "import os\ndef inner():\n    os.environ['MINE'] = '1'\ndef set_up():\n    inner()\nset_up()\ndef f(x):\n    return x\n", "'1'", "'2'",
+    ),
+    "by a decorator of its own": (
+        "import json\ndef tagging(name):\n    def deco(g):\n        setattr(json, name, g)\n        return g\n    return deco\n"
+        "@tagging('mine')\ndef g(x):\n    return x + 1\ndef f(x):\n    return json.mine(x)\n", "+ 1", "+ 2",
+    ),
+    "an option whose last value is kept": (
+        "import numpy as np\nOLD = np.set_printoptions(precision=3)\ndef f(x):\n    return str(np.array(x))\n", "=3", "=5",
+    ),
+    "options in a list": (
+        "import pandas as pd\n[pd.set_option(*one) for one in [('display.precision', 3)]]\ndef f(x):\n    return str(pd.Series(x))\n", "3)", "5)",
+    ),
+    "a function that reads what has no description": (
+        "import json, socket\nOUT = socket.socket()\nOUT.close()\ndef d(self, x):\n    OUT.family\n    return 1\njson.JSONEncoder.default = d\n"
+        "def f(x):\n    return json.dumps(x)\n", "return 1", "return 2",
+    ),
+    "an option of what is compiled": (
+        "from lxml.etree import fromstring, set_default_parser, XMLParser\nimport lxml.etree as e\ne.set_default_parser(XMLParser(recover=True))\n"
+        "def f(x):\n    return fromstring(x)\n", "=True", "=False",
+    ),
+    "an option of what pandas is made of": (
+        "import numpy as np\nimport pandas as pd\nnp.set_printoptions(precision=3)\ndef f(x):\n    return str(pd.Series(x).values)\n", "=3", "=5",
+    ),
+    "which of two comes first": (
+        "import pandas as pd\npd.set_option('display.precision', 3)\npd.set_option('display.precision', 5)\ndef f(x):\n    return str(pd.Series(x))\n",
+        "3)\npd.set_option('display.precision', 5)", "5)\npd.set_option('display.precision', 3)",
+    ),
+}  # fmt: skip
 UNSEEN = {
     "an option of what isn't used": (
         "import numpy\nnumpy.set_printoptions(precision=3)\ndef f(x):\n    return x + 1\n", "=3", "=5",
@@ -67,6 +112,10 @@ UNSEEN = {
     "what is made of a frame": (
         "import pandas as pd\npd.DataFrame([1]).to_csv()\ndef f(x):\n    return pd.Series(x)\n", "[1]", "[2]",
     ),
+    "logging": (
+        "import logging\nlogging.basicConfig(level=10)\nL = logging.getLogger('a')\nlogging.info('one')\ndef f(x):\n    return logging.getLogger(x)\n", "level=10", "level=20",
+    ),
+    "a folder that is made": ("import os\nos.makedirs('/tmp/', exist_ok=True)\ndef f(x):\n    return os.fspath(x)\n", "'/tmp/'", "'/tmp/.'"),
     "what is printed": ("import json\nprint(json.dumps(1), file=None)\ndef f(x):\n    return json.dumps(x)\n", "(1)", "(2)"),
     "a run of a pipeline": (
         "import dataflow\n@dataflow.stage\ndef one(x: str) -> str:\n    return x\ndataflow.memoize([], None)\ndef f(x):\n    return one\n",
@@ -151,7 +200,7 @@ names = [one.name for one in pkgutil.walk_packages(dataflow.__path__, "dataflow.
 spaces = {name: vars(importlib.import_module(name)) for name in names}
 used = {"json", "numpy", "pandas", "pyarrow", "dask", "distributed", "lxml", "re", "sys", "logging", "warnings"}
 for one in effects_around(spaces, used):
-    print(one.place[0], ast.unparse(one.tree))
+    print(one.module, ast.unparse(one.tree).splitlines()[-1].strip())
 """
 
 
