@@ -15,12 +15,21 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dataflow.memo.code import Reads
+from dataflow.memo.code import Chain, Reads
 
-__all__ = ["READING", "dynamic_name", "taken_of", "texts_of", "unseen_by_name"]
+__all__ = ["dynamic_name", "taken_of", "texts_of", "unseen_by_name"]
 
-READING = frozenset({"open", "read_bytes", "read_text"})
-"""Methods of a path that lead to a file's content."""
+# What leads to a file's content, or a folder's.
+_READERS = frozenset(
+    [
+        "connect", "fromfile", "genfromtxt", "getline", "getlines", "glob", "iterdir", "listdir", "load", "loadtxt",
+        "open", "read_bytes", "read_csv", "read_excel", "read_json", "read_parquet", "read_table", "read_text",
+        "rglob", "scandir",
+    ]
+)  # fmt: skip
+_OPENERS = _READERS | {"Path"}
+_BETWEEN = frozenset({"PUSH_NULL", "CACHE", "EXTENDED_ARG", "NOP", "PRECALL"})
+_FEW = 64
 
 _KNOWN: dict[str, tuple[Any, ...]] = {
     "builtins": (eval, exec, compile, globals, locals, vars, __import__),
@@ -49,8 +58,6 @@ _LATER = {
 }
 _CALLED = (types.FunctionType, types.BuiltinFunctionType)
 _NAMESPACES = frozenset({"__globals__", "f_globals", "f_locals"})
-_OPENERS = frozenset({"bz2", "codecs", "gzip", "io", "lzma", "os"})
-_BETWEEN = frozenset({"PUSH_NULL", "CACHE", "EXTENDED_ARG", "NOP", "PRECALL"})
 
 
 def dynamic_name(value: object) -> str | None:
@@ -81,35 +88,54 @@ def unseen_by_name(code: types.CodeType, found: Reads, space: Mapping[str, Any])
     yield from sorted(_NAMESPACES & found.loose.union(*found.chains))
     if ("__file__",) in found.chains:  # most likely for a file that lies beside it
         yield "__file__"
-    for constant, name in _files_opened(code):
-        if isinstance(space.get(name) if name else constant, str | pathlib.PurePath):
-            yield f"open({name or repr(constant)})"
+    if _READERS & found.loose.union(*found.chains) and not _only_writes(code):
+        yield from sorted(".".join(chain) for chain in found.chains if _names_a_file(_led_to(chain, space)))
+        texts = {*_opened_texts(code), *(text for text in texts_of(code) if _is_there(text))}
+        yield from sorted(map(repr, texts))
 
 
-def _files_opened(code: types.CodeType) -> Iterator[tuple[str, str]]:
-    """Paths that code opens to read which are no matter of its arguments: a constant, or a global's name."""
+def _opened_texts(code: types.CodeType) -> Iterator[str]:
+    """Texts that are the first argument of what opens files: of a function of a module, and of no object's method."""
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
-            yield from _files_opened(inner)
-    if "open" not in code.co_names:
-        return
-    steps = [step for step in dis.get_instructions(code) if step.opname not in _BETWEEN]
-    for index in (index for index in range(len(steps) - 2) if _is_open(steps, index)):
-        path, mode = steps[index + 1], steps[index + 2]
-        if mode.opname == "LOAD_CONST" and isinstance(mode.argval, str) and set(mode.argval) & set("wax+"):
-            continue
-        if path.opname == "LOAD_CONST" and isinstance(path.argval, str):
-            yield path.argval, ""
-        elif path.opname == "LOAD_GLOBAL":
-            yield "", str(path.argval)
+            yield from _opened_texts(inner)
+    last = ""
+    for step in dis.get_instructions(code) if not _OPENERS.isdisjoint(code.co_names) else ():
+        if step.opname == "LOAD_GLOBAL" or (last and step.opname in ("LOAD_ATTR", "LOAD_METHOD")):
+            last = str(step.argval)
+        elif step.opname not in _BETWEEN:
+            if last in _OPENERS and step.opname == "LOAD_CONST" and isinstance(step.argval, str):
+                yield step.argval
+            last = ""
 
 
-def _is_open(steps: list[dis.Instruction], index: int) -> bool:
-    """Whether an instruction loads the function that opens files, and no method of that name."""
-    step, before = steps[index], steps[index - 1]
-    if step.argval != "open":
+def _only_writes(code: types.CodeType) -> bool:
+    modes = {text for text in texts_of(code) if 0 < len(text) <= 3 and set(text) <= set("rwaxbt+")}
+    return bool(modes) and not any(mode[0] == "r" for mode in modes)
+
+
+def _led_to(chain: Chain, space: Mapping[str, Any]) -> Any:
+    """What a name with its attributes leads to, as far as no code runs for it."""
+    value = space.get(chain[0])
+    for name in chain[1:]:
+        held = getattr(value, "__dict__", {})
+        if name not in held:
+            return value
+        value = held[name]
+    return value
+
+
+def _names_a_file(value: Any) -> bool:
+    if isinstance(value, dict | list | tuple) and len(value) <= _FEW:
+        return any(_names_a_file(one) for one in (value.values() if isinstance(value, dict) else value))
+    return isinstance(value, pathlib.PurePath) or (isinstance(value, str) and _is_there(value))
+
+
+def _is_there(text: str) -> bool:
+    """Whether a text is the name of a file, or of a folder that isn't at the top of all."""
+    if not 2 < len(text) < 256 or any(one in text for one in "\n\0 "):
         return False
-    return step.opname == "LOAD_GLOBAL" or (before.opname == "LOAD_GLOBAL" and before.argval in _OPENERS)
+    return ("." in text or "/" in text) and os.path.exists(text) and text.strip("./") != ""
 
 
 def texts_of(code: types.CodeType) -> tuple[str, ...]:

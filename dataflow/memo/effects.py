@@ -43,7 +43,7 @@ _NO_CALLS = frozenset({"logging", "warnings"})
 # How functions are called that set something for others.
 _SETTING = re.compile(
     "set|regist|add|enable|disable|patch|use|install|init|conf|seed|option|update|append|extend|insert|default|push|pop"
-    "|limit|pickle|env"
+    "|limit|env"
 )
 _COMPOUND = (ast.If, ast.Try, ast.TryStar, ast.With, ast.For, ast.While, ast.Match)
 _SEVERAL = ast.Assign | ast.Delete
@@ -135,7 +135,8 @@ def _is_own_function(value: object) -> bool:
 def _acts_in(function: types.FunctionType) -> tuple[_Act, ...]:
     """What a function that is called while a module is imported may act on."""
     node = node_of(function.__code__)
-    return tuple(act for statement in node.body for act in _acts_of(statement)) if node else ()
+    inner = (one for one in ast.walk(node) if isinstance(one, ast.FunctionDef)) if node else ()
+    return tuple(act for one in inner for statement in one.body for act in _acts_of(statement))
 
 
 def _first_party_around(name: str, space: Mapping[str, Any]) -> Iterator[str]:
@@ -245,10 +246,10 @@ def _target(found: Any, names: list[str], act: _Act) -> str | None:
     """The installed module that is acted on, with what is taken of it; ``None`` where it is none, or nothing is set."""
     if found is os.environ:
         return "os.environ"
-    if act.called and not _may_set(found, act.target, names):
-        return None
     module = found.__name__ if isinstance(found, types.ModuleType) else _home_of(found)
     if module is None or installed_as(module) is None:
+        return None
+    if act.called and module != "copyreg" and not _may_set(found, act.target, names):
         return None
     return ".".join([module, *names[-1:]]) if isinstance(found, types.ModuleType) else module
 

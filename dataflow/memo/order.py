@@ -189,6 +189,8 @@ def _builds_a_set(function: types.FunctionType) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _code_builds_a_set(code: types.CodeType) -> bool:
+    if "sorted" in code.co_names:
+        return False
     return bool({"set", "frozenset"}.intersection(code.co_names)) or any(
         step.opname == "BUILD_SET" for step in dis.get_instructions(code)
     )

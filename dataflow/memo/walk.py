@@ -12,7 +12,6 @@ import builtins
 import enum
 import functools
 import os
-import pathlib
 import sys
 import types
 import warnings
@@ -23,7 +22,7 @@ from typing import Any
 from dataflow.memo.bindings import Finder, global_binding, local_bindings, stored
 from dataflow.memo.classes import class_parts
 from dataflow.memo.code import Chain, describe_function, reads, syntax_of
-from dataflow.memo.dynamic import READING, dynamic_name, taken_of, texts_of, unseen_by_name
+from dataflow.memo.dynamic import dynamic_name, taken_of, texts_of, unseen_by_name
 from dataflow.memo.effects import Effect, Spaces, effects_around, top_of
 from dataflow.memo.hints import hints_of
 from dataflow.memo.imports import import_parts
@@ -40,7 +39,6 @@ _MOST_VISITS, _MOST_TIMES = 20_000, 8
 _MOST_INNER_WALKS = 5_000
 # Modules of Python's that name what is defined in others, by whatever name.
 _FACADES = frozenset({"collections.abc", "typing"})
-_DOCS = ("__doc__", "getdoc")
 _Makers = tuple[tuple[Finder, str], ...]
 
 
@@ -314,8 +312,10 @@ class Walk:
         code = function.__code__
         found, space = reads(code), function.__globals__
         # Whose docstring it is can't be told where it is taken of a local: that of anything that was met, then.
-        self._reads_docs = self._reads_docs or not found.loose.isdisjoint(_DOCS)
-        self._reads_order = self._reads_order or "__dict__" in found.loose.union(*found.chains)
+        names = found.loose.union(*found.chains)
+        asked = "__doc__" in found.loose or "getdoc" in names or "__doc__" in texts_of(code)
+        self._reads_docs = self._reads_docs or asked
+        self._reads_order = self._reads_order or "__dict__" in names
         for name in unseen_by_name(code, found, space):
             self._warn_of(name)
         parts = [self.chain(chain, space, code) for chain in sorted(found.chains)]
@@ -344,8 +344,6 @@ class Walk:
             added = b"" if _comes_with_python(found) else self.value(found)
             return tagged(b"builtin" if found is not None else b"absent", encode(name) + added)
         value, taken, planted = space[name], 1, b""
-        if isinstance(value, pathlib.PurePath) and chain[1:2] and chain[1] in READING:
-            self._warn_of(".".join(chain[:2]))
         while isinstance(value, types.ModuleType) and taken < len(chain) and hasattr(value, chain[taken]):
             if installed_as(value.__name__) is not None:
                 self.warn_of_installed(value, chain[taken:], code)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -37,7 +38,7 @@ UNSEEN = {
     "__builtins__": "def f(x):\n    return __builtins__['eval'](x)\n",
     "a default": "import importlib\ndef f(x, load=importlib.import_module):\n    return load(x)\n",
     "a closure": "def make(load):\n    def f(x):\n        return load(x)\n    return f\nf = make(eval)\n",
-    "a table": "import importlib\nLOAD = {'m': importlib.import_module}\ndef f(x):\n    return LOAD['m'](x)\n",
+    "a table of them": "import importlib\nLOAD = {'m': importlib.import_module}\ndef f(x):\n    return LOAD['m'](x)\n",
     "a partial": "import functools\nload = functools.partial(eval)\ndef f(x):\n    return load(x)\n",
     "a class": "import importlib\nclass C:\n    def get(self, x):\n        return importlib.reload(x)\nf = C().get\n",
     "a nested function": "import sys\ndef f(x):\n    return [sys.modules[y] for y in x]\n",
@@ -59,6 +60,13 @@ UNSEEN |= {
     "a file of its own, as bytes": "import io\ndef f(x):\n    with io.open('words.txt', 'rb') as file:\n        return file.read()\n",
     "a file that a global names": "from pathlib import Path\nWORDS = Path('words.txt')\ndef f(x):\n    return open(WORDS).read()\n",
     "a path's text": "from pathlib import Path\nWORDS = Path('words.txt')\ndef f(x):\n    return WORDS.read_text()\n",
+    "a file beside a path": "from pathlib import Path\nDATA = Path('data')\ndef f(x):\n    return (DATA / x).read_text()\n",
+    "a file whose name has a mode's letters": "from pathlib import Path\nDATA = Path('data')\ndef f(x):\n    return open(DATA / 'words').read()\n",
+    "a file that a setting names": "from types import SimpleNamespace as N\nfrom pathlib import Path\nC = N(vocab=Path('v'))\ndef f(x):\n    return open(C.vocab).read()\n",
+    "a file that a table names": "from pathlib import Path\nC = {'vocab': Path('v')}\ndef f(x):\n    return open(C['vocab']).read()\n",
+    "a file that is there": f"import os\nDIR = {os.path.dirname(os.__file__)!r}\ndef f(x):\n    return open(os.path.join(DIR, x)).read()\n",
+    "a folder": "from pathlib import Path\nDATA = Path('data')\ndef f(x):\n    return list(DATA.iterdir())\n",
+    "a table": "import pandas as pd\ndef f(x):\n    return pd.read_csv('table.csv')\n",
     "what lies beside it": "from pathlib import Path\ndef f(x):\n    return Path(__file__).with_name('a').read_text()\n",
     "the environment": "import os\ndef f(x):\n    return os.environ['MODE']\n",
     "a variable of the environment": "from os import getenv\ndef f(x):\n    return getenv('MODE')\n",
@@ -67,6 +75,9 @@ SEEN = {
     "a file of its argument's": "def f(x):\n    return open(x).read(), x.open('rb'), x.read_text()\n",
     "a file that is written": "def f(x):\n    open('log.txt', 'a').write(x)\n",
     "a file that a call names": "import tempfile\ndef f(x):\n    return open(tempfile.mkstemp()[1])\n",
+    "a file in a folder of its own": "import os, tempfile\ndef f(x):\n    with tempfile.TemporaryDirectory() as d:\n        return open(os.path.join(d, 'a.pdf'), 'rb').read()\n",
+    "a file in an archive": "import zipfile\ndef f(x):\n    return zipfile.ZipFile(x).open('word/document.xml').read()\n",
+    "a text that is read": "import json\nURL = 'https://example.org/a'\ndef f(x):\n    return json.load(x), URL, 'utf-8', 'text/html', '1.2'\n",
     "a path's name": "from pathlib import Path\nWORDS = Path('words.txt')\ndef f(x):\n    return WORDS.name\n",
     "a pattern": "import re\nP = re.compile('a')\ndef f(x):\n    return re.compile(x), P\n",
     "sys": "import sys\ndef f(x):\n    return sys.maxsize\n",
