@@ -57,7 +57,7 @@ _LATER = {
     "pydoc": ("locate",),
 }
 _CALLED = (types.FunctionType, types.BuiltinFunctionType)
-_NAMESPACES = frozenset({"__globals__", "f_globals", "f_locals"})
+_NAMESPACES = frozenset({"__globals__", "co_filename", "co_firstlineno", "f_globals", "f_locals"})
 
 
 def dynamic_name(value: object) -> str | None:

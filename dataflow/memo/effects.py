@@ -45,6 +45,7 @@ _SETTING = re.compile(
     "set|regist|add|enable|disable|patch|use|install|init|conf|seed|option|update|append|extend|insert|default|push|pop"
     "|limit|env"
 )
+_REGISTERING = re.compile("regist|patch")
 _COMPOUND = (ast.If, ast.Try, ast.TryStar, ast.With, ast.For, ast.While, ast.Match)
 _SEVERAL = ast.Assign | ast.Delete
 _ASSIGNING = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete
@@ -96,10 +97,11 @@ def top_of(module: str) -> str:
 
 @dataclass(frozen=True)
 class _Act:
-    """The expression that says on what a statement acts, and whether that is merely called."""
+    """The expression that says on what a statement acts; whether that is merely called, or decorates."""
 
     target: ast.expr
     called: bool
+    decorates: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,8 @@ def _counts(act: _Act, space: Mapping[str, Any], used: Set[str], deep: int = 0) 
         return deep < _DEEPEST and any(
             _counts(one, found.__globals__, used, deep + 1) for one in _acts_in(found)
         )
+    if act.decorates and not _REGISTERING.search(_last_name(act.target)):
+        return False
     target = _target(found, names, act)
     if target is None or not _NO_SETTING.isdisjoint({top_of(target), target}):
         return False
@@ -174,7 +178,7 @@ def _candidates(source: str) -> tuple[_Candidate, ...]:
         if isinstance(statement, _DEFINITIONS):
             for decorator in statement.decorator_list:
                 called = decorator.func if isinstance(decorator, ast.Call) else decorator
-                act = _Act(called, called=not re.search("regist|patch", _last_name(called)))
+                act = _Act(called, called=True, decorates=True)
                 found.append(_Candidate(_module_of(ast.Expr(decorator)), (act,), statement.name))
         else:
             acts = tuple(_acts_of(statement))

@@ -22,12 +22,18 @@ from dataflow.memo.bindings import Binding, global_binding
 from dataflow.memo.keys import LEAVES, of_leaves
 from dataflow.memo.origin import class_owner, installed_as
 
-__all__ = ["follows_a_set", "has_order", "made_again"]
+__all__ = ["follows_a_set", "has_order", "lists_a_set", "made_again", "may_have_order"]
 
 _COLLECTIONS = (collections.Counter, collections.OrderedDict, collections.defaultdict, collections.deque)
 _ORDERED = frozenset({str, bytes, list, tuple, dict, re.Pattern, *_COLLECTIONS})
 
 _TABLES = frozenset({"ndarray", "DataFrame", "Series", "Index", "Table"})
+_WITHOUT = (
+    type(None), bool, int, float, complex, set, frozenset, type, types.ModuleType, types.FunctionType,
+    types.BuiltinFunctionType,
+)  # fmt: skip
+_COMPREHENDED = ast.ListComp | ast.DictComp
+_ROWS = frozenset({"list", "tuple", "join", "fromkeys", "enumerate"})
 _ORDERLESS = frozenset({"sorted", "len", "min", "max"})
 
 _BUILD = """
@@ -48,7 +54,6 @@ _SYNTAX = (
 )  # fmt: skip
 _NEVER = (ast.Lambda, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
 _SETS = (set, frozenset)
-_DEEPEST = 20
 _MOST_TIMES = 5
 
 
@@ -56,6 +61,25 @@ def has_order(value: object) -> bool:
     """Whether an order can be in a value."""
     kind = type(value)
     return kind in _ORDERED or (kind.__name__ in _TABLES and class_owner(kind) is not None)
+
+
+def may_have_order(value: object) -> bool:
+    """Whether an order can be in a value, or in what an object that it is may hold."""
+    return has_order(value) or not isinstance(value, _WITHOUT)
+
+
+def lists_a_set(binding: Binding) -> bool:
+    """Whether the statements put what a set holds in a row, to be handed on."""
+    calls = [node for node in ast.walk(binding.tree) if isinstance(node, ast.Call) and node.args]
+    rows = [call.args[0] for call in calls if _last_name(call.func) in _ROWS]
+    comprehended = [one for call in calls for one in call.args if isinstance(one, _COMPREHENDED)]
+    rows += [part.iter for one in comprehended for part in one.generators]
+    trees = [Binding(binding.name, ast.Module([ast.Expr(row)], []), binding.space) for row in rows]
+    return any(follows_a_set(one) for one in trees)
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def made_again(binding: Binding) -> Iterator[Any]:
@@ -196,12 +220,19 @@ def _code_builds_a_set(code: types.CodeType) -> bool:
     )
 
 
-def _holds_a_set(value: Any, depth: int = 0) -> bool:
-    if isinstance(value, _SETS):
-        return True
-    if depth > _DEEPEST or type(value) not in (list, tuple, dict):
-        return False
-    return any(_holds_a_set(member, depth + 1) for member in _members(value))
+def _holds_a_set(value: Any) -> bool:
+    return any(isinstance(one, _SETS) for one in _all_below(value))
+
+
+def _all_below(value: Any) -> Iterator[Any]:
+    """A value and what it holds, each once, in whatever ways it is held."""
+    waiting, seen = [value], set[int]()
+    while waiting:
+        one = waiting.pop()
+        yield one
+        if type(one) in (list, tuple, dict) and not of_leaves(one) and id(one) not in seen:
+            seen.add(id(one))
+            waiting += _members(one)
 
 
 def _members(value: Any) -> Iterator[Any]:
@@ -210,12 +241,14 @@ def _members(value: Any) -> Iterator[Any]:
         yield from value.values()
 
 
-def _plain(value: Any, depth: int = 0) -> bool:
-    if type(value) in LEAVES or type(value) in (re.Pattern, re.RegexFlag) or of_leaves(value):
-        return True
-    if depth > _DEEPEST or type(value) not in (list, tuple, dict, set, frozenset):
-        return False
-    return all(_plain(member, depth + 1) for member in _members(value))
+def _plain(value: Any) -> bool:
+    return all(_is_plain(one) for one in _all_below(value))
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, _SETS):
+        return all(map(_plain, value))
+    return type(value) in LEAVES or type(value) in (re.Pattern, re.RegexFlag, list, tuple, dict) or of_leaves(value)
 
 
 def _closed(binding: Binding) -> dict[str, Any] | None:

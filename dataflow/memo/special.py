@@ -191,6 +191,7 @@ _TABLE: tuple[tuple[Any, Callable[[Walk, Any], bytes]], ...] = (
     (contextvars.ContextVar, _variable),
     (threading.Event, lambda walk, value: encode(value.is_set())),
     (threading.local, _local),
+    (typing.NewType, _attributes("__name__", "__supertype__")),
     (weakref.ref, _weak),
     ((weakref.WeakSet, weakref.WeakKeyDictionary, weakref.WeakValueDictionary), _weak_members),
     (_MANAGERS, _attributes("func", "args", "kwds")),

@@ -28,7 +28,7 @@ from dataflow.memo.hints import hints_of
 from dataflow.memo.imports import import_parts
 from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, of_leaves, tagged
 from dataflow.memo.objects import object_parts
-from dataflow.memo.order import follows_a_set, has_order, made_again
+from dataflow.memo.order import follows_a_set, has_order, lists_a_set, made_again, may_have_order
 from dataflow.memo.origin import class_owner, installed_as, module_of
 from dataflow.memo.special import contents, file_digest, importable, special
 
@@ -148,12 +148,9 @@ class Walk:
         return walk
 
     def how_made(self) -> bytes | None:
-        """The statements that make what the walk stands at, or what holds it; ``None`` where none can be seen."""
-        for find, name in reversed(self._makers):
-            binding = find(name)
-            if binding is not None:
-                return self._statements(binding.tree, binding.space)
-        return None
+        """The statements that make what the walk stands at, and what holds it; ``None`` where none can be seen."""
+        made = [binding for find, name in self._makers if (binding := find(name)) is not None]
+        return b"".join(self._statements(one.tree, one.space) for one in made) if made else None
 
     def uses(self, module: str) -> None:
         """Takes note of an installed module."""
@@ -197,7 +194,7 @@ class Walk:
         makers = self._makers
         self._makers = (*makers, (find, name)) if find else makers
         try:
-            made = self._in_order(name, value, find) if find and has_order(value) else None
+            made = self._in_order(name, value, find) if find and may_have_order(value) else None
             return encode(name) + (self.value(value) if made is None else made)
         except Uncacheable:
             if not self._quiet:
@@ -334,10 +331,9 @@ class Walk:
         name = chain[0]
         if name in self._ignore:
             return tagged(b"ignored", encode(name))
-        if chain == (
-            "__file__",
-        ):  # a checkout may lie anywhere; that what lies beside it isn't seen is warned of
-            return tagged(b"file", b"")
+        if chain in (("__file__",), ("__name__",)):
+            # A checkout may lie anywhere, and a script may be imported. What lies beside it is warned of.
+            return encode(name)
         if name not in space:
             found = getattr(builtins, name, None)
             self._warn_if_dynamic(found)
@@ -385,16 +381,15 @@ class Walk:
         binding = find(name)
         if binding is None or not follows_a_set(binding):
             return None
+        if not has_order(value):
+            self._warn_of_order(lists_a_set(binding))
+            return None
         known = self._made.get((id(binding.space), binding.name))
         if known is not None:
             return tagged(b"made", known)
         plain = Walk(self._ignore).value(value)
         if not any(Walk(self._ignore).value(again) == plain for again in made_again(binding)):
-            self._warn(
-                SetOrderWarning,
-                "may have the order of a set, which differs from process to process, so that what was kept isn't "
-                "found: sort it",
-            )
+            self._warn_of_order(True)
             return None
         self._alive.append(binding.space)
         self._made[id(binding.space), binding.name] = b"itself"
@@ -403,6 +398,14 @@ class Walk:
         parts = [encode(binding.syntax), *(self.chain(chain, binding.space, code) for chain in chains)]
         known = self._made[id(binding.space), binding.name] = digest(b"".join(parts))
         return tagged(b"made", known)
+
+    def _warn_of_order(self, may: bool) -> None:
+        if may:
+            self._warn(
+                SetOrderWarning,
+                "may have the order of a set, which differs from process to process, so that what was kept isn't "
+                "found: sort it",
+            )
 
     def _warn(self, category: type[Warning], text: str) -> None:
         if not self._quiet:

@@ -117,6 +117,9 @@ UNSEEN = {
     ),
     "a folder that is made": ("import os\nos.makedirs('/tmp/', exist_ok=True)\ndef f(x):\n    return os.fspath(x)\n", "'/tmp/'", "'/tmp/.'"),
     "what is printed": ("import json\nprint(json.dumps(1), file=None)\ndef f(x):\n    return json.dumps(x)\n", "(1)", "(2)"),
+    "a command's option": (
+        "import click\n@click.command()\n@click.option('--n', default=1)\ndef go(n):\n    pass\ndef f(x):\n    return click.unstyle(x)\n", "=1", "=2",
+    ),
     "a run of a pipeline": (
         "import dataflow\n@dataflow.stage\ndef one(x: str) -> str:\n    return x\ndataflow.memoize([], None)\ndef f(x):\n    return one\n",
         "None", "None, pure=True",

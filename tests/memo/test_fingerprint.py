@@ -16,7 +16,13 @@ from typing import Any
 
 import pytest
 
-from dataflow.memo.fingerprint import DynamicCodeWarning, Uncacheable, fingerprint, stage_fingerprint
+from dataflow.memo.fingerprint import (
+    DynamicCodeWarning,
+    SetOrderWarning,
+    Uncacheable,
+    fingerprint,
+    stage_fingerprint,
+)
 from dataflow.pipeline import Stage, stage
 
 Of = Callable[..., bytes]
@@ -734,3 +740,62 @@ def test_a_function_that_lives_without_an_installed_package_is_another_one_where
         prints.append(of(source))
         sys.modules.pop("needy", None)
     assert prints[0] != prints[1]
+
+
+def test_a_script_has_the_fingerprint_that_it_has_when_it_is_imported(tmp_path):
+    (tmp_path / "work.py").write_text(
+        "import logging, typing\nLOG = logging.getLogger(__name__)\nN = typing.NewType('N', str)\n"
+        "class A:\n    k = 1\na = A()\n"
+        "def f(x):\n    LOG.info(x)\n    logging.getLogger(__name__).info(x)\n    return N(a.k)\n"
+        "if __name__ == '__main__':\n    from dataflow.memo.fingerprint import fingerprint\n"
+        "    print(fingerprint(f).hex())\n"
+    )
+    imported = (
+        "import work\nfrom dataflow.memo.fingerprint import fingerprint\nprint(fingerprint(work.f).hex())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.getcwd()}"}
+    commands = [[sys.executable, str(tmp_path / "work.py")], [sys.executable, "-c", imported]]
+    script, module = (
+        subprocess.run(one, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
+        for one in commands
+    )
+    assert script == module != ""
+
+
+def test_objects_that_lead_to_each_other_in_many_ways_end_soon(of):
+    graph = (
+        "class S: pass\nL = [S() for _ in range(12)]\nfor a in L:\n    a.to = [b for b in L if b is not a]\n"
+    )
+    lists = "M = [[] for _ in range(12)]\nfor a in M:\n    a.extend(b for b in M if b is not a)\n"
+    twice = "A = []\nfor n in range(40):\n    A = [A, A]\n"
+    chain = f"{twice}C = None\nfor n in range(5000):\n    D = S()\n    D.next, C = C, D\n"
+    text = f"{graph}{lists}{chain}K = 1\ndef f(x):\n    return L, M, A, C, K\n"
+    assert of(text) == of(text)
+    assert of(text) != of(text.replace("K = 1", "K = 2"))
+
+
+def test_sets_that_lead_to_each_other_in_many_ways_are_refused_with_the_way(of):
+    graph = (
+        "class S: pass\nL = [S() for _ in range(9)]\nfor a in L:\n    a.to = {b for b in L if b is not a}\n"
+    )
+    text = f"{graph}def f(x):\n    return L\n"
+    with (
+        pytest.warns(SetOrderWarning),
+        pytest.raises(Uncacheable, match="f -> L -> to -> to.*in too many ways"),
+    ):
+        of(text)
+
+
+def test_a_project_of_more_modules_than_are_usual_has_each_file_parsed_once(tmp_path, monkeypatch):
+    names = [f"many{n}" for n in range(100)]
+    for name in names:
+        (tmp_path / f"{name}.py").write_text("".join(f"def h{n}(x):\n    return x + {n}\n" for n in range(3)))
+    calls = "\n".join(f"import {name}" for name in names)
+    body = " + ".join(f"{name}.h{n}(x)" for n in range(3) for name in names)
+    (tmp_path / "all_of_many.py").write_text(f"{calls}\ndef f(x):\n    return {body}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from dataflow.memo import code
+
+    code._definitions.cache_clear()
+    fingerprint(__import__("all_of_many").f)
+    assert code._definitions.cache_info().misses == 101

@@ -139,6 +139,31 @@ def test_an_order_that_can_not_be_told_is_warned_of(of: Any) -> None:
         of(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class M:\n    def __init__(self, w):\n        self.w = w\nL = M(list(S))\ndef f(x):\n    return L\n",
+        "import types\nL = types.MappingProxyType({w: 1 for w in S})\ndef f(x):\n    return L\n",
+        "import functools\nL = functools.partial(print, tuple(S))\ndef f(x):\n    return L\n",
+        "import numpy\nL = numpy.array(list(S))\ndef f(x):\n    return L\n",
+    ],
+)
+def test_an_order_that_an_object_may_hold_is_warned_of(of: Any, text: str) -> None:
+    with pytest.warns(SetOrderWarning, match="L may have the order of a set.*sort it"):
+        of("S = {'a', 'b', 'c'}\n" + text)
+
+
+def test_a_set_that_an_object_holds_is_not(of: Any) -> None:
+    made = "class M:\n    def __init__(self, w):\n        self.w = w\n"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        of(
+            "S = {'a', 'b', 'c'}\n"
+            + made
+            + "L = M(S)\nK = M(sorted(S))\nN = M(len(S))\ndef f(x):\n    return L, K, N\n"
+        )
+
+
 def test_looking_at_how_a_value_is_made_runs_nothing_that_does_more_than_build(of: Any) -> None:
     text = (
         "RUNS = []\nS = {'a'}\nOTHER = []\nclass Odd:\n    def get(self, x):\n        RUNS.append(x)\nodd = Odd()\n"

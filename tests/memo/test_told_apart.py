@@ -426,3 +426,38 @@ def test_what_wraps_names_another_function_than_what_it_wraps_hides_nothing(
 def test_methods_of_built_in_types_are_told_apart_by_what_they_are_bound_to(one: Any, other: Any) -> None:
     assert fingerprint(one) == fingerprint(one)
     assert fingerprint(one) != fingerprint(other)
+
+
+COMMON = {
+    "a dispatcher that calls itself": (
+        "import functools\n@functools.singledispatch\ndef g(x):\n    return x\n@g.register\ndef _(x: list):\n    return [g(y) for y in x]\n"
+        "@g.register\ndef _(x: dict):\n    return {k: g(y) for k, y in x.items()}\ndef f(x):\n    return g(x)\n", "[g(y) for", "[[g(y)] for"
+    ),
+    "an abstract class whose members name it": (
+        "import abc\nclass A(abc.ABC):\n    pass\nclass B:\n    def g(self):\n        return isinstance(self, A)\nA.register(B)\n"
+        "def f(x):\n    return B().g()\n", "self, A)", "self, B)"
+    ),
+    "a generic with a callable": (
+        "import typing\nfrom collections.abc import Callable\nT = typing.TypeVar('T')\nclass R(typing.Generic[T]):\n    k = 1\nr = R[Callable[[int], str]]()\ndef f(x):\n    return r.k\n",
+        "k = 1", "k = 2",
+    ),
+    "a manager that decorates": (
+        "import contextlib\n@contextlib.contextmanager\ndef timed(n):\n    yield n\n@timed('a')\ndef g(x):\n    return 1\ndef f(x):\n    return g(x)\n", "return 1", "return 2"
+    ),
+    "a weak reference": ("import weakref\nclass A:\n    k = 1\na = A()\nw = weakref.ref(a)\ndef f(x):\n    return w().k\n", "k = 1", "k = 2"),
+    "weak tables": (
+        "import weakref\nclass A:\n    k = 1\na = A()\nT = weakref.WeakValueDictionary(a=a)\nS = weakref.WeakSet([a])\nK = weakref.WeakKeyDictionary({a: 1})\n"
+        "def f(x):\n    return T, S, K\n", "{a: 1}", "{a: 2}"
+    ),
+    "a decoder": ("import json\nD = json.JSONDecoder(parse_float=str)\ndef f(x):\n    return D.decode(x)\n", "=str", "=int"),
+    "a salted hash": ("import hashlib\nH = hashlib.sha256(b'one')\ndef f(x):\n    return H.copy()\n", "one", "two"),
+    "the process's streams": ("import sys\nOUT = sys.stdout\nK = 1\ndef f(x, err=sys.stderr):\n    print(file=OUT)\n    return K\n", "K = 1", "K = 2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMMON)
+def test_what_is_common_in_programs_is_keyed(of_files: Of, name: str) -> None:
+    text, old, new = COMMON[name]
+    assert old in text
+    assert of_files(text) == of_files(text)
+    assert of_files(text) != of_files(text.replace(old, new))
