@@ -7,6 +7,7 @@ import typing
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from dataflow.memo.chains import meaning
 from dataflow.memo.keys import encode, tagged
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def hints_of(walk: Walk, function: types.FunctionType) -> bytes:
 def each_hint(walk: Walk, found: Mapping[str, Any], space: Mapping[str, Any]) -> bytes:
     """Annotations by name; those that are text, by what the names in it mean."""
     return b"".join(
-        encode(name) + (walk.meaning(one, space) if isinstance(one, str) else hint(walk, one))
+        encode(name) + (meaning(walk, one, space) if isinstance(one, str) else hint(walk, one))
         for name, one in found.items()
     )
 

@@ -9,6 +9,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dataflow.memo.chains import chain_parts
 from dataflow.memo.code import Chain, Import, reads, survives_imports
 from dataflow.memo.keys import encode, tagged
 from dataflow.memo.origin import installed_as, installed_unloaded
@@ -72,7 +73,7 @@ def _bound_import(
         outer = b"" if bound is module else walk.named(parts[0], sys.modules[parts[0]])
         return walk.named(full, module) + outer
     space = {statement.bound: bound}
-    described = b"".join(walk.chain(chain, space, code) for chain in sorted(seen))
+    described = b"".join(chain_parts(walk, chain, space, code) for chain in sorted(seen))
     reached = statement.alias or bound is module or any(chain[: len(parts)] == parts for chain in seen)
     return described + (b"" if reached else walk.named(full, module))
 

@@ -248,7 +248,11 @@ def _plain(value: Any) -> bool:
 def _is_plain(value: Any) -> bool:
     if isinstance(value, _SETS):
         return all(map(_plain, value))
-    return type(value) in LEAVES or type(value) in (re.Pattern, re.RegexFlag, list, tuple, dict) or of_leaves(value)
+    return (
+        type(value) in LEAVES
+        or type(value) in (re.Pattern, re.RegexFlag, list, tuple, dict)
+        or of_leaves(value)
+    )
 
 
 def _closed(binding: Binding) -> dict[str, Any] | None:

@@ -8,7 +8,6 @@ deep stack. Plain data is described by content and never by identity: ``[a, a]``
 from __future__ import annotations
 
 import ast
-import builtins
 import enum
 import functools
 import os
@@ -19,10 +18,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from dataflow.memo.bindings import Finder, global_binding, local_bindings, stored
+from dataflow.memo.asides import asides, asks_for
+from dataflow.memo.bindings import Finder, local_bindings, stored
+from dataflow.memo.chains import chain_parts
 from dataflow.memo.classes import class_parts
-from dataflow.memo.code import Chain, describe_function, reads, syntax_of
-from dataflow.memo.dynamic import dynamic_name, taken_of, texts_of, unseen_by_name
+from dataflow.memo.code import describe_function, reads, syntax_of
+from dataflow.memo.dynamic import dynamic_name, taken_of, unseen_by_name
 from dataflow.memo.effects import Effect, Spaces, effects_around, top_of
 from dataflow.memo.hints import hints_of
 from dataflow.memo.imports import import_parts
@@ -56,6 +57,9 @@ class Walk:
     Args:
         ignore: names of globals, closure variables and attributes that are left out.
         inside: identities of the sets that are being walked further out; for the walk's own use.
+
+    Attributes:
+        asked: what code that was met asks for that is told of all that was met: see :func:`asks_for`.
     """
 
     def __init__(self, ignore: frozenset[str] = frozenset(), inside: frozenset[int] = frozenset()) -> None:
@@ -77,7 +81,7 @@ class Walk:
         self._made: dict[tuple[int, str], bytes] = {}
         self._visits, self._visited = 0, set[int]()
         self._left = [_MOST_INNER_WALKS]
-        self._reads_docs = self._reads_order = False
+        self.asked: set[str] = set()
 
     def root(self, value: object) -> bytes:
         """The description of one value; what it refers to waits in the queue."""
@@ -101,11 +105,7 @@ class Walk:
             except Uncacheable:
                 if not self._quiet:
                     raise
-        if self._reads_docs:
-            nodes.append(tagged(b"docs", b"".join(map(_docs_of, self._alive))))
-        if self._reads_order:
-            nodes.append(tagged(b"order", b"".join(map(_order_of, self._alive))))
-        return b"".join(nodes)
+        return b"".join(nodes) + asides(self.asked, self._alive)
 
     def effects(self) -> bytes:
         """What the first-party modules that were met do to the installed ones when they are imported."""
@@ -133,7 +133,7 @@ class Walk:
         skipped = stored(tree) | {"__file__", "__name__"}
         try:
             chains = [chain for chain in sorted(reads(code).chains) if chain[0] not in skipped]
-            parts = [walk.chain(chain, space, code) for chain in chains]
+            parts = [chain_parts(walk, chain, space, code) for chain in chains]
             read = b"".join([*parts, walk.named("defined", defined)]) + walk.finish()
         except Exception:  # objects may do what they like when they are looked at
             read = b""
@@ -166,7 +166,7 @@ class Walk:
         """The description of any value. Raises Uncacheable if it has none that is stable."""
         if type(value) in LEAVES or of_leaves(value):
             return encode(value)
-        self._warn_if_dynamic(value)
+        self.warn_if_dynamic(value)
         if value is sys.modules or value is os.environ:
             return tagged(b"unseen", b"")
         if id(value) in self._open:
@@ -308,73 +308,12 @@ class Walk:
     def _reads(self, function: types.FunctionType) -> bytes:
         code = function.__code__
         found, space = reads(code), function.__globals__
-        # Whose docstring it is can't be told where it is taken of a local: that of anything that was met, then.
-        names = found.loose.union(*found.chains)
-        asked = "__doc__" in found.loose or "getdoc" in names or "__doc__" in texts_of(code)
-        self._reads_docs = self._reads_docs or asked
-        self._reads_order = self._reads_order or "__dict__" in names
+        self.asked.update(asks_for(found, code))
         for name in unseen_by_name(code, found, space):
             self._warn_of(name)
-        parts = [self.chain(chain, space, code) for chain in sorted(found.chains)]
+        parts = [chain_parts(self, chain, space, code) for chain in sorted(found.chains)]
         parts += [import_parts(self, statement, space, code) for statement in sorted(found.imports)]
         return tagged(b"reads", b"".join(parts))
-
-    def meaning(self, text: str, space: Mapping[str, Any]) -> bytes:
-        """An annotation that is text: what the names in it mean."""
-        code = _annotation(text)
-        if code is None:
-            return encode(text)
-        return encode(text) + b"".join(self.chain(one, space, code) for one in sorted(reads(code).chains))
-
-    def chain(self, chain: Chain, space: Mapping[str, Any], code: types.CodeType) -> bytes:
-        """What a name with the attributes that are taken of it leads to, in the namespace where it is looked up."""
-        name = chain[0]
-        if name in self._ignore:
-            return tagged(b"ignored", encode(name))
-        if chain in (("__file__",), ("__name__",)):
-            # A checkout may lie anywhere, and a script may be imported. What lies beside it is warned of.
-            return encode(name)
-        if name not in space:
-            found = getattr(builtins, name, None)
-            self._warn_if_dynamic(found)
-            added = b"" if _comes_with_python(found) else self.value(found)
-            return tagged(b"builtin" if found is not None else b"absent", encode(name) + added)
-        value, taken, planted = space[name], 1, b""
-        while isinstance(value, types.ModuleType) and taken < len(chain) and hasattr(value, chain[taken]):
-            if installed_as(value.__name__) is not None:
-                self.warn_of_installed(value, chain[taken:], code)
-                planted = self._planted(value, chain[taken:])
-                break
-            space, value = vars(value), getattr(value, chain[taken])
-            taken += 1
-        else:
-            self.warn_of_installed(value, (), code)
-        last, inside = chain[taken - 1], space
-        described = self.named(".".join(chain[:taken]), value, lambda _: global_binding(last, value, inside))
-        described += planted
-        if "__subclasses__" in chain[taken:] and isinstance(value, type):
-            described += self._derived(value)
-        if "__doc__" in chain[taken:]:  # which is no part of anything else: a prompt, perhaps
-            described += encode(str(getattr(value, "__doc__", None)))
-            self._reads_docs = self._reads_docs or chain[taken] != "__doc__"
-        return encode(taken) + described
-
-    def _planted(self, value: Any, names: Sequence[str]) -> bytes:
-        """What first-party code has put into an installed module, or a class of it, by a name that is read."""
-        for name in names:
-            value = getattr(value, name, None)
-            home = value.__globals__ if isinstance(value, types.FunctionType) else {}
-            if isinstance(value, type):
-                home = getattr(sys.modules.get(module_of(value)), "__dict__", {})
-            if str(home.get("__file__")).endswith(".py") and installed_as(str(home["__name__"])) is None:
-                return tagged(b"planted", self.value(value))
-        return b""
-
-    def _derived(self, kind: type) -> bytes:
-        """The classes that are derived of one, as a registry of plugins has them, in the order of their definitions."""
-        derived: list[type] = type.__subclasses__(kind)
-        first_party = [one for one in derived if class_owner(one) is None]
-        return tagged(b"derived", b"".join(self.value(one) + self._derived(one) for one in first_party))
 
     def _in_order(self, name: str, value: object, find: Finder) -> bytes | None:
         """What follows a set's order is described by the statements that make it; ``None`` for all else."""
@@ -395,7 +334,7 @@ class Walk:
         self._made[id(binding.space), binding.name] = b"itself"
         code = _compiled(binding.tree)
         chains = [chain for chain in sorted(reads(code).chains) if chain[0] not in binding.bound]
-        parts = [encode(binding.syntax), *(self.chain(chain, binding.space, code) for chain in chains)]
+        parts = [encode(binding.syntax), *(chain_parts(self, chain, binding.space, code) for chain in chains)]
         known = self._made[id(binding.space), binding.name] = digest(b"".join(parts))
         return tagged(b"made", known)
 
@@ -414,7 +353,8 @@ class Walk:
                 f"{' -> '.join(self._path)} {text}.", category, *self._place, registry=_warned
             )
 
-    def _warn_if_dynamic(self, value: object) -> None:
+    def warn_if_dynamic(self, value: object) -> None:
+        """Of what leads to code unseen."""
         name = dynamic_name(value)
         if name is not None:
             self._warn_of(name)
@@ -432,10 +372,10 @@ class Walk:
             if not isinstance(module, types.ModuleType):
                 return
             module = getattr(module, name, None)
-            self._warn_if_dynamic(module)
+            self.warn_if_dynamic(module)
         if isinstance(module, types.ModuleType):
             for found in taken_of(module, code):
-                self._warn_if_dynamic(found)
+                self.warn_if_dynamic(found)
 
     def _module(self, module: types.ModuleType) -> bytes:
         owner = installed_as(module.__name__)
@@ -463,37 +403,6 @@ class Walk:
 
 
 _warned: dict[Any, Any] = {}
-
-
-def _comes_with_python(value: object) -> bool:
-    """Whether a name of ``builtins`` stands for what it always does, and nobody has put it there."""
-    module = getattr(value, "__module__", None) or type(value).__module__
-    return module in ("builtins", "io", "_io", "_sitebuiltins") and not isinstance(value, _PLAIN)
-
-
-_PLAIN = (str, bytes, int, float, list, dict, set, tuple)
-
-
-def _order_of(value: object) -> bytes:
-    """In which order a class's or an object's attributes were defined."""
-    names = [name for name in getattr(value, "__dict__", {}) if not name.startswith("__")]
-    return encode(names) if not isinstance(value, types.FunctionType | types.ModuleType) else b""
-
-
-def _docs_of(value: object) -> bytes:
-    """The docstrings of a function, and of what is defined in it, or of a class."""
-    if isinstance(value, types.FunctionType):
-        inner = texts_of(value.__code__)
-        return encode((value.__doc__, inner)) if installed_as(value.__module__ or "") is None else b""
-    return encode(value.__doc__) if isinstance(value, type) and class_owner(value) is None else b""
-
-
-@functools.lru_cache(maxsize=4096)
-def _annotation(text: str) -> types.CodeType | None:
-    try:
-        return compile(text, "<annotation>", "eval", dont_inherit=True)
-    except (SyntaxError, ValueError):
-        return None
 
 
 @functools.lru_cache(maxsize=8192)

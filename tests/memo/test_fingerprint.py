@@ -781,7 +781,7 @@ def test_sets_that_lead_to_each_other_in_many_ways_are_refused_with_the_way(of):
     text = f"{graph}def f(x):\n    return L\n"
     with (
         pytest.warns(SetOrderWarning),
-        pytest.raises(Uncacheable, match="f -> L -> to -> to.*in too many ways"),
+        pytest.raises(Uncacheable, match=r"f -> L -> to -> to.*in too many ways"),
     ):
         of(text)
 

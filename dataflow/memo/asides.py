@@ -1,0 +1,44 @@
+"""What is told of functions, classes and objects only where code asks for it: docstrings, the order of attributes."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Iterator, Set
+
+from dataflow.memo.code import Reads
+from dataflow.memo.dynamic import texts_of
+from dataflow.memo.keys import encode, tagged
+from dataflow.memo.origin import class_owner, installed_as
+
+__all__ = ["asides", "asks_for"]
+
+
+def asks_for(found: Reads, code: types.CodeType) -> Iterator[str]:
+    """What code asks for of what can't be told, such as a local; for all that was met, then."""
+    names = found.loose.union(*found.chains)
+    if "__doc__" in found.loose or "getdoc" in names or "__doc__" in texts_of(code):
+        yield "docs"
+    if "__dict__" in names:
+        yield "order"
+
+
+def asides(asked: Set[str], met: Iterable[object]) -> bytes:
+    """What was asked for, of all that was met."""
+    met = list(met)
+    docs = tagged(b"docs", b"".join(map(_docs_of, met))) if "docs" in asked else b""
+    return docs + (tagged(b"order", b"".join(map(_order_of, met))) if "order" in asked else b"")
+
+
+def _docs_of(value: object) -> bytes:
+    """The docstrings of a function, and of what is defined in it, or of a class."""
+    if isinstance(value, types.FunctionType):
+        inner = texts_of(value.__code__)
+        return encode((value.__doc__, inner)) if installed_as(value.__module__ or "") is None else b""
+    return encode(value.__doc__) if isinstance(value, type) and class_owner(value) is None else b""
+
+
+def _order_of(value: object) -> bytes:
+    """In which order a class's or an object's attributes were defined."""
+    if isinstance(value, types.FunctionType | types.ModuleType):
+        return b""
+    return encode([name for name in getattr(value, "__dict__", {}) if not name.startswith("__")])
