@@ -56,6 +56,7 @@ _LATER = {
     "logging.config": ("dictConfig", "fileConfig"),
     "pydoc": ("locate",),
 }
+_LOADERS = ("FileSystemLoader", "PackageLoader")
 _CALLED = (types.FunctionType, types.BuiltinFunctionType)
 _NAMESPACES = frozenset({"__globals__", "co_filename", "co_firstlineno", "f_globals", "f_locals"})
 
@@ -68,6 +69,9 @@ def dynamic_name(value: object) -> str | None:
             name = value.__name__
             if name in names and value is getattr(sys.modules.get(module), name, None):
                 return f"{name}()"
+    kind = type(value)
+    if kind.__name__ in _LOADERS and kind.__module__ == "jinja2.loaders":
+        return f"a {kind.__name__}"
     return known
 
 

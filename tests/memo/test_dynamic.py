@@ -65,6 +65,7 @@ UNSEEN |= {
     "a file that a setting names": "from types import SimpleNamespace as N\nfrom pathlib import Path\nC = N(vocab=Path('v'))\ndef f(x):\n    return open(C.vocab).read()\n",
     "a file that a table names": "from pathlib import Path\nC = {'vocab': Path('v')}\ndef f(x):\n    return open(C['vocab']).read()\n",
     "a file that is there": f"import os\nDIR = {os.path.dirname(os.__file__)!r}\ndef f(x):\n    return open(os.path.join(DIR, x)).read()\n",
+    "templates": "import jinja2\nE = jinja2.Environment(loader=jinja2.FileSystemLoader('.'))\ndef f(x):\n    return E.get_template(x)\n",
     "a folder": "from pathlib import Path\nDATA = Path('data')\ndef f(x):\n    return list(DATA.iterdir())\n",
     "a table": "import pandas as pd\ndef f(x):\n    return pd.read_csv('table.csv')\n",
     "what lies beside it": "from pathlib import Path\ndef f(x):\n    return Path(__file__).with_name('a').read_text()\n",
