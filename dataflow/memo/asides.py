@@ -20,6 +20,8 @@ def asks_for(found: Reads, code: types.CodeType) -> Iterator[str]:
         yield "docs"
     if "__dict__" in names:
         yield "order"
+    if "__subclasses__" in found.loose:
+        yield "derived"  # which the walk itself tells: it leads on
 
 
 def asides(asked: Set[str], met: Iterable[object]) -> bytes:

@@ -139,7 +139,9 @@ def _binding(
     waiting = [body[index] for index in taken] if inner else []
     while waiting:
         read = {part.id for part in ast.walk(waiting.pop()) if isinstance(part, ast.Name)}
-        for index in {index for one in read & _all_stored(tuple(body)) for index in made[one]} - taken:
+        for index in {
+            index for one in read & _all_stored(tuple(body)) for index in made.get(one, ())
+        } - taken:
             taken.add(index)
             waiting.append(body[index])
     return Binding(name, ast.Module([body[index] for index in sorted(taken)], []), space)

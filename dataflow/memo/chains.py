@@ -17,7 +17,7 @@ from dataflow.memo.origin import class_owner, installed_as, module_of
 if TYPE_CHECKING:
     from dataflow.memo.walk import Walk
 
-__all__ = ["chain_parts", "meaning"]
+__all__ = ["chain_parts", "derived_classes", "meaning"]
 
 _PLAIN = (str, bytes, int, float, list, dict, set, tuple)
 # A checkout may lie anywhere, and a script may be imported. What lies beside a file is warned of.
@@ -73,7 +73,7 @@ def _asked_of(walk: Walk, value: object, names: Sequence[str]) -> bytes:
     """What is no part of a value, but asked for by name."""
     described = b""
     if "__subclasses__" in names and isinstance(value, type):
-        described += _derived(walk, value)
+        described += derived_classes(walk, value)
     if "__doc__" in names:  # a prompt, perhaps
         described += encode(str(getattr(value, "__doc__", None)))
         if names[0] != "__doc__":
@@ -93,11 +93,11 @@ def _planted(walk: Walk, value: Any, names: Sequence[str]) -> bytes:
     return b""
 
 
-def _derived(walk: Walk, kind: type) -> bytes:
+def derived_classes(walk: Walk, kind: type) -> bytes:
     """The classes that are derived of one, as a registry of plugins has them, in the order of their definitions."""
     derived: list[type] = type.__subclasses__(kind)
     first_party = [one for one in derived if class_owner(one) is None]
-    return tagged(b"derived", b"".join(walk.value(one) + _derived(walk, one) for one in first_party))
+    return tagged(b"derived", b"".join(walk.value(one) + derived_classes(walk, one) for one in first_party))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -51,7 +51,6 @@ _SEVERAL = ast.Assign | ast.Delete
 _ASSIGNING = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete
 _DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _IMPORT = re.compile(r"^(?:from\s+([.\w]+)\s+import\s+(\([^)]*\)|[^\n#]*)|import\s+([^\n#]+))", re.MULTILINE)
-_DEEPEST = 4
 
 
 @dataclass(frozen=True)
@@ -113,12 +112,16 @@ class _Candidate:
     defines: str = ""
 
 
-def _counts(act: _Act, space: Mapping[str, Any], used: Set[str], deep: int = 0) -> bool:
+def _counts(
+    act: _Act, space: Mapping[str, Any], used: Set[str], seen: set[types.FunctionType] | None = None
+) -> bool:
     found, names = _resolved(act.target, space)
     if act.called and _is_own_function(found):
-        return deep < _DEEPEST and any(
-            _counts(one, found.__globals__, used, deep + 1) for one in _acts_in(found)
-        )
+        seen = set() if seen is None else seen
+        if found in seen:
+            return False
+        seen.add(found)
+        return any(_counts(one, found.__globals__, used, seen) for one in _acts_in(found))
     if act.decorates and not _REGISTERING.search(_last_name(act.target)):
         return False
     target = _target(found, names, act)

@@ -40,6 +40,10 @@ def object_parts(walk: Walk, value: Any) -> bytes:
     if isinstance(state, str):
         own = _members(walk, value) if first_party else b""
         return tagged(b"global", walk.value(kind) + encode(state) + own)
+    if not isinstance(state, tuple) or not 2 <= len(state) <= 6:
+        raise walk.refuse(
+            f"what a {kind.__module__}.{kind.__qualname__} says of its state is nothing of the kind"
+        )
     make, arguments, *rest = state
     content, members, pairs = ([*rest, None, None, None])[:3]
     parts = [walk.value(kind), walk.value(make), walk.value(tuple(arguments)), _state(walk, kind, content)]

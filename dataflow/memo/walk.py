@@ -20,7 +20,7 @@ from typing import Any
 
 from dataflow.memo.asides import asides, asks_for
 from dataflow.memo.bindings import Finder, local_bindings, stored
-from dataflow.memo.chains import chain_parts
+from dataflow.memo.chains import chain_parts, derived_classes
 from dataflow.memo.classes import class_parts
 from dataflow.memo.code import describe_function, reads, syntax_of
 from dataflow.memo.dynamic import dynamic_name, taken_of, unseen_by_name
@@ -36,8 +36,9 @@ from dataflow.memo.special import contents, file_digest, importable, special
 __all__ = ["DynamicCodeWarning", "SetOrderWarning", "Walk"]
 
 
+_LONGEST_WAY = 12
 _MOST_VISITS, _MOST_TIMES = 20_000, 8
-_MOST_INNER_WALKS = 5_000
+_MOST_INNER_VISITS, _FREE_VISITS = 100_000, 50  # of all members of sets, and of one
 # Modules of Python's that name what is defined in others, by whatever name.
 _FACADES = frozenset({"collections.abc", "typing"})
 _Makers = tuple[tuple[Finder, str], ...]
@@ -79,8 +80,9 @@ class Walk:
         self._path: tuple[str, ...] = ()
         self._makers: _Makers = ()
         self._made: dict[tuple[int, str], bytes] = {}
-        self._visits, self._visited = 0, set[int]()
-        self._left = [_MOST_INNER_WALKS]
+        self._visits, self._visited = 0, dict[int, object]()  # alive too
+        self._left = [_MOST_INNER_VISITS]
+        self._told: dict[tuple[str, int], bytes] = {}
         self.asked: set[str] = set()
 
     def root(self, value: object) -> bytes:
@@ -97,7 +99,7 @@ class Walk:
 
     def finish(self) -> bytes:
         """The descriptions of all functions and classes that were met, in the order in which they were."""
-        nodes = []
+        nodes, derived = [], 0
         while self._queue:
             describe, subject, self._path, self._makers = self._queue.popleft()
             try:
@@ -105,6 +107,12 @@ class Walk:
             except Uncacheable:
                 if not self._quiet:
                     raise
+            if not self._queue and "derived" in self.asked:
+                fresh = [
+                    one for one in self._alive[derived:] if isinstance(one, type) and not class_owner(one)
+                ]
+                derived = len(self._alive)
+                nodes += [derived_classes(self, one) for one in fresh]
         return b"".join(nodes) + asides(self.asked, self._alive)
 
     def effects(self) -> bytes:
@@ -128,6 +136,8 @@ class Walk:
         text, code = syntax_of(tree), _compiled(tree)
         if text in self._telling:  # what they make is a part of what they read
             return digest(encode(text))
+        if not self._telling and (text, id(space)) in self._told:
+            return self._told[text, id(space)]
         walk = self._another()
         walk._quiet, walk._telling = True, self._telling | {text}
         skipped = stored(tree) | {"__file__", "__name__"}
@@ -137,14 +147,18 @@ class Walk:
             read = b"".join([*parts, walk.named("defined", defined)]) + walk.finish()
         except Exception:  # objects may do what they like when they are looked at
             read = b""
-        return digest(encode(text) + read)
+        told = digest(encode(text) + read)
+        if not self._telling:
+            self._alive.append(space)
+            self._told[text, id(space)] = told
+        return told
 
     def _another(self, inside: frozenset[int] = frozenset()) -> Walk:
         """A walk of its own, with numbers of its own; the modules that it meets are met by this one."""
         walk = Walk(self._ignore, self._inside | inside)
         walk._path, walk._place = self._path, self._place
         walk._quiet, walk._telling = self._quiet, self._telling
-        walk._spaces, walk._used, walk._left = self._spaces, self._used, self._left
+        walk._spaces, walk._used, walk._left, walk._told = self._spaces, self._used, self._left, self._told
         return walk
 
     def how_made(self) -> bytes | None:
@@ -172,8 +186,11 @@ class Walk:
         if id(value) in self._open:
             return tagged(b"cycle", encode(len(self._open) - self._open.index(id(value))))
         self._visits += 1
+        self._left[0] -= bool(self._inside) and self._visits > _FREE_VISITS
+        if self._left[0] < 0:
+            raise self.refuse("it is of sets whose members lead to each other in too many ways")
         if self._visits > _MOST_VISITS and type(value) in (list, tuple, dict):
-            self._visited.add(id(value))
+            self._visited.setdefault(id(value), value)
             if self._visits > _MOST_VISITS + _MOST_TIMES * len(self._visited):
                 # Lists that hold each other in many ways have too many ways through them: each is told once.
                 return self._node(lambda one: [self._described(one)], value)
@@ -192,7 +209,8 @@ class Walk:
             return tagged(b"ignored", encode(name))
         outer, self._path = self._path, (*self._path, name)
         makers = self._makers
-        self._makers = (*makers, (find, name)) if find else makers
+        # The global, and what is nearest: an object may be far down a chain of them.
+        self._makers = (*makers[:1], *makers[1:][-2:], (find, name)) if find else makers
         try:
             made = self._in_order(name, value, find) if find and may_have_order(value) else None
             return encode(name) + (self.value(value) if made is None else made)
@@ -214,8 +232,9 @@ class Walk:
     def refuse(self, why: str) -> Uncacheable:
         """The error for the value that the walk stands at, with the way to it and the mend."""
         name = self._path[-1]
+        way = self._path if len(self._path) <= _LONGEST_WAY else (*self._path[:4], "...", *self._path[-4:])
         return Uncacheable(
-            f"{' -> '.join(self._path)} can't be keyed: {why}. "
+            f"{' -> '.join(way)} can't be keyed: {why}. "
             f"If it doesn't change results, say ignore=[{name!r}]; if it does, also say version=."
         )
 
@@ -268,14 +287,16 @@ class Walk:
         """
         if owner in self._inside:
             return b"again"
-        described = []
+        described, kinds = [], dict[type, None]()
         for member in values:
-            self._left[0] -= bool(self._inside)
-            if self._left[0] < 0:
-                raise self.refuse("it is of sets whose members lead to each other in too many ways")
+            if isinstance(member, enum.Enum):  # which its class tells, with all others of it
+                kinds[type(member)] = None
+                described.append(digest(encode((module_of(type(member)), str(member)))))
+                continue
             walk = self._another(frozenset({owner}))
             described.append(digest(walk.value(member) + walk.finish()))
-        return b"".join(sorted(described))
+        in_order = sorted(kinds, key=lambda kind: (module_of(kind), kind.__qualname__))
+        return b"".join(sorted(described)) + b"".join(map(self.value, in_order))
 
     def _function(self, function: types.FunctionType) -> list[bytes]:
         code = function.__code__

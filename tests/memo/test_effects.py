@@ -189,6 +189,13 @@ def test_a_statement_that_reaches_what_has_no_description_refuses_nothing(of_fil
     assert of_files(text) != of_files(text.replace("K = 1", "K = 2"))
 
 
+def test_functions_that_call_each_other_in_many_ways_are_looked_into_once(of_files: Of) -> None:
+    calls = "".join(f"    h{n}()\n" for n in range(40))
+    many = "".join(f"def h{n}():\n    if DONE:\n        return\n{calls}" for n in range(40))
+    text = f"import colorsys\nDONE = True\n{many}h0()\ndef f(x):\n    return colorsys\n"
+    assert of_files(text) == of_files(text)
+
+
 def test_a_module_that_changes_itself_by_what_it_reads_ends(of_files: Of) -> None:
     text = (
         "import colorsys\ncolorsys.ONE = 1\ncolorsys.TWO = colorsys.ONE\ndef f(x):\n    return colorsys.TWO\n"

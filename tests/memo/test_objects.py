@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dataflow.memo.fingerprint import fingerprint
+from dataflow.memo.fingerprint import Uncacheable, fingerprint
 
 Of = Callable[..., bytes]
 SILENT = "class A:\n    def __init__(self, k):\n        self.k, self.cache = k, {}\n    def __getstate__(self):\n        return {}\n"
@@ -82,3 +82,17 @@ def test_objects_that_are_made_of_each_other_and_say_their_state_end(of_files: O
     text = SILENT + "a = A(1)\nb = A(a)\na.other = b\ndef f(x):\n    return a.other, b.k\n"
     assert of_files(text) == of_files(text)
     assert of_files(text) != of_files(text.replace("A(1)", "A(2)"))
+
+
+def test_a_long_chain_of_objects_that_say_their_state_ends_soon(of_files: Of) -> None:
+    linked = "class N:\n    def __init__(self, k, n):\n        self.k, self.n = k, n\n    def __reduce__(self):\n        return N, (0, self.n)\n"
+    text = f"{linked}a = None\nfor k in range(3000):\n    a = N(1, a)\ndef f(x):\n    return a.k\n"
+    assert of_files(text) == of_files(text)
+    assert of_files(text) != of_files(text.replace("N(1, a)", "N(2, a)"))
+
+
+def test_an_object_that_says_nonsense_of_its_state_is_refused_by_name(of_files: Of) -> None:
+    with pytest.raises(Uncacheable, match=r"f -> a can't be keyed: what a work\.A says of its state"):
+        of_files(
+            "class A:\n    def __reduce_ex__(self, version):\n        return (1,)\na = A()\ndef f(x):\n    return a\n"
+        )

@@ -429,6 +429,28 @@ def test_methods_of_built_in_types_are_told_apart_by_what_they_are_bound_to(one:
 
 
 COMMON = {
+    "a comprehension in an object's making": (
+        "class A:\n    def __init__(self, names=('b', 'a')):\n        self.m = [w for w in names]\n        self.n = (z := len(names))\n"
+        "a = A()\ndef f(x):\n    return a.m, a.n\n", "('b', 'a')", "('a', 'b')",
+    ),
+    "a comprehension in a function around": (
+        "def make(names):\n    table = {w: len(w) for w in names}\n    def f(x):\n        return table\n    return f\nf = make(('b', 'a'))\n",
+        "('b', 'a')", "('a', 'b')",
+    ),
+    "plugins that a class method finds": (
+        "class P:\n    @classmethod\n    def all(cls):\n        return [k.go for k in cls.__subclasses__()]\nclass Q(P):\n    go = 1\n"
+        "class R(Q):\n    go = 2\ndef f(x):\n    return P.all()\n", "go = 1", "go = 3",
+    ),
+    "plugins of plugins": (
+        "class P:\n    pass\nclass Q(P):\n    pass\nclass R(Q):\n    go = 2\n"
+        "def below(k):\n    return [k, *(b for s in k.__subclasses__() for b in below(s))]\ndef f(x):\n    return below(P)\n", "go = 2", "go = 3",
+    ),
+    "members of an enum in a set": (
+        "import enum\nclass E(enum.Enum):\n    A = 1\n    B = 2\n    C = 3\nS = {E.A, E.B}\ndef f(x):\n    return S\n", "{E.A, E.B}", "{E.A, E.C}",
+    ),
+    "the value of a member in a set": (
+        "import enum\nclass E(enum.Enum):\n    A = 1\n    B = 2\nS = frozenset(E)\ndef f(x):\n    return S\n", "A = 1", "A = 3",
+    ),
     "a dispatcher that calls itself": (
         "import functools\n@functools.singledispatch\ndef g(x):\n    return x\n@g.register\ndef _(x: list):\n    return [g(y) for y in x]\n"
         "@g.register\ndef _(x: dict):\n    return {k: g(y) for k, y in x.items()}\ndef f(x):\n    return g(x)\n", "[g(y) for", "[[g(y)] for"
