@@ -38,7 +38,8 @@ __all__ = ["DynamicCodeWarning", "SetOrderWarning", "Walk"]
 
 _LONGEST_WAY = 12
 _MOST_VISITS, _MOST_TIMES = 20_000, 8
-_MOST_INNER_VISITS, _FREE_VISITS = 100_000, 50  # of all members of sets, and of one
+# Of what members of sets lead to: in all, for one, and what a set in a set counts for.
+_MOST_INNER_VISITS, _FREE_VISITS, _INNER_WALK = 100_000, 50, 5
 # Modules of Python's that name what is defined in others, by whatever name.
 _FACADES = frozenset({"collections.abc", "typing"})
 _Makers = tuple[tuple[Finder, str], ...]
@@ -293,6 +294,7 @@ class Walk:
                 kinds[type(member)] = None
                 described.append(digest(encode((module_of(type(member)), str(member)))))
                 continue
+            self._left[0] -= _INNER_WALK * bool(self._inside)
             walk = self._another(frozenset({owner}))
             described.append(digest(walk.value(member) + walk.finish()))
         in_order = sorted(kinds, key=lambda kind: (module_of(kind), kind.__qualname__))
