@@ -139,11 +139,9 @@ def _binding(
     waiting = [body[index] for index in taken] if inner else []
     while waiting:
         read = {part.id for part in ast.walk(waiting.pop()) if isinstance(part, ast.Name)}
-        for index in {
-            index for one in read & _all_stored(tuple(body)) for index in made.get(one, ())
-        } - taken:
-            taken.add(index)
-            waiting.append(body[index])
+        places = {place for one in read & _all_stored(tuple(body)) for place in made.get(one, ())}
+        waiting += [body[place] for place in places - taken]
+        taken |= places
     return Binding(name, ast.Module([body[index] for index in sorted(taken)], []), space)
 
 

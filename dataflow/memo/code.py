@@ -23,9 +23,11 @@ from typing import Any, TypeVar
 from dataflow.memo.keys import encode, tagged
 
 __all__ = [
+    "TRANSPARENT",
     "Import",
     "Reads",
     "describe_function",
+    "last_name",
     "node_of",
     "parsed",
     "reads",
@@ -46,7 +48,7 @@ _ALL = frozenset({"Exception", "BaseException"})
 # How local names are loaded, and those of a function around.
 _FROM_HERE = re.compile(r"LOAD_(FAST|DEREF|CLASSDEREF|FROM_DICT_OR_DEREF)")
 # Between a name and its attribute, or an import and its names, these change nothing.
-_TRANSPARENT = {"PUSH_NULL", "CACHE", "EXTENDED_ARG", "NOP", "PRECALL"}
+TRANSPARENT = {"PUSH_NULL", "CACHE", "EXTENDED_ARG", "NOP", "PRECALL"}
 
 
 @dataclass(frozen=True, order=True)
@@ -171,7 +173,7 @@ def _find_chains(
     chain: Chain = ()
     where = found.chains
     for step in steps:
-        if step.opname in _TRANSPARENT:
+        if step.opname in TRANSPARENT:
             continue
         if step.opname in _ATTRIBUTES and chain:
             chain = (*chain, str(step.argval))
@@ -195,7 +197,7 @@ def _find_chains(
 
 def survives_imports(code: CodeType) -> bool:
     """Whether it goes on where an import of its own fails with any error: it stands in a ``try`` that catches all."""
-    steps = [step for step in dis.get_instructions(code) if step.opname not in _TRANSPARENT]
+    steps = [step for step in dis.get_instructions(code) if step.opname not in TRANSPARENT]
     if not any(step.opname == "IMPORT_NAME" for step in steps):
         return False
     names = [step.opname for step in steps]
@@ -305,6 +307,11 @@ def _dump(node: _Definition) -> str:
     bare.args.defaults = [ast.Constant(None)] * len(node.args.defaults)
     bare.args.kw_defaults = [d and ast.Constant(None) for d in node.args.kw_defaults]
     return syntax_of(bare)
+
+
+def last_name(node: ast.expr) -> str:
+    """The name that is taken last: ``c`` of ``a.b.c``; empty for what isn't taken by name."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def syntax_of(node: ast.AST) -> str:

@@ -15,7 +15,7 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dataflow.memo.code import Chain, Reads
+from dataflow.memo.code import TRANSPARENT, Chain, Reads
 
 __all__ = ["dynamic_name", "taken_of", "texts_of", "unseen_by_name"]
 
@@ -28,7 +28,6 @@ _READERS = frozenset(
     ]
 )  # fmt: skip
 _OPENERS = _READERS | {"Path"}
-_BETWEEN = frozenset({"PUSH_NULL", "CACHE", "EXTENDED_ARG", "NOP", "PRECALL"})
 _FEW = 64
 
 _KNOWN: dict[str, tuple[Any, ...]] = {
@@ -107,7 +106,7 @@ def _opened_texts(code: types.CodeType) -> Iterator[str]:
     for step in dis.get_instructions(code) if not _OPENERS.isdisjoint(code.co_names) else ():
         if step.opname == "LOAD_GLOBAL" or (last and step.opname in ("LOAD_ATTR", "LOAD_METHOD")):
             last = str(step.argval)
-        elif step.opname not in _BETWEEN:
+        elif step.opname not in TRANSPARENT:
             if last in _OPENERS and step.opname == "LOAD_CONST" and isinstance(step.argval, str):
                 yield step.argval
             last = ""

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflow.memo.bindings import source_of
-from dataflow.memo.code import node_of, parsed
+from dataflow.memo.code import last_name, node_of, parsed
 from dataflow.memo.origin import installed_as
 
 __all__ = ["Effect", "Spaces", "effects_around", "top_of"]
@@ -122,7 +122,7 @@ def _counts(
             return False
         seen.add(found)
         return any(_counts(one, found.__globals__, used, seen) for one in _acts_in(found))
-    if act.decorates and not _REGISTERING.search(_last_name(act.target)):
+    if act.decorates and not _REGISTERING.search(last_name(act.target)):
         return False
     target = _target(found, names, act)
     if target is None or not _NO_SETTING.isdisjoint({top_of(target), target}):
@@ -231,10 +231,6 @@ def _module_of(statement: ast.stmt) -> ast.Module:
     return ast.fix_missing_locations(ast.Module([statement], []))
 
 
-def _last_name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
-
-
 def _resolved(target: ast.expr, space: Mapping[str, Any]) -> tuple[Any, list[str]]:
     """What the first name of an expression means, or what it leads to through first-party modules; and the names that
     are taken of that, the last one first."""
@@ -274,4 +270,4 @@ def _may_set(value: object, target: ast.expr, names: list[str]) -> bool:
     kinds = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
     # What Cython compiles is of a kind of its own.
     called = isinstance(value, kinds) or type(value).__name__ == "cython_function_or_method"
-    return called and bool(_SETTING.search(_last_name(target).lower()))
+    return called and bool(_SETTING.search(last_name(target).lower()))

@@ -50,11 +50,12 @@ def object_parts(walk: Walk, value: Any) -> bytes:
     parts.append(walk.value(None if members is None else list(members)))
     parts.append(walk.value(None if pairs is None else list(pairs)))
     # What its own code leaves out it may make anew, as a cache; how it was made counts for it.
-    made = walk.how_made() if _says_its_state(kind) else None
-    if made is not None:
-        parts.append(made)
+    if _says_its_state(kind):
+        made = walk.how_made()
+        # Where that can't be seen, what it leaves out counts as far as it can: it may be a connection.
+        parts.append(walk.as_far_as_told(_left_out(value, content)) if made is None else made)
     elif first_party:
-        parts.append(_left_out(walk, value, content))
+        parts.append(tagged(b"left out", walk.items(_left_out(value, content), attribute_bindings(kind))))
     return tagged(b"instance", b"".join(parts))
 
 
@@ -66,13 +67,12 @@ def _says_its_state(kind: type) -> bool:
     )
 
 
-def _left_out(walk: Walk, value: Any, content: object) -> bytes:
-    """Attributes that an installed base class doesn't know of, as those of an array's subclass."""
+def _left_out(value: Any, content: object) -> dict[str, Any]:
+    """Attributes that a state doesn't hold, as those of an array's subclass, of which the array doesn't know."""
     told = content if isinstance(content, tuple) else (content,)
     known = {name for part in told if isinstance(part, dict) for name in part}
     members = {name: one for name, one in _attributes(value) if name not in known}
-    members = _without_cached(type(value), members)
-    return tagged(b"left out", walk.items(members, attribute_bindings(type(value)))) if members else b""
+    return _without_cached(type(value), members)
 
 
 def _state(walk: Walk, kind: type, state: object) -> bytes:

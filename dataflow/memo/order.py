@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dataflow.memo.bindings import Binding, global_binding
+from dataflow.memo.code import last_name
 from dataflow.memo.keys import LEAVES, of_leaves
 from dataflow.memo.origin import class_owner, installed_as
 
@@ -71,15 +72,11 @@ def may_have_order(value: object) -> bool:
 def lists_a_set(binding: Binding) -> bool:
     """Whether the statements put what a set holds in a row, to be handed on."""
     calls = [node for node in ast.walk(binding.tree) if isinstance(node, ast.Call) and node.args]
-    rows = [call.args[0] for call in calls if _last_name(call.func) in _ROWS]
+    rows = [call.args[0] for call in calls if last_name(call.func) in _ROWS]
     comprehended = [one for call in calls for one in call.args if isinstance(one, _COMPREHENDED)]
     rows += [part.iter for one in comprehended for part in one.generators]
     trees = [Binding(binding.name, ast.Module([ast.Expr(row)], []), binding.space) for row in rows]
     return any(follows_a_set(one) for one in trees)
-
-
-def _last_name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def made_again(binding: Binding) -> Iterator[Any]:

@@ -162,6 +162,15 @@ class Walk:
         walk._spaces, walk._used, walk._left, walk._told = self._spaces, self._used, self._left, self._told
         return walk
 
+    def as_far_as_told(self, members: Mapping[str, Any]) -> bytes:
+        """Named parts, without those that have no description: nothing is refused for them."""
+        walk = self._another()
+        walk._quiet = True
+        try:
+            return digest(walk.items(members) + walk.finish())
+        except Exception:  # objects may do what they like when they are looked at
+            return b""
+
     def how_made(self) -> bytes | None:
         """The statements that make what the walk stands at, and what holds it; ``None`` where none can be seen."""
         made = [binding for find, name in self._makers if (binding := find(name)) is not None]
@@ -292,7 +301,11 @@ class Walk:
         for member in values:
             if isinstance(member, enum.Enum):  # which its class tells, with all others of it
                 kinds[type(member)] = None
-                described.append(digest(encode((module_of(type(member)), str(member)))))
+                home = (module_of(type(member)), type(member).__qualname__)
+                # A flag of several has a value, and perhaps no name.
+                described.append(
+                    digest(encode((*home, member.name, isinstance(member, enum.Flag) and member.value)))
+                )
                 continue
             self._left[0] -= _INNER_WALK * bool(self._inside)
             walk = self._another(frozenset({owner}))

@@ -96,3 +96,15 @@ def test_an_object_that_says_nonsense_of_its_state_is_refused_by_name(of_files: 
         of_files(
             "class A:\n    def __reduce_ex__(self, version):\n        return (1,)\na = A()\ndef f(x):\n    return a\n"
         )
+
+
+def test_a_stage_that_is_an_object_may_leave_out_of_its_state_what_has_no_description(of_files: Of) -> None:
+    text = (
+        "import socket\nclass Call:\n    def __init__(self, k):\n        self.k, self.line = k, socket.socket()\n        self.line.close()\n"
+        "    def __getstate__(self):\n        return {}\n    def __call__(self, x):\n        return self.k\n"
+        "def g(x, call=Call(1)):\n    return call(x)\nf = Call(1)\n"
+    )
+    assert of_files(text) == of_files(text)
+    assert of_files(text) != of_files(text.replace("f = Call(1)", "f = Call(2)"))
+    default = text.replace("f = Call(1)", "f = g")
+    assert of_files(default) != of_files(default.replace("call=Call(1)", "call=Call(2)"))

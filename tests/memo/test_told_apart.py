@@ -448,6 +448,13 @@ COMMON = {
     "members of an enum in a set": (
         "import enum\nclass E(enum.Enum):\n    A = 1\n    B = 2\n    C = 3\nS = {E.A, E.B}\ndef f(x):\n    return S\n", "{E.A, E.B}", "{E.A, E.C}",
     ),
+    "members of an enum that all say the same": (
+        "import enum\nclass E(enum.Enum):\n    A = 1\n    B = 2\n    C = 3\n    def __str__(self):\n        return 'E'\nS = {E.A, E.B}\ndef f(x):\n    return S\n",
+        "{E.A, E.B}", "{E.A, E.C}",
+    ),
+    "flags in a set": (
+        "import enum\nclass E(enum.Flag):\n    A = 1\n    B = 2\n    C = 4\nS = {E.A | E.B}\ndef f(x):\n    return S\n", "E.A | E.B", "E.A | E.C",
+    ),
     "the value of a member in a set": (
         "import enum\nclass E(enum.Enum):\n    A = 1\n    B = 2\nS = frozenset(E)\ndef f(x):\n    return S\n", "A = 1", "A = 3",
     ),
