@@ -91,13 +91,14 @@ def _describe(client: Client, name: str) -> OpenCluster:
             "an asynchronous Client can't be waited for: give its scheduler's address, or another Client."
         )
     try:
-        link = client.dashboard_link if client.scheduler_info().get("services", {}).get("dashboard") else None
-        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        info = client.scheduler_info(n_workers=-1)  # asked once: each time is a message there and one back
+        link = client.dashboard_link if info.get("services", {}).get("dashboard") else None
     except Exception as error:
         raise ClusterError(f"cluster {name} doesn't answer: {one_line(error)}") from error
+    workers = info["workers"].values()
     local = {w["host"] for w in workers} <= _own_addresses()
     nannies = all(w.get("nanny") for w in workers)
-    in_process = client.scheduler_info()["address"].startswith("inproc:")
+    in_process = info["address"].startswith("inproc:")
     notes = () if nannies else (_IN_THIS_PROCESS if in_process else _NO_NANNY,)
     return OpenCluster(client, name, link, local, notes, nannies, in_process)
 
