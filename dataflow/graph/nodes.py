@@ -17,7 +17,16 @@ from dataflow.errors import one_line
 from dataflow.graph import recall, table
 from dataflow.graph.admit import admit
 from dataflow.graph.plan import Batch, Plan, plan_of
-from dataflow.graph.steps import count, ending_without_files, move_seconds, read, run_stage, run_stages, timed
+from dataflow.graph.steps import (
+    count,
+    end_without_files,
+    ending_without_files,
+    move_seconds,
+    read,
+    run_stage,
+    run_stages,
+    timed,
+)
 from dataflow.graph.turns import Turns
 from dataflow.graph.work import BatchResult, Item, Part, Work
 from dataflow.memo.codecs import own_copy
@@ -123,6 +132,7 @@ def write(run: str, work: Work) -> BatchResult:
     part, values = None, None
     with timed(work, "write"):
         if plan.sink is None:
+            end_without_files(plan, work.batch.number)  # where a part is written, that finds it out
             values = _packed(work)
             outcomes = [i.outcome(work.batch.number) for i in work.items]
         else:

@@ -21,7 +21,16 @@ from dataflow.graph.turns import READ, Turns
 from dataflow.graph.work import Item, Work
 from dataflow.outcome import OK
 
-__all__ = ["count", "ending_without_files", "move_seconds", "read", "run_stage", "run_stages", "timed"]
+__all__ = [
+    "count",
+    "end_without_files",
+    "ending_without_files",
+    "move_seconds",
+    "read",
+    "run_stage",
+    "run_stages",
+    "timed",
+]
 
 _NO_OTHERS: Mapping[str, float] = MappingProxyType({})
 _NEVER_LASTING = (MemoryError, TimeoutError, RecursionError)
@@ -204,10 +213,15 @@ def ending_without_files(plan: Plan, batch: int) -> Iterator[None]:
     try:
         yield
     except OSError:
-        guard = guard_of(plan.ledger) if has_no_files() else None
-        if guard:
-            guard.end(batch)
+        end_without_files(plan, batch)
         raise
+
+
+def end_without_files(plan: Plan, batch: int) -> None:
+    """End this process if it may be and has no file descriptor left: it can't even be asked for its results."""
+    guard = guard_of(plan.ledger) if has_no_files() else None
+    if guard:
+        guard.end(batch)
 
 
 def move_seconds(work: Work, node: str, other: str, seconds: float) -> None:

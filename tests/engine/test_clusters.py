@@ -27,6 +27,18 @@ def test_every_cluster_of_this_project_runs_a_pipeline(name, words, write_corpus
     assert check_cluster_runs(name, words, folder, workers=2) == 2
 
 
+def test_the_client_of_a_cluster_that_we_start_needs_no_socket_and_others_still_find_the_scheduler():
+    from distributed import Client
+
+    with open_cluster("processes", workers=1) as cluster:
+        assert cluster.client.scheduler.address.startswith("inproc://")
+        assert not cluster.in_process  # its workers are processes all the same
+        address = cluster.client.scheduler_info()["address"]
+        assert address.startswith("tcp://127.0.0.1:")
+        with Client(address, set_as_default=False) as other:
+            assert set(other.nthreads()) == set(cluster.client.nthreads())
+
+
 def test_a_cluster_opened_beside_a_distributed_one_does_not_end_the_driver():
     # In a process of its own: what is tested for ends the one that it happens in, without a word.
     script = (
