@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import functools
 import linecache
 import sys
@@ -11,22 +12,27 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
-from dataflow.memo.code import parsed, syntax_of
+from dataflow.memo.code import node_of, parsed, syntax_of
 from dataflow.memo.origin import class_owner, installed_as, module_of
 
 __all__ = [
     "Binding",
     "Finder",
+    "attached_bindings",
     "attribute_bindings",
     "class_bindings",
+    "default_bindings",
     "global_binding",
     "local_bindings",
+    "root_bindings",
     "source_of",
     "stored",
 ]
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_DEFINITIONS = (*_FUNCTIONS, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Return)
+_RUNNING = (ast.For, ast.AsyncFor, ast.comprehension)
+_DEFINED = (*_FUNCTIONS, ast.ClassDef)
+_DEFINITIONS = (*_DEFINED, ast.Import, ast.ImportFrom, ast.Return)
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,18 @@ class Binding:
     def bound(self) -> set[str]:
         """Names that the statements give a meaning themselves."""
         return stored(self.tree)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether they read a name that has no meaning there, as an argument has none."""
+        known = {
+            name for part in ast.walk(self.tree) if isinstance(part, _RUNNING) for name in stored(part.target)
+        }
+        given: set[str] = set()
+        for statement in self.tree.body:
+            given |= _loaded(statement) - known  # also what it gives a new meaning: ``words = list(words)``
+            known |= stored(statement)
+        return any(name not in self.space and not hasattr(builtins, name) for name in given)
 
     @property
     def syntax(self) -> str:
@@ -70,6 +88,17 @@ def global_binding(name: str, value: object, space: Mapping[str, Any]) -> Bindin
     return None
 
 
+def root_bindings(value: Any) -> tuple[Finder, str] | None:
+    """How a function or a callable object that stands in its module by a name was made, and the name."""
+    function = value.func if isinstance(value, functools.partial) else value
+    space = getattr(sys.modules.get(str(getattr(function, "__module__", None))), "__dict__", {})
+    space = getattr(function, "__globals__", space)
+    for name, one in list(space.items()):
+        if one is value:
+            return (lambda asked: global_binding(asked, value, space)), name
+    return None
+
+
 def class_bindings(kind: type) -> Finder:
     """How a class's attributes were made in its body."""
 
@@ -77,23 +106,53 @@ def class_bindings(kind: type) -> Finder:
         if class_owner(kind) is not None:
             return None
         node, space = _node_of(module_of(kind), kind.__qualname__, ast.ClassDef)
-        return _binding(name, node.body, {**space, **vars(kind)}) if node else None
+        made = _binding(name, node.body, {**space, **vars(kind)}) if node else None
+        return made or attached_bindings(kind.__qualname__, space)(name)
+
+    return find
+
+
+def attached_bindings(owner: str, space: Mapping[str, Any]) -> Finder:
+    """How attributes were given to a function or a class in its module: ``f.words = list(WORDS)``."""
+
+    def find(name: str) -> Binding | None:
+        tree = _tree_of(space)
+        value = _attached(owner, name, tree) if tree else None
+        return None if value is None else _alone(f"_{name}_of_{owner}", value, space)
 
     return find
 
 
 def attribute_bindings(kind: type) -> Finder:
-    """How the attributes of a class's objects were made in its ``__init__``, of nothing but globals."""
+    """How the attributes of a class's objects were made of nothing but globals: in its ``__init__``, in another of
+    its methods, or by a dataclass's ``default_factory``."""
 
     def find(name: str) -> Binding | None:
-        if class_owner(kind) is not None:
-            return None
-        node, space = _node_of(module_of(kind), f"{kind.__qualname__}.__init__", *_FUNCTIONS)
-        if node is None or not node.args.args:
-            return None
-        own = _Unbound(node.args.args[0].arg)
-        body = [own.visit(statement) for statement in ast.parse(ast.unparse(node)).body[0].body]  # type: ignore[attr-defined]
-        return _binding(name, body, space, inner=True)
+        for one in kind.__mro__:
+            if class_owner(one) is not None:
+                continue
+            node, space = _node_of(module_of(one), one.__qualname__, ast.ClassDef)
+            for body in _bodies(node) if node else ():
+                made = _binding(name, body, space, inner=True)
+                if made is not None:
+                    return made
+        return None
+
+    return find
+
+
+def default_bindings(function: FunctionType) -> Finder:
+    """How the defaults of a function's parameters were made."""
+
+    def find(name: str) -> Binding | None:
+        node = node_of(function.__code__)
+        given = node.args if node else ast.arguments([], [], None, [], [], None, [])
+        positional = [*given.posonlyargs, *given.args]
+        both = [*zip(reversed(positional), reversed(given.defaults), strict=False)]
+        for parameter, value in (*both, *zip(given.kwonlyargs, given.kw_defaults, strict=True)):
+            if parameter.arg == name and value is not None:
+                return _alone(f"_{name}_by_default", value, function.__globals__)
+        return None
 
     return find
 
@@ -115,6 +174,50 @@ def local_bindings(function: FunctionType) -> Finder:
     return find
 
 
+def _alone(name: str, value: ast.expr, space: Mapping[str, Any]) -> Binding:
+    """How a value was made that has no name of its own."""
+    assigned = ast.Assign([ast.Name(name, ast.Store())], value)
+    return Binding(name, ast.fix_missing_locations(ast.Module([assigned], [])), space)
+
+
+@functools.lru_cache(maxsize=4096)
+def _attached(owner: str, name: str, tree: ast.Module) -> ast.expr | None:
+    """What an attribute was set to at a module's top level, the last time."""
+    found = None
+    for statement in tree.body:
+        for target in statement.targets if isinstance(statement, ast.Assign) else ():
+            if (
+                isinstance(target, ast.Attribute)
+                and target.attr == name
+                and ast.unparse(target.value) == owner
+            ):
+                found = statement.value  # type: ignore[attr-defined]
+    return found
+
+
+@functools.lru_cache(maxsize=1024)
+def _bodies(node: ast.ClassDef) -> tuple[tuple[ast.stmt, ...], ...]:
+    """What sets the attributes of a class's objects, with plain names for them: the likeliest first."""
+    methods = [one for one in node.body if isinstance(one, _FUNCTIONS) and one.args.args]
+    methods.sort(key=lambda one: (one.name != "__init__", one.name != "__post_init__"))
+    bodies = []
+    for one in methods:
+        own, copied = _Unbound(one.args.args[0].arg), ast.parse(ast.unparse(one)).body[0]
+        bodies.append(tuple(own.visit(statement) for statement in copied.body))  # type: ignore[attr-defined]
+    return (*bodies, tuple(map(_by_factory, node.body)))
+
+
+def _by_factory(statement: ast.stmt) -> ast.stmt:
+    """``words: list = field(default_factory=...)`` with what the factory gives."""
+    call = statement.value if isinstance(statement, ast.AnnAssign) else None
+    for keyword in call.keywords if isinstance(call, ast.Call) else ():
+        if keyword.arg in ("default_factory", "factory") and isinstance(statement, ast.AnnAssign):
+            made = keyword.value
+            given = made.body if isinstance(made, ast.Lambda) else ast.Call(made, [], [])
+            return ast.fix_missing_locations(ast.Assign([statement.target], given))
+    return statement
+
+
 def _in_module(name: str, space: Mapping[str, Any]) -> Binding | None:
     tree = _tree_of(space)
     made = _statements(name, tree) if tree else None
@@ -125,7 +228,14 @@ def _in_module(name: str, space: Mapping[str, Any]) -> Binding | None:
 def _statements(name: str, tree: ast.Module) -> ast.Module | None:
     """The statements of a module that make ``name``. The tree is one of those that are kept, and never changed."""
     found = _binding(name, tree.body, {})
-    return found.tree if found else None
+    return found.tree if found else _decorators(name, tree)
+
+
+def _decorators(name: str, tree: ast.Module) -> ast.Module | None:
+    """Of what is defined, the decorators: what they are given may be a part of what they make."""
+    named = (one for one in tree.body if isinstance(one, _DEFINED) and one.name == name)
+    found = [ast.Expr(decorator) for one in named for decorator in one.decorator_list]
+    return ast.fix_missing_locations(ast.Module(list(found), [])) if found else None
 
 
 def _binding(
@@ -178,6 +288,10 @@ def _all_stored(body: tuple[ast.stmt, ...]) -> set[str]:
     return {name for statement in body for name in stored(statement)}
 
 
+def _loaded(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
 class _Unbound(ast.NodeTransformer):
     """``self.name`` as a plain name, so that an object's attributes read like locals."""
 
@@ -202,7 +316,7 @@ def _node_of(module: str, qualname: str, *kinds: type) -> tuple[Any, Mapping[str
 
 def _children(node: Any) -> Iterator[Any]:
     for part in getattr(node, "body", ()):
-        if isinstance(part, (*_FUNCTIONS, ast.ClassDef)):
+        if isinstance(part, _DEFINED):
             yield part
 
 

@@ -10,7 +10,7 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-from dataflow.memo.bindings import class_bindings
+from dataflow.memo.bindings import Finder, class_bindings
 from dataflow.memo.hints import each_hint, hint
 from dataflow.memo.keys import encode, tagged
 from dataflow.memo.origin import module_of
@@ -59,7 +59,8 @@ def class_parts(walk: Walk, kind: type) -> list[bytes]:
         settings = vars(kind).get("__dataclass_params__")
         parts.append(encode(repr(settings)))
     if issubclass(kind, enum.Enum):
-        parts += [_member(walk, name, member) for name, member in kind.__members__.items()]
+        find = class_bindings(kind)
+        parts += [_member(walk, name, member, find) for name, member in kind.__members__.items()]
     return parts
 
 
@@ -112,9 +113,9 @@ def _registered(kind: abc.ABCMeta) -> frozenset[type]:
     return frozenset(found for reference in registry if (found := reference()) is not None)
 
 
-def _member(walk: Walk, name: str, member: enum.Enum) -> bytes:
+def _member(walk: Walk, name: str, member: enum.Enum, find: Finder) -> bytes:
     own = {k: v for k, v in vars(member).items() if k not in _MEMBER_BOOKKEEPING}
-    return encode(name) + walk.value(member.value) + tagged(b"member", walk.items(own))
+    return walk.named(name, member.value, find) + tagged(b"member", walk.items(own))
 
 
 _MEMBER_BOOKKEEPING = {"_value_", "_name_", "__objclass__", "_sort_order_", "_inverted_"}

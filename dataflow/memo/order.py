@@ -12,6 +12,7 @@ import builtins
 import collections
 import dis
 import functools
+import operator
 import re
 import sys
 import types
@@ -23,7 +24,14 @@ from dataflow.memo.code import last_name
 from dataflow.memo.keys import LEAVES, of_leaves
 from dataflow.memo.origin import class_owner, installed_as
 
-__all__ = ["follows_a_set", "has_order", "lists_a_set", "made_again", "may_have_order"]
+__all__ = [
+    "follows_a_set",
+    "has_order",
+    "in_order_of_a_set",
+    "lists_a_set",
+    "made_again",
+    "may_have_order",
+]
 
 _COLLECTIONS = (collections.Counter, collections.OrderedDict, collections.defaultdict, collections.deque)
 _ORDERED = frozenset({str, bytes, list, tuple, dict, re.Pattern, *_COLLECTIONS})
@@ -67,6 +75,30 @@ def has_order(value: object) -> bool:
 def may_have_order(value: object) -> bool:
     """Whether an order can be in a value, or in what an object that it is may hold."""
     return has_order(value) or not isinstance(value, _WITHOUT)
+
+
+def in_order_of_a_set(value: Any, least: int) -> bool:
+    """Whether texts, so many at least, stand in an order that a set of them may have in this process.
+
+    A set's table is in the order of their hashes' last bits, but for those whose place was taken. Of twenty texts in
+    a random order none in 60,000 tries looked so; of a few, a good part does.
+    """
+    if type(value) not in (list, tuple, dict) or len(value) < least:
+        return False
+    order = list(value)
+    if not {str, bytes}.issuperset(map(type, order)) or len(set(order)) < len(order):
+        return False
+    hashes, taken = list(map(hash, order)), max(0, (len(order) - 8) // 4)
+    size = 8
+    while size * 3 <= len(order) * 5:
+        size *= 2
+    in_places = any(_descents(hashes, size * more - 1) <= taken for more in (1, 2, 4, 8))
+    return in_places or list(set(order)) == order
+
+
+def _descents(hashes: list[int], mask: int) -> int:
+    places = [one & mask for one in hashes]
+    return sum(map(operator.gt, places, places[1:]))
 
 
 def lists_a_set(binding: Binding) -> bool:
@@ -203,15 +235,14 @@ def _leads_to_a_set(name: str, space: Mapping[str, Any], seen: frozenset[str]) -
 
 
 def _builds_a_set(function: types.FunctionType) -> bool:
-    if installed_as(str(function.__globals__.get("__name__") or "")) is not None:
+    code, space = function.__code__, function.__globals__
+    if "sorted" in code.co_names or installed_as(str(space.get("__name__") or "")) is not None:
         return False
-    return _code_builds_a_set(function.__code__)
+    return _code_builds_a_set(code) or any(_holds_a_set(space.get(name)) for name in code.co_names)
 
 
 @functools.lru_cache(maxsize=4096)
 def _code_builds_a_set(code: types.CodeType) -> bool:
-    if "sorted" in code.co_names:
-        return False
     return bool({"set", "frozenset"}.intersection(code.co_names)) or any(
         step.opname == "BUILD_SET" for step in dis.get_instructions(code)
     )

@@ -119,7 +119,9 @@ def _builtin(walk: Walk, value: Any) -> bytes:
 
 
 def _partial(walk: Walk, value: Any) -> bytes:
-    return walk.value(value.func) + walk.value(value.args) + walk.value(value.keywords) + _extra(walk, value)
+    given = {**{str(place): one for place, one in enumerate(value.args)}, **value.keywords}
+    told = encode((len(value.args), list(value.keywords))) + walk.items(given, lambda _: None)
+    return walk.value(value.func) + told + _extra(walk, value)
 
 
 def _wrapper(walk: Walk, value: Any) -> bytes:

@@ -19,7 +19,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from dataflow.memo.asides import asides, asks_for
-from dataflow.memo.bindings import Finder, local_bindings, stored
+from dataflow.memo.bindings import (
+    Finder,
+    attached_bindings,
+    default_bindings,
+    local_bindings,
+    root_bindings,
+    stored,
+)
 from dataflow.memo.chains import chain_parts, derived_classes
 from dataflow.memo.classes import class_parts
 from dataflow.memo.code import describe_function, reads, syntax_of
@@ -29,7 +36,14 @@ from dataflow.memo.hints import hints_of
 from dataflow.memo.imports import import_parts
 from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, of_leaves, tagged
 from dataflow.memo.objects import object_parts
-from dataflow.memo.order import follows_a_set, has_order, lists_a_set, made_again, may_have_order
+from dataflow.memo.order import (
+    follows_a_set,
+    has_order,
+    in_order_of_a_set,
+    lists_a_set,
+    made_again,
+    may_have_order,
+)
 from dataflow.memo.origin import class_owner, installed_as, module_of
 from dataflow.memo.special import contents, file_digest, importable, special
 
@@ -37,6 +51,8 @@ __all__ = ["DynamicCodeWarning", "SetOrderWarning", "Walk"]
 
 
 _LONGEST_WAY = 12
+# How many texts in the order of a set say that it is one, where their statements speak for it, and where none does.
+_FEW, _MANY = 2, 20
 _MOST_VISITS, _MOST_TIMES = 20_000, 8
 # Of what members of sets lead to: in all, for one, and what a set in a set counts for.
 _MOST_INNER_VISITS, _FREE_VISITS, _INNER_WALK = 100_000, 50, 5
@@ -91,6 +107,8 @@ class Walk:
         self._path = (str(getattr(value, "__qualname__", type(value).__qualname__)),)
         if isinstance(value, types.ModuleType):
             return self._module(value)
+        maker = root_bindings(value)
+        self._makers = (maker,) if maker else ()
         return self.value(value)
 
     @property
@@ -188,7 +206,11 @@ class Walk:
 
     def value(self, value: object) -> bytes:
         """The description of any value. Raises Uncacheable if it has none that is stable."""
-        if type(value) in LEAVES or of_leaves(value):
+        if type(value) in LEAVES:
+            return encode(value)
+        # Nobody lists so many by chance as a set does.
+        self._warn_of_order(in_order_of_a_set(value, _MANY))
+        if of_leaves(value):
             return encode(value)
         self.warn_if_dynamic(value)
         if value is sys.modules or value is os.environ:
@@ -332,14 +354,19 @@ class Walk:
             names = (function.__name__, function.__qualname__)
             given = names if names != (code.co_name, code.co_qualname) else None
             parts = [describe_function(code), encode(given), self._reads(function)]
-        parts.append(self.value(function.__defaults__))
-        parts.append(self.value(function.__kwdefaults__))
+        parts.append(self._defaults(function, None if owner else default_bindings(function)))
         cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
         parts.append(self.items({name: contents(cell) for name, cell in cells}, local_bindings(function)))
-        parts.append(self.items(vars(function)))
+        parts.append(self.items(vars(function), attached_bindings(function.__name__, function.__globals__)))
         if owner is None:
             parts.append(hints_of(self, function))
         return parts
+
+    def _defaults(self, function: types.FunctionType, find: Finder | None) -> bytes:
+        positional = function.__code__.co_varnames[: function.__code__.co_argcount]
+        # The last parameters have them; of more than there are parameters, the first ones mean nothing.
+        pairs = zip(reversed(positional), reversed(function.__defaults__ or ()), strict=False)
+        return tagged(b"defaults", self.items({**dict(pairs), **(function.__kwdefaults__ or {})}, find))
 
     def _reads(self, function: types.FunctionType) -> bytes:
         code = function.__code__
@@ -355,24 +382,33 @@ class Walk:
         """What follows a set's order is described by the statements that make it; ``None`` for all else."""
         binding = find(name)
         if binding is None or not follows_a_set(binding):
+            if (binding is None or binding.is_given) and in_order_of_a_set(value, _FEW):
+                around = (make(one) for make, one in self._makers)
+                self._warn_of_order(any(one is not None and follows_a_set(one) for one in around))
             return None
         if not has_order(value):
             self._warn_of_order(lists_a_set(binding))
             return None
-        known = self._made.get((id(binding.space), binding.name))
+        which = (id(binding.space), binding.syntax)
+        known = self._made.get(which)
         if known is not None:
             return tagged(b"made", known)
-        plain = Walk(self._ignore).value(value)
-        if not any(Walk(self._ignore).value(again) == plain for again in made_again(binding)):
+        plain = self._plain(value)
+        if not any(self._plain(again) == plain for again in made_again(binding)):
             self._warn_of_order(True)
             return None
         self._alive.append(binding.space)
-        self._made[id(binding.space), binding.name] = b"itself"
+        self._made[which] = b"itself"
         code = _compiled(binding.tree)
         chains = [chain for chain in sorted(reads(code).chains) if chain[0] not in binding.bound]
         parts = [encode(binding.syntax), *(chain_parts(self, chain, binding.space, code) for chain in chains)]
-        known = self._made[id(binding.space), binding.name] = digest(b"".join(parts))
+        known = self._made[which] = digest(b"".join(parts))
         return tagged(b"made", known)
+
+    def _plain(self, value: object) -> bytes:
+        walk = Walk(self._ignore)
+        walk._quiet = True
+        return walk.value(value)
 
     def _warn_of_order(self, may: bool) -> None:
         if may:

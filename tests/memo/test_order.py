@@ -14,6 +14,8 @@ import pytest
 from dataflow.memo.fingerprint import SetOrderWarning, fingerprint
 
 SEEDS = ("0", "1", "2", "77")
+DATA = "from dataclasses import dataclass, field\n@dataclass\n"
+USED = "c = C()\ndef f(x):\n    return c.L\n"
 FOLLOWING = {
     "listed": "L = list(S)\ndef f(x):\n    return L\n",
     "tupled": "L = tuple(S | {'z'})\ndef f(x):\n    return L\n",
@@ -38,6 +40,18 @@ FOLLOWING = {
     "in_object": (
         "class C:\n    def __init__(self):\n        words = set('pqrs')\n        self.L = dict.fromkeys(words)\n"
         "        self.M = list(self.L)\nc = C()\ndef f(x):\n    return c.L\n"
+    ),
+    "by_default": "def f(x, L=list(S), *, M=tuple(S)):\n    return L, M\n",
+    "by_a_helpers_default": "def g(x, S=list(S)):\n    return S\ndef f(x):\n    return g(x)\n",
+    "by_a_methods_default": "class C:\n    def m(self, L=list(S)): return L\nc = C()\ndef f(x):\n    return c.m()\n",
+    "put_on_a_function": "def f(x):\n    return f.L\nf.L = list(S)\n",
+    "put_on_a_class": "class C:\n    pass\nC.L = list(S)\ndef f(x):\n    return C.L\n",
+    "in_an_enum": "import enum\nclass C(enum.Enum):\n    L = tuple(S)\ndef f(x):\n    return C.L.value\n",
+    "after_init": DATA + "class C:\n    n: int = 1\n    def __post_init__(self):\n        self.L = list(S)\n" + USED,
+    "by_a_factory": DATA + "class C:\n    L: list = field(default_factory=lambda: list(S))\n" + USED,
+    "by_a_bases_init": "class B:\n    def __init__(self):\n        self.L = list(S)\nclass C(B):\n    pass\n" + USED,
+    "by_a_method": (
+        "class C:\n    def __init__(self):\n        self.load()\n    def load(self):\n        self.L = list(S)\n" + USED
     ),
     "elsewhere": "from made_there import THERE\nimport made_there\ndef f(x):\n    return THERE, made_there.THERE\n",
     "sets_of_another": "import made_there\nL = list(made_there.WORDS)\ndef f(x):\n    return L\n",
@@ -131,6 +145,49 @@ def test_what_was_changed_after_it_was_made_is_told_by_its_content(of: Any) -> N
 def test_equal_statements_over_different_sets_are_two_things(of: Any) -> None:
     text = "class A:\n    S = {1}\n    L = list(S)\nclass B:\n    S = {2}\n    L = list(S)\ndef f(x): return A.L, B.L\n"
     assert of(text) != of(text.replace("S = {2}", "S = {1}"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class A:\n    def __init__(self):\n        self.L = list({1})\n"
+        "class B:\n    def __init__(self):\n        self.L = list({2})\n"
+        "a, b = A(), B()\ndef f(x): return a.L, b.L\n",
+        "def make():\n    L = list({1})\n    return lambda: L\ndef made():\n    L = list({2})\n    return lambda: L\n"
+        "a, b = make(), made()\ndef f(x): return a(), b()\n",
+        "def a(L=list({1})): return L\ndef b(L=list({2})): return L\ndef f(x): return a(), b()\n",
+        "def a(): pass\ndef b(): pass\na.L = list({1})\nb.L = list({2})\ndef f(x): return a.L, b.L\n",
+    ],
+)
+def test_equal_names_of_one_module_are_two_things(of: Any, text: str) -> None:
+    assert len({of(text), of(text.replace("{2}", "{1}")), of(text.replace("{2}", "{3}"))}) == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class C:\n    def __init__(self, words):\n        self.words = list(words)\nc = C(S)\ndef f(x): return c\n",
+        "def make(words):\n    def f(x):\n        return words\n    return f\nf = make(list(S))\n",
+        "def make(words):\n    words = list(words)\n    def f(x):\n        return words\n    return f\nf = make(S)\n",
+        "def given(words):\n    def around(inner):\n        def f(x):\n            return words\n        return f\n"
+        "    return around\n@given(list(S))\ndef f(x):\n    return x\n",
+        "import functools\ndef g(x, words):\n    return words\nf = functools.partial(g, words=list(S))\n",
+        "def words():\n    return list(S)\nL = words()\ndef f(x):\n    return L\n",
+        "f = lambda x, words=list(S): words\n",
+    ],
+)
+def test_an_order_that_something_was_given_is_warned_of(of: Any, text: str) -> None:
+    with pytest.warns(SetOrderWarning, match="may have the order of a set.*sort it"):
+        of("S = {'a', 'b', 'c'}\n" + text)
+
+
+def test_many_texts_in_the_order_of_a_set_are_warned_of_wherever_they_stand(of: Any) -> None:
+    text = "W = []\ndef fill():\n    W[:] = set('abcdefghijklmnopqrstuvwxyz0123456789')\nfill()\ndef f(x): return W\n"
+    with pytest.warns(SetOrderWarning, match="f -> W may have the order of a set"):
+        of(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        of(text.replace("= set(", "= sorted("))
 
 
 def test_an_order_that_can_not_be_told_is_warned_of(of: Any) -> None:
