@@ -20,8 +20,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from dataflow.memo.acts import Act, acts_of, candidates
 from dataflow.memo.bindings import source_of
-from dataflow.memo.code import last_name, node_of, parsed
+from dataflow.memo.code import last_name, node_of
 from dataflow.memo.origin import installed_as
 
 __all__ = ["Effect", "Spaces", "effects_around", "top_of"]
@@ -46,10 +47,23 @@ _SETTING = re.compile(
     "|limit|env"
 )
 _REGISTERING = re.compile("regist|patch")
-_COMPOUND = (ast.If, ast.Try, ast.TryStar, ast.With, ast.For, ast.While, ast.Match)
-_SEVERAL = ast.Assign | ast.Delete
-_ASSIGNING = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete
-_DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+_PATCHING = re.compile("patch|wrap(?!s)")  # what they act on is an argument, or is named by one
+# Whose classes make others in a way that leaves nothing behind in them.
+_KEEPING_NOTHING = frozenset(
+    {
+        "abc",
+        "attr",
+        "attrs",
+        "builtins",
+        "ctypes",
+        "enum",
+        "msgspec",
+        "pydantic",
+        "typing",
+        "typing_extensions",
+    }
+)
+_CALLED = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 _IMPORT = re.compile(r"^(?:from\s+([.\w]+)\s+import\s+(\([^)]*\)|[^\n#]*)|import\s+([^\n#]+))", re.MULTILINE)
 
 
@@ -84,7 +98,7 @@ def effects_around(spaces: Spaces, used: Set[str]) -> Iterator[Effect]:
                 around[name] = vars(sys.modules[name])
                 waiting.append((name, around[name]))
     for name, space in around.items():
-        for index, candidate in enumerate(_candidates(source_of(space) or "")):
+        for index, candidate in enumerate(candidates(source_of(space) or "")):
             if any(_counts(one, space, used) for one in candidate.acts):
                 yield Effect(name, index, candidate.tree, candidate.defines, space)
 
@@ -94,42 +108,36 @@ def top_of(module: str) -> str:
     return module.partition(".")[0].lstrip("_")
 
 
-@dataclass(frozen=True)
-class _Act:
-    """The expression that says on what a statement acts; whether that is merely called, or decorates."""
-
-    target: ast.expr
-    called: bool
-    decorates: bool = False
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """A statement that may act on something."""
-
-    tree: ast.Module
-    acts: tuple[_Act, ...]
-    defines: str = ""
-
-
 def _counts(
-    act: _Act, space: Mapping[str, Any], used: Set[str], seen: set[types.FunctionType] | None = None
+    act: Act, space: Mapping[str, Any], used: Set[str], seen: set[types.FunctionType] | None = None
 ) -> bool:
     found, names = _resolved(act.target, space)
-    if act.called and _is_own_function(found):
+    if act.how in ("call", "decorate") and _is_own_function(found):
         seen = set() if seen is None else seen
         if found in seen:
             return False
         seen.add(found)
-        return any(_counts(one, found.__globals__, used, seen) for one in _acts_in(found))
-    if act.decorates and not _REGISTERING.search(last_name(act.target)):
-        return False
+        acts = _acts_in(found)
+        given = act.given if any(_is_of_a_parameter(one, found) for one in acts) else ()
+        return any(_counts(one, found.__globals__, used, seen) for one in acts) or any(
+            _counts(Act(one), space, used) for one in given
+        )
+    patching = act.given if _PATCHING.search(last_name(act.target)) else ()
+    if any(_counts(Act(one), space, used) for one in patching):
+        return True
     target = _target(found, names, act)
     if target is None or not _NO_SETTING.isdisjoint({top_of(target), target}):
         return False
-    if act.called and top_of(target) in _NO_CALLS:
+    if act.how != "set" and top_of(target) in _NO_CALLS:
         return False
     return top_of(target) in used or not _FOR_ALL.isdisjoint({top_of(target), target})
+
+
+def _is_of_a_parameter(act: Act, function: types.FunctionType) -> bool:
+    code, node = function.__code__, act.target
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return act.how == "set" and isinstance(node, ast.Name) and node.id in code.co_varnames[: code.co_argcount]
 
 
 def _is_own_function(value: object) -> bool:
@@ -139,11 +147,11 @@ def _is_own_function(value: object) -> bool:
     return top_of(module) != "dataflow" and installed_as(module) is None
 
 
-def _acts_in(function: types.FunctionType) -> tuple[_Act, ...]:
+def _acts_in(function: types.FunctionType) -> tuple[Act, ...]:
     """What a function that is called while a module is imported may act on."""
     node = node_of(function.__code__)
     inner = (one for one in ast.walk(node) if isinstance(one, ast.FunctionDef)) if node else ()
-    return tuple(act for one in inner for statement in one.body for act in _acts_of(statement))
+    return tuple(act for one in inner for statement in one.body for act in acts_of(statement))
 
 
 def _first_party_around(name: str, space: Mapping[str, Any]) -> Iterator[str]:
@@ -172,70 +180,13 @@ def _imported(source: str, package: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-@functools.lru_cache(maxsize=4096)
-def _candidates(source: str) -> tuple[_Candidate, ...]:
-    """The statements of a module that may act on others; of one that holds others, all of it: a loop, a condition."""
-    tree = parsed(source)
-    found: list[_Candidate] = []
-    for statement in tree.body if tree else ():
-        if isinstance(statement, _DEFINITIONS):
-            for decorator in statement.decorator_list:
-                called = decorator.func if isinstance(decorator, ast.Call) else decorator
-                act = _Act(called, called=True, decorates=True)
-                found.append(_Candidate(_module_of(ast.Expr(decorator)), (act,), statement.name))
-        else:
-            acts = tuple(_acts_of(statement))
-            found += [_Candidate(_module_of(statement), acts)] if acts else []
-    return tuple(found)
-
-
-def _acts_of(statement: Any) -> Iterator[_Act]:
-    """What a statement that runs may act on, and those in it; none of those that only a script runs."""
-    if isinstance(statement, ast.ExceptHandler | ast.match_case):
-        yield from (act for inner in statement.body for act in _acts_of(inner))
-    elif isinstance(statement, _COMPOUND):
-        parts = ["orelse", "finalbody", "handlers", "cases"] + ["body"] * (not _is_for_scripts(statement))
-        yield from (
-            act for part in parts for inner in getattr(statement, part, ()) for act in _acts_of(inner)
-        )
-    elif isinstance(statement, ast.Expr):
-        yield from _calls_in(statement.value)
-    elif isinstance(statement, _ASSIGNING):
-        for target in statement.targets if isinstance(statement, _SEVERAL) else [statement.target]:
-            if isinstance(target, ast.Attribute | ast.Subscript):
-                yield _Act(target, called=False)
-        yield from _calls_in(getattr(statement, "value", None))
-
-
-def _calls_in(value: ast.expr | None) -> Iterator[_Act]:
-    """Calls that may set something. One that goes on with what another gave doesn't: ``frame().to_csv()``."""
-    for call in ast.walk(value) if value else ():
-        if not isinstance(call, ast.Call):
-            continue
-        if isinstance(call.func, ast.Name) and call.func.id in ("setattr", "delattr") and call.args:
-            yield _Act(call.args[0], called=False)
-        inner = call.func
-        while isinstance(inner, ast.Attribute):
-            inner = inner.value
-        if isinstance(inner, ast.Name):
-            yield _Act(call.func, called=True)
-
-
-def _is_for_scripts(statement: ast.stmt) -> bool:
-    test = getattr(statement, "test", None)
-    parts = ast.walk(test) if isinstance(test, ast.expr) else ()
-    return any(isinstance(part, ast.Name) and part.id == "__name__" for part in parts)
-
-
-def _module_of(statement: ast.stmt) -> ast.Module:
-    return ast.fix_missing_locations(ast.Module([statement], []))
-
-
 def _resolved(target: ast.expr, space: Mapping[str, Any]) -> tuple[Any, list[str]]:
     """What the first name of an expression means, or what it leads to through first-party modules; and the names that
     are taken of that, the last one first."""
     names: list[str] = []
     node: Any = target
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):  # as patching functions are told
+        return sys.modules.get(top_of(node.value)), names
     while node is not None and not isinstance(node, ast.Name):
         names += [node.attr] if isinstance(node, ast.Attribute) else []
         node = node.func if isinstance(node, ast.Call) else getattr(node, "value", None)
@@ -245,29 +196,52 @@ def _resolved(target: ast.expr, space: Mapping[str, Any]) -> tuple[Any, list[str
     return found, names
 
 
-def _target(found: Any, names: list[str], act: _Act) -> str | None:
+def _target(found: Any, names: list[str], act: Act) -> str | None:
     """The installed module that is acted on, with what is taken of it; ``None`` where it is none, or nothing is set."""
     if found is os.environ:
         return "os.environ"
     module = found.__name__ if isinstance(found, types.ModuleType) else _home_of(found)
     if module is None or installed_as(module) is None:
         return None
-    if act.called and module != "copyreg" and not _may_set(found, act.target, names):
+    if act.how == "derive":
+        return module if _keeps_classes(found, names) else None
+    if act.how == "decorate" and not _REGISTERING.search(last_name(act.target)) and _shows_state(found):
+        return None
+    calls = act.how == "call" or _shows_state(found)
+    if act.how != "set" and module != "copyreg" and calls and not _may_set(found, act.target, names):
         return None
     return ".".join([module, *names[-1:]]) if isinstance(found, types.ModuleType) else module
+
+
+def _keeps_classes(base: Any, names: list[str]) -> bool:
+    """Whether a base, or a class of classes, may take note of what is derived of it."""
+    for name in reversed(names):
+        base = getattr(base, name, None)
+    if not isinstance(base, type):
+        return False
+    hook = next((one for one in base.__mro__ if "__init_subclass__" in vars(one)), object)
+    makers = {top_of(type(base).__module__), top_of(hook.__module__)}
+    makers |= {top_of(base.__module__)} if issubclass(base, type) else set()
+    return not makers <= _KEEPING_NOTHING
+
+
+def _shows_state(value: Any) -> bool:
+    """Whether a fingerprint can see what something holds; of what is compiled it can't."""
+    return isinstance(value, _CALLED) or hasattr(value, "__dict__")
 
 
 def _home_of(value: object) -> str | None:
     """Where a function or a class is from, or the class of an object."""
     home = "contextvars" if isinstance(value, ContextVar) else getattr(value, "__module__", None)
-    return home if isinstance(home, str) else None
+    if home is None and not _shows_state(value):  # what is compiled may not say it itself
+        home = type(value).__module__
+    return home if isinstance(home, str) and home != "builtins" else None
 
 
 def _may_set(value: object, target: ast.expr, names: list[str]) -> bool:
     """Whether to call it, or a method of it, may set what isn't seen: by its name; other objects show their state."""
     if isinstance(value, ContextVar) or "environ" in names:
         return True
-    kinds = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
     # What Cython compiles is of a kind of its own.
-    called = isinstance(value, kinds) or type(value).__name__ == "cython_function_or_method"
+    called = isinstance(value, _CALLED) or type(value).__name__ == "cython_function_or_method"
     return called and bool(_SETTING.search(last_name(target).lower()))

@@ -97,6 +97,30 @@ SEEN |= {
     "an option of what pandas is made of": (
         "import numpy as np\nimport pandas as pd\nnp.set_printoptions(precision=3)\ndef f(x):\n    return str(pd.Series(x).values)\n", "=3", "=5",
     ),
+    "a class that its metaclass registers": (
+        "import yaml\nclass Mine(yaml.YAMLObject):\n    yaml_tag = '!mine'\n    def go(self):\n        return 1\n"
+        "def f(x):\n    return yaml.load(x, yaml.Loader).go()\n", "return 1", "return 2",
+    ),
+    "a class that its base registers": (
+        "import bokeh.model\nclass Mine(bokeh.model.Model):\n    def go(self):\n        return 1\n"
+        "def f(x):\n    return bokeh.model.Model.model_class_reverse_map[x]\n", "return 1", "return 2",
+    ),
+    "a function that a compiled object registers": (
+        "from lxml import etree\nns = etree.FunctionNamespace('mine')\n@ns('g')\ndef g(context):\n    return 1\n"
+        "def f(x):\n    return etree.fromstring(x).xpath('m:g()', namespaces={'m': 'mine'})\n", "return 1", "return 2",
+    ),
+    "a function that is patched by its name": (
+        "import json\nfrom unittest import mock\ndef g(x):\n    return 1\nmock.patch('json.dumps', g).start()\n"
+        "def f(x):\n    return json.dumps(x)\n", "return 1", "return 2",
+    ),
+    "one that is patched by a decorator that is given its module": (
+        "import functools, json, unittest.mock\ndef g(x):\n    return x + 1\nunittest.mock.patch.object(json, 'loads', g).start()\n"
+        "def f(x):\n    return json.loads(x)\n", "+ 1", "+ 2",
+    ),
+    "what is done to a module that is handed over": (
+        "import json\ndef h(x):\n    return x + 1\ndef patch(module):\n    module.mine = h\npatch(json)\n"
+        "def f(x):\n    return json.mine(x)\n", "+ 1", "+ 2",
+    ),
     "which of two comes first": (
         "import pandas as pd\npd.set_option('display.precision', 3)\npd.set_option('display.precision', 5)\ndef f(x):\n    return str(pd.Series(x))\n",
         "3)\npd.set_option('display.precision', 5)", "5)\npd.set_option('display.precision', 3)",
@@ -108,6 +132,13 @@ UNSEEN = {
     ),
     "what only a script does": (
         "import json\nif __name__ == '__main__':\n    json.mine = 1\ndef f(x):\n    return json.dumps(x)\n", "mine = 1", "mine = 2",
+    ),
+    "a class of a base that keeps nothing": (
+        "import abc, enum, typing\nclass A(abc.ABC):\n    n = 1\nclass B(typing.NamedTuple):\n    n: int = 1\nclass C(enum.Enum):\n    N = 1\n"
+        "class D(typing.Protocol):\n    n: int = 1\ndef f(x):\n    return abc.get_cache_token(), enum.auto(), typing.get_type_hints(x)\n", "= 1", "= 2",
+    ),
+    "what is handed to a function that only reads it": (
+        "import json\ndef show(module, n):\n    return module.__name__ * n\nshow(json, 1)\ndef f(x):\n    return json.dumps(x)\n", "1)", "2)",
     ),
     "what is made of a frame": (
         "import pandas as pd\npd.DataFrame([1]).to_csv()\ndef f(x):\n    return pd.Series(x)\n", "[1]", "[2]",
