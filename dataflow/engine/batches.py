@@ -235,7 +235,7 @@ class AdaptiveBatcher:
             self._ahead.popleft()
         self._left_seconds -= seconds
         self._want(len(taken))
-        return make_batch(number, taken, self._read)
+        return make_batch(number, taken, self._read, seconds)
 
     def learn(self, result: BatchResult) -> None:
         """Feed the cost model, and let batches grow."""
@@ -298,8 +298,10 @@ class AdaptiveBatcher:
         return min(_LONGEST_SECONDS, max(_LEAST_SECONDS if self._ended else _TARGET_SECONDS, share))
 
 
-def make_batch(number: int, taken: list[_Numbered], read: Callable[[str], bytes] | None) -> Batch | None:
-    """A first attempt at some documents; ``None`` for none."""
+def make_batch(
+    number: int, taken: list[_Numbered], read: Callable[[str], bytes] | None, seconds: float = 0.0
+) -> Batch | None:
+    """A first attempt at some documents, which is predicted to take so many seconds; ``None`` for none."""
     if not taken:
         return None
     return Batch(
@@ -308,6 +310,7 @@ def make_batch(number: int, taken: list[_Numbered], read: Callable[[str], bytes]
         positions=tuple(position for position, _ in taken),
         attempts=(0,) * len(taken),
         payloads=tuple(_payload(read, document) for _, document in taken) if read else None,
+        seconds=seconds,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dataflow.engine.deploy import close_quietly, deploy, quiet, revive
+from dataflow.engine.deploy import close_quietly, deploy, is_ours, quiet, revive
 from dataflow.engine.specs import check_cluster, is_address, load_cluster
 from dataflow.errors import ClusterError, counted, one_line
 
@@ -40,6 +40,7 @@ class OpenCluster:
         notes: what the user should know of it, a line each.
         nannies: whoever starts a worker again when it dies: all workers have one.
         in_process: the workers are threads of this process.
+        ours: this process started it, so nobody else gives it any work.
         revive: starts workers in the place of those that nobody starts again; ``None`` where that isn't ours to do.
     """
 
@@ -50,6 +51,7 @@ class OpenCluster:
     notes: tuple[str, ...] = ()
     nannies: bool = True
     in_process: bool = False
+    ours: bool = False
     revive: Callable[[bool], None] | None = None
 
     @property
@@ -100,7 +102,7 @@ def _describe(client: Client, name: str) -> OpenCluster:
     nannies = all(w.get("nanny") for w in workers)
     in_process = info["address"].startswith("inproc:")
     notes = () if nannies else (_IN_THIS_PROCESS if in_process else _NO_NANNY,)
-    return OpenCluster(client, name, link, local, notes, nannies, in_process)
+    return OpenCluster(client, name, link, local, notes, nannies, in_process, is_ours(client))
 
 
 def _own_addresses() -> set[str]:

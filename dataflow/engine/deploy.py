@@ -10,13 +10,14 @@ import resource
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
 from dataflow.engine.forkserver import begin_forkserver, forks_workers, keep_preload
 from dataflow.engine.interrupts import answered_later
-from dataflow.engine.specs import ClusterSpec, is_address, load_cluster
+from dataflow.engine.specs import UNDER_MAIN, ClusterSpec, imports_the_script, is_address, load_cluster
 from dataflow.errors import ClusterError, one_line
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-__all__ = ["close_quietly", "deploy", "prepare_cluster", "quiet", "revive"]
+__all__ = ["close_quietly", "deploy", "is_ours", "prepare_cluster", "quiet", "revive"]
 
 _PATIENCE_SECONDS = 60.0
 _CLOSE_SECONDS = 2
@@ -53,6 +54,9 @@ def deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
     Raises:
         ClusterError: it can't be opened; the message names the mend.
     """
+    if imports_the_script():
+        # Each worker that it started would do the same. The one that started this process says what it means.
+        raise SystemExit(UNDER_MAIN)
     options = spec.resolve(workers)
     if _starts_processes(spec, options):
         _want_files(spec, _expected(options))
@@ -78,11 +82,21 @@ def deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
             client = _client(cluster)
             stack.callback(close_quietly, client)
             _await_workers(client, cluster, _expected(options))
+            _ours.add(client)
         except ClusterError:
             raise
         except Exception as error:
-            raise ClusterError(_cannot_open(spec, error)) from error
+            # Dask's own account of a worker that didn't start has three tracebacks, and not why.
+            raise ClusterError(_cannot_open(spec, error)) from (None if _is_dead_worker(error) else error)
         yield client
+
+
+_ours: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+def is_ours(client: Client) -> bool:
+    """Whether a client is one of a cluster that :func:`deploy` started, so that nobody else gives that any work."""
+    return client in _ours
 
 
 def _client(cluster: Any) -> Client:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataflow.engine.executors import Done
 from dataflow.engine.overdue import OverdueWorkers
+from dataflow.engine.placing import Placing
 from dataflow.errors import ClusterError, WorkloadError, one_line
 from dataflow.graph.build import build
 from dataflow.graph.child import ChildDied
@@ -38,11 +39,17 @@ class DaskExecutor:
         client: open, and left open.
         revive: starts workers in the place of those that nobody starts again; told whether they have been missing for
             long.
+        places: nobody else gives the workers anything to do, so it is decided here which of them a batch is for.
         patience_seconds: how long to wait for a worker when the last one has gone.
     """
 
     def __init__(
-        self, client: Client, *, revive: Callable[[bool], None] | None = None, patience_seconds: float = 30.0
+        self,
+        client: Client,
+        *,
+        revive: Callable[[bool], None] | None = None,
+        places: bool = False,
+        patience_seconds: float = 30.0,
     ) -> None:
         self._client = client
         self._patience = patience_seconds
@@ -56,7 +63,9 @@ class DaskExecutor:
         self._alone_since: float | None = None
         self._short_since: float | None = None
         self._revive, self._looked = revive, time.monotonic()
-        self.slots = max(1, sum(client.nthreads().values()))
+        workers = client.nthreads()
+        self.slots = max(1, sum(workers.values()))
+        self._placing = Placing(workers) if places else None
 
     def start(self, plan: Plan) -> None:
         """Send the plan to the workers, and to all that come later; they load it while the driver goes on.
@@ -157,13 +166,22 @@ class DaskExecutor:
             self._overdue.look()  # a result may lie on a worker that can't hand it out any more
 
     def submit(self, batches: Sequence[Batch]) -> None:
-        """Send their graphs to the scheduler in one message."""
+        """Send their graphs to the scheduler, in one message for each worker that they are for."""
         self.ready()
         assert self._plan is not None
-        graphs = [build(self._plan, batch) for batch in batches]
+        placed: dict[str | None, list[Batch]] = {}
+        for batch in batches:
+            placed.setdefault(self._placing.place(batch) if self._placing else None, []).append(batch)
+        for worker, some in placed.items():
+            self._send(self._plan, some, worker)
+
+    def _send(self, plan: Plan, batches: Sequence[Batch], worker: str | None) -> None:
+        graphs = [build(plan, batch) for batch in batches]
         merged = {key: task for _, graph in graphs for key, task in graph.items()}
+        # Another worker takes them where that one has gone.
+        where: dict[str, Any] = {"workers": [worker], "allow_other_workers": True} if worker else {}
         try:
-            futures = self._client.get(merged, [key for key, _ in graphs], sync=False)
+            futures = self._client.get(merged, [key for key, _ in graphs], sync=False, **where)
         except Exception:
             self._check_scheduler()
             raise
@@ -187,8 +205,18 @@ class DaskExecutor:
             futures = {n: self._futures.pop(n) for n in numbers if n in self._futures}
             results = self._gather({n: f for n, f in futures.items() if f.status == "finished"})
             done = [d for n, f in futures.items() if (d := self._done(n, f, results))]
+            self._account(done, len(futures))
             if done:
                 return done
+
+    def _account(self, done: Sequence[Done], ended: int) -> None:
+        """See who is free; and which workers there are, where a batch was lost, or a result."""
+        if self._placing is None:
+            return
+        for one in done:
+            self._placing.ended(one.number, one.result.seconds if one.error is None else 0.0)
+        if len(done) < ended or any(one.lost for one in done):
+            self._placing.know(self._workers())
 
     def close(self) -> None:
         """Cancel and release everything, and take the plan from the workers."""
@@ -213,10 +241,16 @@ class DaskExecutor:
         """Every few seconds: whether workers can't end themselves, or are missing that should have been back by now."""
         self._overdue.look()
         now = time.monotonic()
-        if self._revive is None or now - self._looked < _LOOK_SECONDS:
+        if (self._revive is None and self._placing is None) or now - self._looked < _LOOK_SECONDS:
             return
         self._looked = now
-        if self._client.status != "running" or self._threads() >= self.slots:
+        if self._client.status != "running":
+            self._short_since = None
+            return
+        workers = self._workers()
+        if self._placing is not None:
+            self._placing.know(workers)
+        if self._revive is None or sum(workers.values()) >= self.slots:
             self._short_since = None
         else:
             since = now if self._short_since is None else self._short_since
@@ -244,11 +278,13 @@ class DaskExecutor:
             raise ClusterError("the scheduler was lost: start the cluster again.")
 
     def _has_workers(self) -> bool:
-        return self._threads() > 0
+        return bool(self._workers())
 
-    def _threads(self) -> int:
+    def _workers(self) -> Mapping[str, int]:
+        """Threads by worker."""
         try:
-            return sum(self._client.nthreads().values())
+            found: Mapping[str, int] = self._client.nthreads()
+            return found
         except Exception as error:
             raise ClusterError("the scheduler was lost: start the cluster again.") from error
 

@@ -7,7 +7,6 @@ import dataclasses
 import itertools
 import math
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from dataflow.document import Document
 from dataflow.engine.cost import CostModel
 from dataflow.engine.executors import Done, Executor, run_here
-from dataflow.engine.specs import usable_cores
+from dataflow.engine.specs import UNDER_MAIN, imports_the_script, usable_cores
 from dataflow.errors import ClusterError, counted
 from dataflow.graph.child import begin_children, close_children, limit_children
 from dataflow.graph.plan import Batch, Plan, forget_plan, register_plan
@@ -134,11 +133,8 @@ class SmallJobExecutor:
         """
         import psutil
 
-        starting = sys.modules.get("multiprocessing.process")
-        if starting and getattr(
-            starting.current_process(), "_inheriting", False
-        ):  # so the standard library asks
-            raise ClusterError("the call has to stand under `if __name__ == '__main__':`.")
+        if imports_the_script():
+            raise ClusterError(UNDER_MAIN)
         self._plan = plan
         register_plan(plan)
         limit_children(plan.run, psutil.virtual_memory().available / self._job.most_processes)

@@ -22,7 +22,18 @@ from urllib.parse import urlsplit
 from dataflow.errors import ClusterError, one_line
 from dataflow.places import known_files, resource_file
 
-__all__ = ["ClusterSpec", "check_cluster", "cluster_names", "is_address", "load_cluster", "usable_cores"]
+__all__ = [
+    "UNDER_MAIN",
+    "ClusterSpec",
+    "check_cluster",
+    "cluster_names",
+    "imports_the_script",
+    "is_address",
+    "load_cluster",
+    "usable_cores",
+]
+
+UNDER_MAIN = "the call has to stand under `if __name__ == '__main__':`."
 
 _ADDRESSES = ("tcp://", "tls://", "ws://", "wss://", "ucx://", "inproc://")
 _ONE_MACHINE = ("distributed.LocalCluster", "distributed.deploy.subprocess.SubprocessCluster")
@@ -62,6 +73,16 @@ def usable_cores() -> int:
     """
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     return max(1, min(len(allowed), _quota()))
+
+
+def imports_the_script() -> bool:
+    """Whether this process is a worker that is being started, and imports the script of the one that starts it.
+
+    A call that is met there would do the whole job once more, while that one waits for it.
+    """
+    starting = sys.modules.get("multiprocessing.process")
+    # So the standard library asks.
+    return bool(starting and getattr(starting.current_process(), "_inheriting", False))
 
 
 def _quota(root: Path = Path("/")) -> int:

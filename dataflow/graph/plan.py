@@ -29,6 +29,7 @@ class Batch:
         attempts: how often each was begun before, aligned; 0 for a first try.
         payloads: their bytes, aligned, where only the driver can read them; else ``None``.
         isolated: run in a sandbox process, since it is suspected of ending its worker.
+        seconds: what it is predicted to take; 0 where nobody knows. It doesn't travel.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Batch:
     attempts: tuple[int, ...]
     payloads: tuple[bytes | None, ...] | None = None
     isolated: bool = False
+    seconds: float = 0.0
 
     def __len__(self) -> int:
         return len(self.documents)

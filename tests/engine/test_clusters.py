@@ -33,10 +33,13 @@ def test_the_client_of_a_cluster_that_we_start_needs_no_socket_and_others_still_
     with open_cluster("processes", workers=1) as cluster:
         assert cluster.client.scheduler.address.startswith("inproc://")
         assert not cluster.in_process  # its workers are processes all the same
+        assert cluster.ours
         address = cluster.client.scheduler_info()["address"]
         assert address.startswith("tcp://127.0.0.1:")
         with Client(address, set_as_default=False) as other:
             assert set(other.nthreads()) == set(cluster.client.nthreads())
+        with open_cluster(address) as shared:
+            assert not shared.ours  # others may use it too, so Dask decides what goes where
 
 
 def test_a_cluster_opened_beside_a_distributed_one_does_not_end_the_driver():
@@ -201,6 +204,22 @@ def test_processes_of_a_distributed_cluster_end_with_a_driver_that_is_killed(tmp
     driver.wait()
     _, alive = psutil.wait_procs(children, timeout=30)
     assert alive == []
+
+
+@pytest.mark.parametrize("name", ["processes", "threads", "distributed"])
+def test_a_script_that_opens_a_cluster_when_it_is_imported_is_told_so_in_few_lines(name, tmp_path):
+    script = f"with open_cluster({name!r}, 2) as cluster:\n    print(cluster.slots)\n"
+    (tmp_path / "job.py").write_text("from dataflow.engine.clusters import open_cluster\n" + script)
+    done = subprocess.run(
+        [sys.executable, "job.py"], capture_output=True, text=True, timeout=120, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+    )  # fmt: skip
+    told = done.stderr.splitlines()
+    if done.returncode:  # where workers import the script
+        assert "under `if __name__ == '__main__':`" in told[-1]
+        assert len(told) < 40
+    else:
+        assert done.stdout == "2\n"
 
 
 def test_an_asynchronous_client_is_one_clear_line():

@@ -104,6 +104,35 @@ def test_batches_that_are_sent_together_go_to_workers_that_are_free_together(pro
     assert [len(pair) for pair in pairs] == [2] * 10
 
 
+@pytest.fixture
+def placed(processes):
+    """An executor that decides which worker a batch is for, and batches for it by what they are predicted to take."""
+    executor = DaskExecutor(processes.client, places=True)
+    executor.start(Plan("placed", pipeline_that("nothing"), Strategy(), MemoSpec("none")))
+    document = Document("memory://never/read.txt", 4, "text/plain")
+    numbers = itertools.count()
+
+    def of(*seconds):
+        return [Batch(next(numbers), (document,), (0,), (0,), (b"text",), seconds=one) for one in seconds]
+
+    yield executor, of
+    executor.close()
+
+
+def test_a_batch_waits_behind_the_worker_that_is_predicted_to_be_free_first(placed):
+    executor, of = placed
+    for _ in range(5):
+        dear, *cheap = sorted(ended(executor, of(100.0, 0.1, 0.1, 0.1)), key=lambda result: result.number)
+        assert {result.worker for result in cheap} & {dear.worker} == set()
+        assert len({result.worker for result in cheap}) == 1
+
+
+def test_a_batch_for_a_worker_that_has_gone_is_done_by_another(placed):
+    executor, of = placed
+    executor._placing.know({"tcp://127.0.0.1:1": 1, "tcp://127.0.0.1:2": 1})
+    assert len(ended(executor, of(1.0, 2.0, 3.0))) == 3
+
+
 class Threads(dict):
     """Threads by worker, to be awaited or not, as a client gives them."""
 

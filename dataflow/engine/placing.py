@@ -1,0 +1,75 @@
+"""Which worker a batch is given to: the one that is predicted to be free for it first.
+
+Dask knows no more of a batch than that it is one. It gives each worker as many, and where one holds twice the work of
+the other, the next may wait behind that. What batches are predicted to take is known here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from dataflow.graph.plan import Batch
+
+__all__ = ["Placing"]
+
+_UNKNOWN_SECONDS = 0.1
+
+
+@dataclass
+class _Line:
+    """What a worker has before it: batches with their predicted seconds, and since when it is at the first."""
+
+    waiting: dict[int, float] = field(default_factory=dict)
+    since: float = 0.0
+
+    def free_in(self, now: float) -> float:
+        """Seconds until all is done."""
+        if not self.waiting:
+            return 0.0
+        # What takes longer than was predicted is expected to take as long again.
+        first = next(iter(self.waiting.values()))
+        return sum(self.waiting.values()) - first + abs(first - (now - self.since))
+
+
+class Placing:
+    """Keeps account of the batches that are with each worker.
+
+    Args:
+        workers: threads by address. Where one has several, Dask does better, and no batch is placed.
+        clock: seconds.
+    """
+
+    def __init__(self, workers: Mapping[str, int], clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lines: dict[str, _Line] = {}
+        self._places: dict[int, str] = {}
+        self._mean_seconds = 0.0
+        self.know(workers)
+
+    def know(self, workers: Mapping[str, int]) -> None:
+        """See which workers there are: one that died has another address when it is back."""
+        alone = len(workers) > 1 and set(workers.values()) == {1}
+        self._lines = {one: self._lines.get(one) or _Line() for one in workers} if alone else {}
+
+    def place(self, batch: Batch) -> str | None:
+        """The address of the worker that is to have it; ``None`` for any."""
+        if not self._lines:
+            return None
+        now = self._clock()
+        place = min(self._lines, key=lambda one: self._lines[one].free_in(now))
+        line = self._lines[place]
+        if not line.waiting:
+            line.since = now
+        line.waiting[batch.number] = batch.seconds or self._mean_seconds or _UNKNOWN_SECONDS
+        self._places[batch.number] = place
+        return place
+
+    def ended(self, number: int, seconds: float = 0.0) -> None:
+        """A batch is done, after so many seconds, or lost."""
+        if seconds:
+            self._mean_seconds += (0.2 if self._mean_seconds else 1.0) * (seconds - self._mean_seconds)
+        line = self._lines.get(self._places.pop(number, ""))
+        if line is not None and line.waiting.pop(number, None) is not None:
+            line.since = self._clock()
