@@ -36,13 +36,13 @@ def chain_parts(walk: Walk, chain: Chain, space: Mapping[str, Any], code: types.
     value, taken, planted = space[name], 1, b""
     while isinstance(value, types.ModuleType) and taken < len(chain) and hasattr(value, chain[taken]):
         if installed_as(value.__name__) is not None:
-            walk.warn_of_installed(value, chain[taken:], code)
+            walk.notices.unseen_in(value, chain[taken:], code)
             planted = _planted(walk, value, chain[taken:])
             break
         space, value = vars(value), getattr(value, chain[taken])
         taken += 1
     else:
-        walk.warn_of_installed(value, (), code)
+        walk.notices.unseen_in(value, (), code)
     last, inside = chain[taken - 1], space
     described = walk.named(".".join(chain[:taken]), value, lambda _: global_binding(last, value, inside))
     return encode(taken) + described + planted + _asked_of(walk, value, chain[taken:])
@@ -58,7 +58,7 @@ def meaning(walk: Walk, text: str, space: Mapping[str, Any]) -> bytes:
 
 def _builtin(walk: Walk, name: str) -> bytes:
     found = getattr(builtins, name, None)
-    walk.warn_if_dynamic(found)
+    walk.notices.unseen_by(found)
     added = b"" if _comes_with_python(found) else walk.value(found)
     return tagged(b"builtin" if found is not None else b"absent", encode(name) + added)
 

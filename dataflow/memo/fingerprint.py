@@ -7,7 +7,8 @@ from typing import Any
 
 from dataflow.errors import one_line
 from dataflow.memo.keys import SCHEMA, Uncacheable, digest, encode, tagged
-from dataflow.memo.walk import DynamicCodeWarning, SetOrderWarning, Walk
+from dataflow.memo.notices import DynamicCodeWarning, SetOrderWarning
+from dataflow.memo.walk import Walk
 from dataflow.pipeline import Stage
 
 __all__ = ["DynamicCodeWarning", "SetOrderWarning", "Uncacheable", "fingerprint", "stage_fingerprint"]

@@ -40,7 +40,7 @@ def import_parts(walk: Walk, statement: Import, space: Mapping[str, Any], code: 
     except BaseException:  # the function may live with its absence, whatever it comes from
         return encode(("absent", name))
     for one in statement.names or ((),):
-        walk.warn_of_installed(module, (one,) if one else (), code)
+        walk.notices.unseen_in(module, (one,) if one else (), code)
     owner = installed_as(full)
     if owner is not None:
         walk.uses(full)

@@ -13,9 +13,8 @@ import functools
 import os
 import sys
 import types
-import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from dataflow.memo.asides import asides, asks_for
@@ -30,11 +29,12 @@ from dataflow.memo.bindings import (
 from dataflow.memo.chains import chain_parts, derived_classes
 from dataflow.memo.classes import class_parts
 from dataflow.memo.code import describe_function, reads, syntax_of
-from dataflow.memo.dynamic import dynamic_name, taken_of, unseen_by_name
+from dataflow.memo.dynamic import unseen_by_name
 from dataflow.memo.effects import Effect, Spaces, effects_around, top_of
 from dataflow.memo.hints import hints_of
 from dataflow.memo.imports import import_parts
 from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, of_leaves, tagged
+from dataflow.memo.notices import Notices
 from dataflow.memo.objects import object_parts
 from dataflow.memo.order import (
     follows_a_set,
@@ -47,7 +47,7 @@ from dataflow.memo.order import (
 from dataflow.memo.origin import class_owner, installed_as, module_of
 from dataflow.memo.special import contents, file_digest, importable, special
 
-__all__ = ["DynamicCodeWarning", "SetOrderWarning", "Walk"]
+__all__ = ["Walk"]
 
 
 _LONGEST_WAY = 12
@@ -61,14 +61,6 @@ _FACADES = frozenset({"collections.abc", "typing"})
 _Makers = tuple[tuple[Finder, str], ...]
 
 
-class DynamicCodeWarning(UserWarning):
-    """A fingerprint can't see what ``eval`` and its like will run: say so with ``deps=`` or ``version=``."""
-
-
-class SetOrderWarning(UserWarning):
-    """A value seems to have the order of a set: other processes will not find what was kept. Sort it."""
-
-
 class Walk:
     """One walk. Call :meth:`root` for each thing to describe, then :meth:`finish`.
 
@@ -77,14 +69,14 @@ class Walk:
         inside: identities of the sets that are being walked further out; for the walk's own use.
 
     Attributes:
+        notices: what it warns of.
         asked: what code that was met asks for that is told of all that was met: see :func:`asks_for`.
     """
 
     def __init__(self, ignore: frozenset[str] = frozenset(), inside: frozenset[int] = frozenset()) -> None:
         self._ignore = ignore
         self._inside = inside
-        self._quiet = False
-        self._place = (__file__, 1)
+        self.notices = Notices()
         self._telling: frozenset[str] = frozenset()
         # First-party modules that were met, and the installed ones that are used.
         self._spaces: Spaces = {}
@@ -94,7 +86,6 @@ class Walk:
         self._alive: list[object] = []
         self._queue: deque[tuple[Callable[[Any], list[bytes]], Any, tuple[str, ...], _Makers]] = deque()
         self._open: list[int] = []
-        self._path: tuple[str, ...] = ()
         self._makers: _Makers = ()
         self._made: dict[tuple[int, str], bytes] = {}
         self._visits, self._visited = 0, dict[int, object]()  # alive too
@@ -104,7 +95,7 @@ class Walk:
 
     def root(self, value: object) -> bytes:
         """The description of one value; what it refers to waits in the queue."""
-        self._path = (str(getattr(value, "__qualname__", type(value).__qualname__)),)
+        self.notices.path = (str(getattr(value, "__qualname__", type(value).__qualname__)),)
         if isinstance(value, types.ModuleType):
             return self._module(value)
         maker = root_bindings(value)
@@ -114,17 +105,17 @@ class Walk:
     @property
     def path(self) -> str:
         """The way to what the walk stands at."""
-        return " -> ".join(self._path)
+        return " -> ".join(self.notices.path)
 
     def finish(self) -> bytes:
         """The descriptions of all functions and classes that were met, in the order in which they were."""
         nodes, derived = [], 0
         while self._queue:
-            describe, subject, self._path, self._makers = self._queue.popleft()
+            describe, subject, self.notices.path, self._makers = self._queue.popleft()
             try:
                 nodes.append(tagged(b"node", b"".join(describe(subject))))
             except Uncacheable:
-                if not self._quiet:
+                if not self.notices.quiet:
                     raise
             if not self._queue and "derived" in self.asked:
                 fresh = [
@@ -158,7 +149,7 @@ class Walk:
         if not self._telling and (text, id(space)) in self._told:
             return self._told[text, id(space)]
         walk = self._another()
-        walk._quiet, walk._telling = True, self._telling | {text}
+        walk.notices.quiet, walk._telling = True, self._telling | {text}
         skipped = stored(tree) | {"__file__", "__name__"}
         try:
             chains = [chain for chain in sorted(reads(code).chains) if chain[0] not in skipped]
@@ -175,15 +166,15 @@ class Walk:
     def _another(self, inside: frozenset[int] = frozenset()) -> Walk:
         """A walk of its own, with numbers of its own; the modules that it meets are met by this one."""
         walk = Walk(self._ignore, self._inside | inside)
-        walk._path, walk._place = self._path, self._place
-        walk._quiet, walk._telling = self._quiet, self._telling
+        walk._telling = self._telling
+        walk.notices.as_in(self.notices)
         walk._spaces, walk._used, walk._left, walk._told = self._spaces, self._used, self._left, self._told
         return walk
 
     def as_far_as_told(self, members: Mapping[str, Any]) -> bytes:
         """Named parts, without those that have no description: nothing is refused for them."""
         walk = self._another()
-        walk._quiet = True
+        walk.notices.quiet = True
         try:
             return digest(walk.items(members) + walk.finish())
         except Exception:  # objects may do what they like when they are looked at
@@ -209,10 +200,11 @@ class Walk:
         if type(value) in LEAVES:
             return encode(value)
         # Nobody lists so many by chance as a set does.
-        self._warn_of_order(in_order_of_a_set(value, _MANY))
+        if in_order_of_a_set(value, _MANY):
+            self.notices.order()
         if of_leaves(value):
             return encode(value)
-        self.warn_if_dynamic(value)
+        self.notices.unseen_by(value)
         if value is sys.modules or value is os.environ:
             return tagged(b"unseen", b"")
         if id(value) in self._open:
@@ -239,7 +231,7 @@ class Walk:
         """
         if name in self._ignore:
             return tagged(b"ignored", encode(name))
-        outer, self._path = self._path, (*self._path, name)
+        outer, self.notices.path = self.notices.path, (*self.notices.path, name)
         makers = self._makers
         # The global, and what is nearest: an object may be far down a chain of them.
         self._makers = (*makers[:1], *makers[1:][-2:], (find, name)) if find else makers
@@ -247,11 +239,11 @@ class Walk:
             made = self._in_order(name, value, find) if find and may_have_order(value) else None
             return encode(name) + (self.value(value) if made is None else made)
         except Uncacheable:
-            if not self._quiet:
+            if not self.notices.quiet:
                 raise
             return encode(name)  # where nothing is refused, the rest is told
         finally:
-            self._path, self._makers = outer, makers
+            self.notices.path, self._makers = outer, makers
 
     def items(self, members: Mapping[str, Any], find: Finder | None = None) -> bytes:
         """Named parts in the order of their names."""
@@ -263,8 +255,12 @@ class Walk:
 
     def refuse(self, why: str) -> Uncacheable:
         """The error for the value that the walk stands at, with the way to it and the mend."""
-        name = self._path[-1]
-        way = self._path if len(self._path) <= _LONGEST_WAY else (*self._path[:4], "...", *self._path[-4:])
+        name = self.notices.path[-1]
+        way = (
+            self.notices.path
+            if len(self.notices.path) <= _LONGEST_WAY
+            else (*self.notices.path[:4], "...", *self.notices.path[-4:])
+        )
         return Uncacheable(
             f"{' -> '.join(way)} can't be keyed: {why}. "
             f"If it doesn't change results, say ignore=[{name!r}]; if it does, also say version=."
@@ -309,7 +305,7 @@ class Walk:
         if number is None:
             number = self._numbers[id(subject)] = len(self._numbers)
             self._alive.append(subject)
-            self._queue.append((describe, subject, self._path, self._makers))
+            self._queue.append((describe, subject, self.notices.path, self._makers))
         return tagged(b"see", encode(number))
 
     def unordered(self, values: Iterable[object], owner: int) -> bytes:
@@ -337,7 +333,7 @@ class Walk:
 
     def _function(self, function: types.FunctionType) -> list[bytes]:
         code = function.__code__
-        self._place = (code.co_filename, code.co_firstlineno)
+        self.notices.place = (code.co_filename, code.co_firstlineno)
         module = str(function.__globals__.get("__name__") or function.__module__ or "")
         owner = installed_as(module)
         self._meets(module, owner, function.__globals__)
@@ -373,7 +369,7 @@ class Walk:
         found, space = reads(code), function.__globals__
         self.asked.update(asks_for(found, code))
         for name in unseen_by_name(code, found, space):
-            self._warn_of(name)
+            self.notices.unseen(name)
         parts = [chain_parts(self, chain, space, code) for chain in sorted(found.chains)]
         parts += [import_parts(self, statement, space, code) for statement in sorted(found.imports)]
         return tagged(b"reads", b"".join(parts))
@@ -384,10 +380,12 @@ class Walk:
         if binding is None or not follows_a_set(binding):
             if (binding is None or binding.is_given) and in_order_of_a_set(value, _FEW):
                 around = (make(one) for make, one in self._makers)
-                self._warn_of_order(any(one is not None and follows_a_set(one) for one in around))
+                if any(one is not None and follows_a_set(one) for one in around):
+                    self.notices.order()
             return None
         if not has_order(value):
-            self._warn_of_order(lists_a_set(binding))
+            if lists_a_set(binding):
+                self.notices.order()
             return None
         which = (id(binding.space), binding.syntax)
         known = self._made.get(which)
@@ -395,7 +393,7 @@ class Walk:
             return tagged(b"made", known)
         plain = self._plain(value)
         if not any(self._plain(again) == plain for again in made_again(binding)):
-            self._warn_of_order(True)
+            self.notices.order()
             return None
         self._alive.append(binding.space)
         self._made[which] = b"itself"
@@ -407,47 +405,8 @@ class Walk:
 
     def _plain(self, value: object) -> bytes:
         walk = Walk(self._ignore)
-        walk._quiet = True
+        walk.notices.quiet = True
         return walk.value(value)
-
-    def _warn_of_order(self, may: bool) -> None:
-        if may:
-            self._warn(
-                SetOrderWarning,
-                "may have the order of a set, which differs from process to process, so that what was kept isn't "
-                "found: sort it",
-            )
-
-    def _warn(self, category: type[Warning], text: str) -> None:
-        if not self._quiet:
-            # At the place that a reader can mend, which isn't here.
-            warnings.warn_explicit(
-                f"{' -> '.join(self._path)} {text}.", category, *self._place, registry=_warned
-            )
-
-    def warn_if_dynamic(self, value: object) -> None:
-        """Of what leads to code unseen."""
-        name = dynamic_name(value)
-        if name is not None:
-            self._warn_of(name)
-
-    def _warn_of(self, name: str) -> None:
-        self._warn(
-            DynamicCodeWarning,
-            f"uses {name}: what that leads to isn't part of the key; "
-            "name it with deps=, or change version= when it changes",
-        )
-
-    def warn_of_installed(self, module: object, names: Sequence[str], code: types.CodeType) -> None:
-        """Of an installed module no code is read; yet some of them lead to code that is first-party."""
-        for name in names:
-            if not isinstance(module, types.ModuleType):
-                return
-            module = getattr(module, name, None)
-            self.warn_if_dynamic(module)
-        if isinstance(module, types.ModuleType):
-            for found in taken_of(module, code):
-                self.warn_if_dynamic(found)
 
     def _module(self, module: types.ModuleType) -> bytes:
         owner = installed_as(module.__name__)
@@ -472,9 +431,6 @@ class Walk:
         if owner is not None and known:
             return [encode((owner, module, kind.__qualname__))]
         return class_parts(self, kind)
-
-
-_warned: dict[Any, Any] = {}
 
 
 @functools.lru_cache(maxsize=8192)

@@ -1,0 +1,81 @@
+"""What a fingerprint warns of: an order that no other process has, and what leads to code and content unseen."""
+
+from __future__ import annotations
+
+import types
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from dataflow.memo.dynamic import dynamic_name, taken_of
+
+__all__ = ["DynamicCodeWarning", "Notices", "SetOrderWarning"]
+
+
+class DynamicCodeWarning(UserWarning):
+    """A fingerprint can't see what ``eval`` and its like will run: say so with ``deps=`` or ``version=``."""
+
+
+class SetOrderWarning(UserWarning):
+    """A value seems to have the order of a set: other processes will not find what was kept. Sort it."""
+
+
+class Notices:
+    """The warnings of one walk.
+
+    Attributes:
+        path: the way to what the walk stands at, name by name.
+        quiet: nothing is said.
+        place: file and line of the function that the walk is in: what a reader can mend isn't here.
+    """
+
+    def __init__(self) -> None:
+        self.path: tuple[str, ...] = ()
+        self.quiet = False
+        self.place = (__file__, 1)
+
+    def as_in(self, other: Notices) -> None:
+        """Go on where another walk stands, and as quietly."""
+        self.path, self.quiet, self.place = other.path, other.quiet, other.place
+
+    def order(self) -> None:
+        """What the walk stands at has the order of a set, or may have it."""
+        self._warn(
+            SetOrderWarning,
+            "may have the order of a set, which differs from process to process, so that what was kept isn't found: "
+            "sort it",
+        )
+
+    def unseen(self, name: str) -> None:
+        """What a name leads to can't be seen."""
+        self._warn(
+            DynamicCodeWarning,
+            f"uses {name}: what that leads to isn't part of the key; "
+            "name it with deps=, or change version= when it changes",
+        )
+
+    def unseen_by(self, value: object) -> None:
+        """The same of a value, if it is one that leads there."""
+        name = dynamic_name(value)
+        if name is not None:
+            self.unseen(name)
+
+    def unseen_in(self, module: object, names: Sequence[str], code: types.CodeType) -> None:
+        """The same of what is taken of an installed module, of which no code is read: some leads to code of ours."""
+        for name in names:
+            if not isinstance(module, types.ModuleType):
+                return
+            module = getattr(module, name, None)
+            self.unseen_by(module)
+        if isinstance(module, types.ModuleType):
+            for found in taken_of(module, code):
+                self.unseen_by(found)
+
+    def _warn(self, category: type[Warning], text: str) -> None:
+        if not self.quiet:
+            warnings.warn_explicit(
+                f"{' -> '.join(self.path)} {text}.", category, *self.place, registry=_warned
+            )
+
+
+_warned: dict[Any, Any] = {}
