@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dataflow.engine.deploy import close_quietly, deploy, is_ours, quiet, revive
+from dataflow.engine.deploy import close_quietly, deploy, placing_of, quiet, revive
+from dataflow.engine.placing import Placing
 from dataflow.engine.specs import check_cluster, is_address, load_cluster
 from dataflow.errors import ClusterError, counted, one_line
 
@@ -40,7 +41,7 @@ class OpenCluster:
         notes: what the user should know of it, a line each.
         nannies: whoever starts a worker again when it dies: all workers have one.
         in_process: the workers are threads of this process.
-        ours: this process started it, so nobody else gives it any work.
+        placing: says which worker a batch is for, where nobody but runs of ours gives it any work.
         revive: starts workers in the place of those that nobody starts again; ``None`` where that isn't ours to do.
     """
 
@@ -51,7 +52,7 @@ class OpenCluster:
     notes: tuple[str, ...] = ()
     nannies: bool = True
     in_process: bool = False
-    ours: bool = False
+    placing: Placing | None = None
     revive: Callable[[bool], None] | None = None
 
     @property
@@ -102,7 +103,7 @@ def _describe(client: Client, name: str) -> OpenCluster:
     nannies = all(w.get("nanny") for w in workers)
     in_process = info["address"].startswith("inproc:")
     notes = () if nannies else (_IN_THIS_PROCESS if in_process else _NO_NANNY,)
-    return OpenCluster(client, name, link, local, notes, nannies, in_process, is_ours(client))
+    return OpenCluster(client, name, link, local, notes, nannies, in_process, placing_of(client))
 
 
 def _own_addresses() -> set[str]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataflow.engine.forkserver import begin_forkserver, forks_workers, keep_preload
 from dataflow.engine.interrupts import answered_later
+from dataflow.engine.placing import Placing
 from dataflow.engine.specs import UNDER_MAIN, ClusterSpec, imports_the_script, is_address, load_cluster
 from dataflow.errors import ClusterError, one_line
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-__all__ = ["close_quietly", "deploy", "is_ours", "prepare_cluster", "quiet", "revive"]
+__all__ = ["close_quietly", "deploy", "placing_of", "prepare_cluster", "quiet", "revive"]
 
 _PATIENCE_SECONDS = 60.0
 _CLOSE_SECONDS = 2
@@ -82,7 +83,7 @@ def deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
             client = _client(cluster)
             stack.callback(close_quietly, client)
             _await_workers(client, cluster, _expected(options))
-            _ours.add(client)
+            _place(client, cluster)
         except ClusterError:
             raise
         except Exception as error:
@@ -91,12 +92,29 @@ def deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
         yield client
 
 
-_ours: weakref.WeakSet[Client] = weakref.WeakSet()
+_placings: weakref.WeakKeyDictionary[Client, Placing] = weakref.WeakKeyDictionary()
 
 
-def is_ours(client: Client) -> bool:
-    """Whether a client is one of a cluster that :func:`deploy` started, so that nobody else gives that any work."""
-    return client in _ours
+def placing_of(client: Client) -> Placing | None:
+    """The account of a cluster that :func:`deploy` started, which only runs give any work; ``None`` for others."""
+    return _placings.get(client)
+
+
+def _place(client: Client, cluster: Any) -> None:
+    """Begin an account, where the scheduler is in this process and can be told what that takes."""
+    from distributed import Scheduler
+
+    from dataflow.engine.anywhere import Anywhere
+
+    scheduler = getattr(cluster, "scheduler", None)
+    if not isinstance(scheduler, Scheduler):
+        return
+
+    async def plug() -> None:
+        scheduler.add_plugin(Anywhere(scheduler))
+
+    cluster.sync(plug)
+    _placings[client] = Placing()
 
 
 def _client(cluster: Any) -> Client:
@@ -270,16 +288,22 @@ def quiet() -> Iterator[None]:
     import logging
     import warnings
 
-    logger, loop_logger = logging.getLogger("distributed"), logging.getLogger("asyncio")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    loop_logger = logging.getLogger("asyncio")
+    # Of some parts Dask sets the level itself.
+    loggers = [
+        logging.getLogger(name) for name in ("distributed", "distributed.client", "distributed.scheduler")
+    ]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     loop_logger.addFilter(_is_news)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Port .* is already in use")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         loop_logger.removeFilter(_is_news)
 
 

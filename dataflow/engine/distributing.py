@@ -39,7 +39,7 @@ class DaskExecutor:
         client: open, and left open.
         revive: starts workers in the place of those that nobody starts again; told whether they have been missing for
             long.
-        places: nobody else gives the workers anything to do, so it is decided here which of them a batch is for.
+        placing: where nobody but runs of ours gives the workers anything to do: says which of them a batch is for.
         patience_seconds: how long to wait for a worker when the last one has gone.
     """
 
@@ -48,7 +48,7 @@ class DaskExecutor:
         client: Client,
         *,
         revive: Callable[[bool], None] | None = None,
-        places: bool = False,
+        placing: Placing | None = None,
         patience_seconds: float = 30.0,
     ) -> None:
         self._client = client
@@ -65,7 +65,9 @@ class DaskExecutor:
         self._revive, self._looked = revive, time.monotonic()
         workers = client.nthreads()
         self.slots = max(1, sum(workers.values()))
-        self._placing = Placing(workers) if places else None
+        self._placing = placing
+        if placing is not None:
+            placing.know(workers)
 
     def start(self, plan: Plan) -> None:
         """Send the plan to the workers, and to all that come later; they load it while the driver goes on.
@@ -171,14 +173,17 @@ class DaskExecutor:
         assert self._plan is not None
         placed: dict[str | None, list[Batch]] = {}
         for batch in batches:
-            placed.setdefault(self._placing.place(batch) if self._placing else None, []).append(batch)
+            where = (
+                self._placing.place(self._plan.run, batch.number, batch.seconds) if self._placing else None
+            )
+            placed.setdefault(where, []).append(batch)
         for worker, some in placed.items():
             self._send(self._plan, some, worker)
 
     def _send(self, plan: Plan, batches: Sequence[Batch], worker: str | None) -> None:
         graphs = [build(plan, batch) for batch in batches]
         merged = {key: task for _, graph in graphs for key, task in graph.items()}
-        # Another worker takes them where that one has gone.
+        # Another worker takes them where that one has gone: see dataflow.engine.anywhere.
         where: dict[str, Any] = {"workers": [worker], "allow_other_workers": True} if worker else {}
         try:
             futures = self._client.get(merged, [key for key, _ in graphs], sync=False, **where)
@@ -211,17 +216,19 @@ class DaskExecutor:
 
     def _account(self, done: Sequence[Done], ended: int) -> None:
         """See who is free; and which workers there are, where a batch was lost, or a result."""
-        if self._placing is None:
+        if self._placing is None or self._plan is None:
             return
         for one in done:
-            self._placing.ended(one.number, one.result.seconds if one.error is None else 0.0)
+            self._placing.ended(self._plan.run, one.number, one.result.seconds if one.error is None else 0.0)
         if len(done) < ended or any(one.lost for one in done):
             self._placing.know(self._workers())
 
     def close(self) -> None:
         """Cancel and release everything, and take the plan from the workers."""
-        futures, self._futures = list(self._futures.values()), {}
+        numbers, futures, self._futures = list(self._futures), list(self._futures.values()), {}
         registered, self._registered = self._registered, None
+        if self._placing is not None and self._plan is not None:
+            self._placing.forget(self._plan.run, numbers)
         if (
             self._client.status != "running"
         ):  # the client would try to reach a lost scheduler for half a minute

@@ -6,22 +6,24 @@ the other, the next may wait behind that. What batches are predicted to take is 
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-
-from dataflow.graph.plan import Batch
 
 __all__ = ["Placing"]
 
 _UNKNOWN_SECONDS = 0.1
+
+_Which = tuple[str, int]
+"""A run, and the number of one of its batches."""
 
 
 @dataclass
 class _Line:
     """What a worker has before it: batches with their predicted seconds, and since when it is at the first."""
 
-    waiting: dict[int, float] = field(default_factory=dict)
+    waiting: dict[_Which, float] = field(default_factory=dict)
     since: float = 0.0
 
     def free_in(self, now: float) -> float:
@@ -34,42 +36,64 @@ class _Line:
 
 
 class Placing:
-    """Keeps account of the batches that are with each worker.
+    """Keeps account of the batches that are with each worker of a cluster, whichever run they are of. Safe among
+    threads.
 
     Args:
         workers: threads by address. Where one has several, Dask does better, and no batch is placed.
         clock: seconds.
     """
 
-    def __init__(self, workers: Mapping[str, int], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, workers: Mapping[str, int] | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._clock = clock
+        self._lock = threading.Lock()
         self._lines: dict[str, _Line] = {}
-        self._places: dict[int, str] = {}
+        self._places: dict[_Which, str] = {}
         self._mean_seconds = 0.0
-        self.know(workers)
+        self.know(workers or {})
 
     def know(self, workers: Mapping[str, int]) -> None:
         """See which workers there are: one that died has another address when it is back."""
         alone = len(workers) > 1 and set(workers.values()) == {1}
-        self._lines = {one: self._lines.get(one) or _Line() for one in workers} if alone else {}
+        with self._lock:
+            self._lines = {one: self._lines.get(one) or _Line() for one in workers} if alone else {}
 
-    def place(self, batch: Batch) -> str | None:
-        """The address of the worker that is to have it; ``None`` for any."""
-        if not self._lines:
-            return None
-        now = self._clock()
-        place = min(self._lines, key=lambda one: self._lines[one].free_in(now))
-        line = self._lines[place]
-        if not line.waiting:
-            line.since = now
-        line.waiting[batch.number] = batch.seconds or self._mean_seconds or _UNKNOWN_SECONDS
-        self._places[batch.number] = place
-        return place
+    def place(self, run: str, number: int, seconds: float) -> str | None:
+        """The address of the worker that is to have a batch; ``None`` for any.
 
-    def ended(self, number: int, seconds: float = 0.0) -> None:
+        Args:
+            run: its run.
+            number: its number there.
+            seconds: what it is predicted to take; 0 where nobody knows.
+        """
+        with self._lock:
+            if not self._lines:
+                return None
+            now = self._clock()
+            place = min(self._lines, key=lambda one: self._lines[one].free_in(now))
+            line = self._lines[place]
+            if not line.waiting:
+                line.since = now
+            line.waiting[run, number] = seconds or self._mean_seconds or _UNKNOWN_SECONDS
+            self._places[run, number] = place
+            return place
+
+    def ended(self, run: str, number: int, seconds: float = 0.0) -> None:
         """A batch is done, after so many seconds, or lost."""
-        if seconds:
-            self._mean_seconds += (0.2 if self._mean_seconds else 1.0) * (seconds - self._mean_seconds)
-        line = self._lines.get(self._places.pop(number, ""))
-        if line is not None and line.waiting.pop(number, None) is not None:
+        with self._lock:
+            if seconds:
+                self._mean_seconds += (0.2 if self._mean_seconds else 1.0) * (seconds - self._mean_seconds)
+            self._drop((run, number))
+
+    def forget(self, run: str, numbers: Iterable[int]) -> None:
+        """Batches won't end: their run is given up."""
+        with self._lock:
+            for number in numbers:
+                self._drop((run, number))
+
+    def _drop(self, which: _Which) -> None:
+        line = self._lines.get(self._places.pop(which, ""))
+        if line is not None and line.waiting.pop(which, None) is not None:
             line.since = self._clock()

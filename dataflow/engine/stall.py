@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from dataflow.errors import counted
 from dataflow.graph.guard import Note, ask_for_stacks, innermost_line, read_running
 from dataflow.graph.plan import Batch, Plan
 
@@ -29,6 +30,7 @@ class Stall:
         seconds: since the stage began with it.
         line: ``file:line in function``, or an empty text where the worker couldn't say.
         limit_seconds: when the worker will be ended.
+        waiting: where no worker is at any document, the others being empty: how many wait.
     """
 
     document: str
@@ -37,8 +39,14 @@ class Stall:
     seconds: float
     line: str
     limit_seconds: float
+    waiting: int = 0
 
     def __str__(self) -> str:
+        if self.waiting:
+            return (
+                f"nothing has moved for {self.seconds:.0f} s, and no worker is at a document: "
+                f"{counted(self.waiting, 'document')} wait. Look at the dashboard, or stop, and run again with --resume"
+            )
         at = f", at {self.line}" if self.line else ""
         return (
             f"nothing has moved for a while: {self.document} is in stage {self.stage} on {self.worker} "
@@ -81,7 +89,11 @@ class StallWatch:
             ask_for_stacks(ledger)
             return
         self._told = True
-        for url, note in worked_on(ledger, live):
+        live = list(live)
+        at = worked_on(ledger, live)
+        if not at:
+            self._tell(Stall("", "", "", self._clock() - self._since, "", 0.0, sum(map(len, live))))
+        for url, note in at:
             line = innermost_line(note.stack)
             name = self._plan.pipeline.stages[note.stage].name if note.stage >= 0 else "read"
             self._tell(Stall(url, name, note.worker, note.seconds, line, note.limit_seconds))

@@ -202,4 +202,4 @@ def _on(opened: OpenCluster) -> Executor:
     # Imported here: a small job has no need of it, and is half done in the time.
     from dataflow.engine.distributing import DaskExecutor
 
-    return DaskExecutor(opened.client, revive=opened.revive, places=opened.ours)
+    return DaskExecutor(opened.client, revive=opened.revive, placing=opened.placing)

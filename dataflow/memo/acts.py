@@ -1,31 +1,42 @@
-"""What statements that run when a module is imported may act on, by their syntax alone."""
+"""What statements that run when a module is imported may act on, and what they import, by their syntax alone."""
 
 from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator
+import importlib.util
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dataflow.memo.code import parsed
+from dataflow.memo.code import last_name, parsed
 
-__all__ = ["Act", "Candidate", "acts_of", "candidates"]
+__all__ = ["Act", "Candidate", "acts_in", "candidates", "imported", "imports_in"]
 
 _COMPOUND = (ast.If, ast.Try, ast.TryStar, ast.With, ast.For, ast.While, ast.Match)
 _SEVERAL = ast.Assign | ast.Delete
 _ASSIGNING = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete
-_DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+_FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
+_DEFINITIONS = _FUNCTIONS | ast.ClassDef
+_IMPORTS = ast.Import | ast.ImportFrom
 
 
 @dataclass(frozen=True)
 class Act:
-    """The expression that says on what a statement acts, and how: by setting something of it, by calling it, by
-    decorating with it, or by deriving a class of it; and what it is given when it is called."""
+    """What a statement may do to something.
+
+    Attributes:
+        target: the expression that says to what.
+        how: by setting something of it, by ``call`` of it, by a call of what another call gave (``chain``), by
+            ``decorate`` with it, or by ``derive`` of a class of it.
+        given: what it is given when it is called.
+        around: what the function that is decorated may do, if the decorator calls it.
+    """
 
     target: ast.expr
     how: str = "set"
     given: tuple[ast.expr, ...] = ()
+    around: tuple[Act, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,48 +55,80 @@ def candidates(source: str) -> tuple[Candidate, ...]:
     found: list[Candidate] = []
     for statement in tree.body if tree else ():
         if isinstance(statement, _DEFINITIONS):
-            for decorator in statement.decorator_list:
-                act = _decorating(decorator)
-                found.append(Candidate(_module_of(ast.Expr(decorator)), (act,), statement.name))
-            for base in _bases(statement):
-                found.append(Candidate(_module_of(ast.Expr(base)), (Act(base, "derive"),), statement.name))
+            found += _of_definition(statement)
         else:
-            acts = tuple(acts_of(statement))
+            acts = tuple(_acts_of(statement))
             found += [Candidate(_module_of(statement), acts)] if acts else []
     return tuple(found)
 
 
-def _decorating(decorator: ast.expr) -> Act:
-    if isinstance(decorator, ast.Call):
-        return Act(decorator.func, "decorate", tuple(decorator.args))
-    return Act(decorator, "decorate")
+@functools.lru_cache(maxsize=4096)
+def imported(source: str, package: str) -> tuple[str, ...]:
+    """The modules that a module's imports may load, those under a condition too, and the packages that they are in."""
+    tree = parsed(source)
+    found: dict[str, None] = {}
+    for name in _imported_by(tree.body if tree else (), package):
+        parts = name.split(".")
+        found |= {".".join(parts[: count + 1]): None for count in range(len(parts))}
+    return tuple(found)
 
 
-def _bases(definition: ast.stmt) -> list[ast.expr]:
-    """What a class is derived of, and the class of classes that it is given."""
-    if not isinstance(definition, ast.ClassDef):
-        return []
-    return [*definition.bases, *(one.value for one in definition.keywords)]
+def acts_in(definition: ast.AST) -> Iterator[Act]:
+    """What a function that is called may act on, and those that are defined in it."""
+    for one in ast.walk(definition):
+        if isinstance(one, _FUNCTIONS):
+            yield from (act for statement in one.body for act in _acts_of(statement))
 
 
-def acts_of(statement: Any) -> Iterator[Act]:
+def imports_in(definition: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """The imports in a function."""
+    return (one for one in ast.walk(definition) if isinstance(one, _IMPORTS))
+
+
+def _of_definition(definition: Any) -> Iterator[Candidate]:
+    name, inner = definition.name, isinstance(definition, _FUNCTIONS)
+    for decorator in definition.decorator_list:
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        given = tuple(decorator.args) if isinstance(decorator, ast.Call) else ()
+        around = tuple(acts_in(definition)) if inner else ()
+        yield Candidate(_alone(decorator), (Act(called, "decorate", given, around),), name)
+    if inner:
+        defaults = [*definition.args.defaults, *definition.args.kw_defaults]
+        yield from (Candidate(_alone(one), tuple(_calls_in(one))) for one in defaults if one is not None)
+        return
+    for base in (*definition.bases, *(one.value for one in definition.keywords)):
+        yield Candidate(_alone(base), (Act(base, "derive"),), name)
+    for statement in definition.body:
+        if not isinstance(statement, _DEFINITIONS):
+            yield Candidate(_module_of(statement), tuple(_acts_of(statement)))
+
+
+def _acts_of(statement: Any) -> Iterator[Act]:
     """What a statement that runs may act on, and those in it; none of those that only a script runs."""
     if isinstance(statement, ast.ExceptHandler | ast.match_case):
-        yield from (act for inner in statement.body for act in acts_of(inner))
+        yield from (act for inner in statement.body for act in _acts_of(inner))
     elif isinstance(statement, _COMPOUND):
-        parts = ["orelse", "finalbody", "handlers", "cases"] + ["body"] * (not _is_for_scripts(statement))
-        yield from (act for part in parts for inner in getattr(statement, part, ()) for act in acts_of(inner))
+        for item in getattr(statement, "items", ()):
+            yield from _calls_in(item.context_expr)
+        yield from (act for inner in _inside(statement) for act in _acts_of(inner))
     elif isinstance(statement, ast.Expr):
         yield from _calls_in(statement.value)
     elif isinstance(statement, _ASSIGNING):
         for target in statement.targets if isinstance(statement, _SEVERAL) else [statement.target]:
-            if isinstance(target, ast.Attribute | ast.Subscript):
-                yield Act(target)
+            for one in target.elts if isinstance(target, ast.Tuple | ast.List) else [target]:
+                if isinstance(one, ast.Attribute | ast.Subscript):
+                    yield Act(one)
         yield from _calls_in(getattr(statement, "value", None))
 
 
+def _inside(statement: ast.AST) -> Iterator[Any]:
+    """The parts of a compound statement, without what only a script runs."""
+    parts = ["orelse", "finalbody", "handlers", "cases"] + ["body"] * (not _is_for_scripts(statement))
+    return (inner for part in parts for inner in getattr(statement, part, ()))
+
+
 def _calls_in(value: ast.expr | None) -> Iterator[Act]:
-    """Calls that may set something. One that goes on with what another gave doesn't: ``frame().to_csv()``."""
+    """Calls that may set something."""
     for call in ast.walk(value) if value else ():
         if not isinstance(call, ast.Call):
             continue
@@ -96,12 +139,45 @@ def _calls_in(value: ast.expr | None) -> Iterator[Act]:
             inner = inner.value
         if isinstance(inner, ast.Name):
             yield Act(call.func, "call", tuple(call.args))
+        elif isinstance(inner, ast.Call):
+            yield Act(call.func, "chain", tuple(call.args))
 
 
-def _is_for_scripts(statement: ast.stmt) -> bool:
+def _imported_by(statements: Iterable[Any], package: str) -> Iterator[str]:
+    for statement in statements:
+        if isinstance(statement, ast.Import):
+            yield from (one.name for one in statement.names)
+        elif isinstance(statement, ast.ImportFrom):
+            base = "." * statement.level + (statement.module or "")
+            try:
+                base = importlib.util.resolve_name(base, package)
+            except ImportError:
+                continue
+            yield from (base, *(f"{base}.{one.name}" for one in statement.names))
+        elif isinstance(statement, (*_COMPOUND, ast.ExceptHandler, ast.match_case, ast.ClassDef)):
+            yield from _imported_by(_inside(statement), package)
+        elif not isinstance(statement, _FUNCTIONS):
+            yield from _told_to_import(statement)
+
+
+def _told_to_import(statement: ast.stmt) -> Iterator[str]:
+    for call in ast.walk(statement):
+        if isinstance(call, ast.Call) and last_name(call.func) in ("import_module", "__import__"):
+            yield from (one.value for one in call.args[:1] if _is_text(one))  # type: ignore[attr-defined]
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _is_for_scripts(statement: ast.AST) -> bool:
     test = getattr(statement, "test", None)
     parts = ast.walk(test) if isinstance(test, ast.expr) else ()
     return any(isinstance(part, ast.Name) and part.id == "__name__" for part in parts)
+
+
+def _alone(expression: ast.expr) -> ast.Module:
+    return _module_of(ast.Expr(expression))
 
 
 def _module_of(statement: ast.stmt) -> ast.Module:

@@ -9,23 +9,24 @@ change it: ``json.dumps = mine``, ``pandas.set_option(...)``, ``decimal.getconte
 from __future__ import annotations
 
 import ast
-import functools
-import importlib.util
+import builtins
 import os
 import re
 import sys
 import types
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterator, Mapping, Set
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from dataflow.memo.acts import Act, acts_of, candidates
+from dataflow.memo.acts import Act, candidates, imported
 from dataflow.memo.bindings import source_of
-from dataflow.memo.code import last_name, node_of
+from dataflow.memo.code import last_name
 from dataflow.memo.origin import installed_as
+from dataflow.memo.running import acts_of_function, names_in, resolved, run_by, top_of
 
-__all__ = ["Effect", "Spaces", "effects_around", "top_of"]
+__all__ = ["Effect", "Spaces", "effects_around"]
 
 Spaces = dict[str, Mapping[str, Any]]
 """First-party modules' names by the module's."""
@@ -64,7 +65,8 @@ _KEEPING_NOTHING = frozenset(
     }
 )
 _CALLED = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
-_IMPORT = re.compile(r"^(?:from\s+([.\w]+)\s+import\s+(\([^)]*\)|[^\n#]*)|import\s+([^\n#]+))", re.MULTILINE)
+_CONTAINERS = (list, dict, set, deque, defaultdict, OrderedDict)
+_CHANGING = re.compile("append|extend|insert|update|setdefault|add|pop|remove|clear|discard|sort|reverse")
 
 
 @dataclass(frozen=True)
@@ -90,47 +92,95 @@ def effects_around(spaces: Spaces, used: Set[str]) -> Iterator[Effect]:
     """What the import of modules, of the packages that they are in, and of all first-party ones that they import,
     does to the packages in ``used``, which are named as :func:`top_of` does.
     """
-    used = used | {"numpy"} if used & _ON_NUMPY else used
     around, waiting = dict(spaces), list(spaces.items())
     while waiting:
         for name in _first_party_around(*waiting.pop()):
             if name not in around:
                 around[name] = vars(sys.modules[name])
                 waiting.append((name, around[name]))
+    judge = _Used(used | {"numpy"} if used & _ON_NUMPY else used)
     for name, space in around.items():
         for index, candidate in enumerate(candidates(source_of(space) or "")):
-            if any(_counts(one, space, used) for one in candidate.acts):
+            if any(judge.touched(one, space) for one in candidate.acts):
                 yield Effect(name, index, candidate.tree, candidate.defines, space)
 
 
-def top_of(module: str) -> str:
-    """The first name of a module's, without the underscore of the part of it that is written in C."""
-    return module.partition(".")[0].lstrip("_")
+def _first_party_around(name: str, space: Mapping[str, Any]) -> Iterator[str]:
+    parts = name.split(".")
+    asked = [".".join(parts[:count]) for count in range(1, len(parts))]
+    asked += imported(source_of(space) or "", str(space.get("__package__") or ""))
+    for one in asked:
+        if one in sys.modules and top_of(one) != "dataflow" and installed_as(one) is None:
+            yield one
 
 
-def _counts(
-    act: Act, space: Mapping[str, Any], used: Set[str], seen: set[types.FunctionType] | None = None
-) -> bool:
-    found, names = _resolved(act.target, space)
-    if act.how in ("call", "decorate") and _is_own_function(found):
-        seen = set() if seen is None else seen
-        if found in seen:
+class _Used:
+    """The packages that are used, and what acts on them."""
+
+    def __init__(self, names: Set[str]) -> None:
+        self._names = names
+        self._held: dict[int, str] | None = None
+        self._seen: set[types.FunctionType] = set()
+
+    def touched(self, act: Act, space: Mapping[str, Any]) -> bool:
+        """Whether an act, or what it runs, acts on one of them."""
+        self._seen.clear()
+        return self._is_touched(act, space)
+
+    def _is_touched(self, act: Act, space: Mapping[str, Any]) -> bool:
+        found, names = resolved(act.target, space)
+        own = list(run_by(act, found, names))
+        if own:
+            return any(self._is_touched_by(one, act, space) for one in own)
+        if act.how in ("call", "decorate") and self._is_touched_by_given(act, found, space):
+            return True
+        if act.how == "chain":  # that goes on with what another call gave sets nothing: `frame().to_csv()`
             return False
-        seen.add(found)
-        acts = _acts_in(found)
-        given = act.given if any(_is_of_a_parameter(one, found) for one in acts) else ()
-        return any(_counts(one, found.__globals__, used, seen) for one in acts) or any(
-            _counts(Act(one), space, used) for one in given
+        target = self._container(found, act) or _target(found, names, act)
+        if target is None or not _NO_SETTING.isdisjoint({top_of(target), target}):
+            return False
+        if act.how != "set" and top_of(target) in _NO_CALLS:
+            return False
+        return top_of(target) in self._names or not _FOR_ALL.isdisjoint({top_of(target), target})
+
+    def _is_touched_by(self, function: types.FunctionType, act: Act, space: Mapping[str, Any]) -> bool:
+        """Whether a first-party function that runs does it, to what it is given or by calling what it decorates."""
+        if function in self._seen:
+            return False
+        self._seen.add(function)
+        acts, inside = acts_of_function(function), names_in(function)
+        given = act.given if any(_is_of_a_parameter(one, function) for one in acts) else ()
+        return (
+            any(self._is_touched(one, inside) for one in acts)
+            or any(self._is_touched(Act(one), space) for one in given)
+            or any(self._is_touched(one, space) for one in act.around)
         )
-    patching = act.given if _PATCHING.search(last_name(act.target)) else ()
-    if any(_counts(Act(one), space, used) for one in patching):
-        return True
-    target = _target(found, names, act)
-    if target is None or not _NO_SETTING.isdisjoint({top_of(target), target}):
+
+    def _is_touched_by_given(self, act: Act, found: Any, space: Mapping[str, Any]) -> bool:
+        """Whether what is patched is one of them: it is an argument; or what is mapped does it."""
+        name = last_name(act.target)
+        if _PATCHING.search(name):
+            return any(self._is_touched(Act(one), space) for one in act.given)
+        if found is None and hasattr(builtins, name):
+            return any(self._is_touched(Act(one, "chain"), space) for one in act.given)
         return False
-    if act.how != "set" and top_of(target) in _NO_CALLS:
-        return False
-    return top_of(target) in used or not _FOR_ALL.isdisjoint({top_of(target), target})
+
+    def _container(self, found: Any, act: Act) -> str | None:
+        """The module that holds a plain list or dict which is changed by whatever name."""
+        if type(found) not in _CONTAINERS or (
+            act.how == "call" and not _CHANGING.search(last_name(act.target))
+        ):
+            return None
+        if self._held is None:
+            modules = [(n, m) for n, m in list(sys.modules.items()) if top_of(n) in self._names]
+            self._held = {
+                id(one): name
+                for name, module in modules
+                if isinstance(module, types.ModuleType) and installed_as(name) is not None
+                for one in vars(module).values()
+                if type(one) in _CONTAINERS
+            }
+        return self._held.get(id(found))
 
 
 def _is_of_a_parameter(act: Act, function: types.FunctionType) -> bool:
@@ -138,62 +188,6 @@ def _is_of_a_parameter(act: Act, function: types.FunctionType) -> bool:
     while isinstance(node, ast.Attribute | ast.Subscript):
         node = node.value
     return act.how == "set" and isinstance(node, ast.Name) and node.id in code.co_varnames[: code.co_argcount]
-
-
-def _is_own_function(value: object) -> bool:
-    if not isinstance(value, types.FunctionType):
-        return False
-    module = str(value.__globals__.get("__name__") or "")
-    return top_of(module) != "dataflow" and installed_as(module) is None
-
-
-def _acts_in(function: types.FunctionType) -> tuple[Act, ...]:
-    """What a function that is called while a module is imported may act on."""
-    node = node_of(function.__code__)
-    inner = (one for one in ast.walk(node) if isinstance(one, ast.FunctionDef)) if node else ()
-    return tuple(act for one in inner for statement in one.body for act in acts_of(statement))
-
-
-def _first_party_around(name: str, space: Mapping[str, Any]) -> Iterator[str]:
-    parts = name.split(".")
-    asked = [".".join(parts[:count]) for count in range(1, len(parts))]
-    asked += _imported(source_of(space) or "", str(space.get("__package__") or ""))
-    for one in asked:
-        if one in sys.modules and top_of(one) != "dataflow" and installed_as(one) is None:
-            yield one
-
-
-@functools.lru_cache(maxsize=4096)
-def _imported(source: str, package: str) -> tuple[str, ...]:
-    """The modules that the imports at a module's top level may load. The text tells them: parsing takes long."""
-    found: dict[str, None] = {}
-    for base, names, plain in _IMPORT.findall(source):
-        full = re.findall(r"(?:^|,)\s*([\w.]+)", plain)
-        if base:
-            try:
-                base = importlib.util.resolve_name(base, package)
-            except ImportError:
-                continue
-            full = [base, *(f"{base}.{one}" for one in re.findall(r"\w+", names))]
-        for parts in (one.split(".") for one in full):
-            found |= {".".join(parts[: count + 1]): None for count in range(len(parts))}
-    return tuple(found)
-
-
-def _resolved(target: ast.expr, space: Mapping[str, Any]) -> tuple[Any, list[str]]:
-    """What the first name of an expression means, or what it leads to through first-party modules; and the names that
-    are taken of that, the last one first."""
-    names: list[str] = []
-    node: Any = target
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):  # as patching functions are told
-        return sys.modules.get(top_of(node.value)), names
-    while node is not None and not isinstance(node, ast.Name):
-        names += [node.attr] if isinstance(node, ast.Attribute) else []
-        node = node.func if isinstance(node, ast.Call) else getattr(node, "value", None)
-    found = space.get(node.id) if node is not None else None
-    while isinstance(found, types.ModuleType) and installed_as(found.__name__) is None and names:
-        found = getattr(found, names.pop(), None)
-    return found, names
 
 
 def _target(found: Any, names: list[str], act: Act) -> str | None:
@@ -205,12 +199,19 @@ def _target(found: Any, names: list[str], act: Act) -> str | None:
         return None
     if act.how == "derive":
         return module if _keeps_classes(found, names) else None
-    if act.how == "decorate" and not _REGISTERING.search(last_name(act.target)) and _shows_state(found):
-        return None
-    calls = act.how == "call" or _shows_state(found)
-    if act.how != "set" and module != "copyreg" and calls and not _may_set(found, act.target, names):
+    if act.how != "set" and module != "copyreg" and not _may_change(found, names, act):
         return None
     return ".".join([module, *names[-1:]]) if isinstance(found, types.ModuleType) else module
+
+
+def _may_change(found: Any, names: list[str], act: Act) -> bool:
+    """Whether to call something, or to decorate with it, may change what isn't seen: by its name."""
+    registers = _REGISTERING.search(last_name(act.target)) is not None
+    if not isinstance(found, _CALLED) and names and registers:
+        return True  # an object of theirs, which their own code asks
+    if act.how == "decorate":
+        return (registers and _may_set(found, act.target, names)) or not _shows_state(found)
+    return _may_set(found, act.target, names)
 
 
 def _keeps_classes(base: Any, names: list[str]) -> bool:

@@ -30,7 +30,7 @@ from dataflow.memo.chains import chain_parts, derived_classes
 from dataflow.memo.classes import class_parts
 from dataflow.memo.code import describe_function, reads, syntax_of
 from dataflow.memo.dynamic import unseen_by_name
-from dataflow.memo.effects import Effect, Spaces, effects_around, top_of
+from dataflow.memo.effects import Effect, Spaces, effects_around
 from dataflow.memo.hints import hints_of
 from dataflow.memo.imports import import_parts
 from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, of_leaves, tagged
@@ -45,6 +45,7 @@ from dataflow.memo.order import (
     may_have_order,
 )
 from dataflow.memo.origin import class_owner, installed_as, module_of
+from dataflow.memo.running import top_of
 from dataflow.memo.special import contents, file_digest, importable, special
 
 __all__ = ["Walk"]

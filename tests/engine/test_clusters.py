@@ -33,13 +33,13 @@ def test_the_client_of_a_cluster_that_we_start_needs_no_socket_and_others_still_
     with open_cluster("processes", workers=1) as cluster:
         assert cluster.client.scheduler.address.startswith("inproc://")
         assert not cluster.in_process  # its workers are processes all the same
-        assert cluster.ours
+        assert cluster.placing is not None
         address = cluster.client.scheduler_info()["address"]
         assert address.startswith("tcp://127.0.0.1:")
         with Client(address, set_as_default=False) as other:
             assert set(other.nthreads()) == set(cluster.client.nthreads())
         with open_cluster(address) as shared:
-            assert not shared.ours  # others may use it too, so Dask decides what goes where
+            assert shared.placing is None  # others may use it too, so Dask decides what goes where
 
 
 def test_a_cluster_opened_beside_a_distributed_one_does_not_end_the_driver():

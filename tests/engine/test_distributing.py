@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -107,7 +108,7 @@ def test_batches_that_are_sent_together_go_to_workers_that_are_free_together(pro
 @pytest.fixture
 def placed(processes):
     """An executor that decides which worker a batch is for, and batches for it by what they are predicted to take."""
-    executor = DaskExecutor(processes.client, places=True)
+    executor = DaskExecutor(processes.client, placing=processes.placing)
     executor.start(Plan("placed", pipeline_that("nothing"), Strategy(), MemoSpec("none")))
     document = Document("memory://never/read.txt", 4, "text/plain")
     numbers = itertools.count()
@@ -131,6 +132,33 @@ def test_a_batch_for_a_worker_that_has_gone_is_done_by_another(placed):
     executor, of = placed
     executor._placing.know({"tcp://127.0.0.1:1": 1, "tcp://127.0.0.1:2": 1})
     assert len(ended(executor, of(1.0, 2.0, 3.0))) == 3
+
+
+def test_results_that_die_with_all_workers_are_computed_again_by_those_that_come_in_their_place(
+    processes, write_corpus
+):
+    corpus = write_corpus(*"abcdefghijkl")
+    with run(pipeline_that("nothing"), corpus, cluster=processes.client, batching="fixed:1") as running:
+        outcomes = iter(running)
+        found = [next(outcomes)]
+        while any(processes.client.processing().values()):
+            pass  # what is in flight gets done, and lies on the workers
+        for pid in processes.client.run(os.getpid).values():
+            os.kill(pid, signal.SIGKILL)
+        found += outcomes
+    assert sorted(outcome.status for outcome in found) == ["ok"] * 12
+
+
+def test_documents_that_end_all_workers_at_once_take_nobody_along(processes, write_corpus):
+    @stage
+    def parse(data: bytes) -> int:
+        if data == b"end":
+            os._exit(7)
+        return len(data)
+
+    corpus = write_corpus(*["end" if n % 4 > 1 else "fine" for n in range(16)])
+    found = list(run(Pipeline(parse), corpus, cluster=processes.client, batching="fixed:1"))
+    assert sorted(outcome.status for outcome in found) == ["ok"] * 8 + ["quarantined"] * 8
 
 
 class Threads(dict):

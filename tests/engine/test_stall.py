@@ -66,6 +66,16 @@ def test_a_new_standstill_is_told_again_and_reading_has_a_name(tmp_path):
     assert [one.stage for one in told] == ["read", "read"]
 
 
+def test_a_standstill_in_which_no_worker_is_at_anything_is_told_too(tmp_path):
+    stall, told, clock = watch(tmp_path)
+    for _ in range(5):
+        clock.now += 20
+        stall.idle(LIVE)
+    (one,) = told
+    assert (one.document, one.waiting) == ("", 2)
+    assert "no worker is at a document: 2 documents wait" in str(one)
+
+
 def test_without_a_ledger_nothing_is_told():
     stall, told, clock = watch(None)
     clock.now += 1000

@@ -1,0 +1,99 @@
+"""Which first-party functions run when something is called, decorated with or derived of while a module is imported."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import sys
+import types
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dataflow.memo.acts import Act, acts_in, imports_in
+from dataflow.memo.code import node_of
+from dataflow.memo.origin import class_owner, installed_as, module_of
+
+__all__ = ["acts_of_function", "names_in", "resolved", "run_by", "top_of"]
+
+_MADE_BY = ("__new__", "__init__", "__post_init__")
+_ENTERED = ("__enter__", "__exit__")
+
+
+def top_of(module: str) -> str:
+    """The first name of a module's, without the underscore of the part of it that is written in C."""
+    return module.partition(".")[0].lstrip("_")
+
+
+def resolved(target: ast.expr, space: Mapping[str, Any]) -> tuple[Any, list[str]]:
+    """What the first name of an expression means, or what it leads to through first-party modules; and the names that
+    are taken of that, the last one first."""
+    names: list[str] = []
+    node: Any = target
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):  # as patching functions are told
+        return sys.modules.get(top_of(node.value)), names
+    while node is not None and not isinstance(node, ast.Name):
+        names += [node.attr] if isinstance(node, ast.Attribute) else []
+        if isinstance(node, ast.Call):
+            asked = isinstance(node.func, ast.Name) and node.func.id == "getattr" and node.args
+            node = node.args[0] if asked else node.func
+        else:
+            node = getattr(node, "value", None)
+    found = space.get(node.id) if node is not None else None
+    while isinstance(found, types.ModuleType) and installed_as(found.__name__) is None and names:
+        found = getattr(found, names.pop(), None)
+    return found, names
+
+
+def run_by(act: Act, found: Any, names: list[str]) -> Iterator[types.FunctionType]:
+    """The first-party functions that an act runs. ``found`` and ``names`` are what :func:`resolved` says of it."""
+    value = found
+    for name in reversed(names):
+        # Nothing is run by looking: of an object its class is asked.
+        value = inspect.getattr_static(value, name, None)
+    if act.how == "derive":
+        hooks = [vars(one).get("__init_subclass__") for one in getattr(value, "__mro__", ())]
+        yield from (one for hook in hooks for one in _functions(hook))
+    elif act.how != "set":
+        yield from _functions(value)
+
+
+def acts_of_function(function: types.FunctionType) -> tuple[Act, ...]:
+    """What a function may act on."""
+    node = node_of(function.__code__)
+    return tuple(acts_in(node)) if node else ()
+
+
+def names_in(function: types.FunctionType) -> Mapping[str, Any]:
+    """What the names in a function mean: those of its module, and what it imports itself and is loaded."""
+    node = node_of(function.__code__)
+    local: dict[str, Any] = {}
+    for statement in imports_in(node) if node else ():
+        for one in statement.names:
+            if isinstance(statement, ast.Import):
+                name = one.name if one.asname else one.name.partition(".")[0]
+                local[one.asname or name] = sys.modules.get(name)
+            elif not statement.level and statement.module in sys.modules:
+                local[one.asname or one.name] = getattr(sys.modules[statement.module], one.name, None)
+    return ChainMap(local, function.__globals__) if local else function.__globals__
+
+
+def _functions(value: Any) -> Iterator[types.FunctionType]:
+    """The first-party functions behind what is called: a class's that make its objects, a method's, a partial's."""
+    if isinstance(value, staticmethod | classmethod | types.MethodType):
+        value = value.__func__
+    if isinstance(value, functools.partial):
+        value = value.func
+    value = inspect.unwrap(value) if isinstance(value, types.FunctionType) else value
+    if isinstance(value, types.FunctionType):
+        if _is_own(value):
+            yield value
+    elif isinstance(value, type) and class_owner(value) is None and top_of(module_of(value)) != "dataflow":
+        for name in (*_MADE_BY, *_ENTERED):
+            yield from _functions(inspect.getattr_static(value, name, None))
+
+
+def _is_own(function: types.FunctionType) -> bool:
+    module = str(function.__globals__.get("__name__") or "")
+    return top_of(module) != "dataflow" and installed_as(module) is None
