@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from dataflow.errors import one_line
 from dataflow.graph import steps
@@ -171,13 +172,17 @@ def costs(work: Work) -> dict[str, float]:
 def _share(plan: Plan, work: Work, memo: Memo, lost: Sequence[Item]) -> None:
     keys = [item.key or b"" for item in lost]
     answers = memo.wait(keys)
-    for item, answer in zip(lost, _links_followed(memo, keys, answers), strict=True):
-        item.lost = False
-        if isinstance(answer, Found) and _take(plan, work, item, answer):
-            continue
-        while item.stage < plan.memo_stages and item.status == OK:
-            _compute(plan, work, item, item.stage)
-    store(plan, work, memo, lost)
+    won = [key for key, answer in zip(keys, answers, strict=True) if answer is WON]
+    try:
+        for item, answer in zip(lost, _links_followed(memo, keys, answers), strict=True):
+            item.lost = False
+            if isinstance(answer, Found) and _take(plan, work, item, answer):
+                continue
+            while item.stage < plan.memo_stages and item.status == OK:
+                _compute(plan, work, item, item.stage)
+        store(plan, work, memo, lost)
+    finally:
+        memo.release(won)
 
 
 def _compute(plan: Plan, work: Work, item: Item, index: int) -> None:
@@ -287,9 +292,7 @@ def _followed(memo: Memo, keys: Sequence[Key]) -> list[Found | Missed]:
     return _links_followed(memo, keys, memo.lookup(keys))
 
 
-def _links_followed(
-    memo: Memo, keys: Sequence[Key], answers: Sequence[Found | Missed]
-) -> list[Found | Missed]:
+def _links_followed(memo: Memo, keys: Sequence[Key], answers: Sequence[Any]) -> list[Any]:
     """The answers, with links replaced by what they point to: one round trip more, where there are any.
 
     A value may have been kept for those who don't even read the document, or for all its stages at once: what

@@ -20,7 +20,7 @@ def asks_for(found: Reads, code: types.CodeType) -> Iterator[str]:
         yield "docs"
     if "__dict__" in names:
         yield "order"
-    if "__subclasses__" in found.loose:
+    if "__subclasses__" in found.loose or ("type", "__subclasses__") in found.chains:
         yield "derived"  # which the walk itself tells: it leads on
 
 

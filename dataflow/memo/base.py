@@ -126,10 +126,11 @@ class Memo(Protocol):
         work and never stands in its way.
         """
 
-    def wait(self, keys: Sequence[Key]) -> list[Found | Missed]:
+    def wait(self, keys: Sequence[Key]) -> list[Found | Missed | Claim]:
         """The values of keys that were lost, as soon as those who won them have stored them.
 
-        Missed are those whose winner gave up, died, or takes longer than the memo's bound: compute them.
+        Won are those whose winner gave up or died: of all who wait one computes, and releases. Missed are those whose
+        winner takes longer than the memo's bound, or whose second winner gave up too: compute them.
         """
 
     def release(self, keys: Sequence[Key]) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "attribute_bindings",
     "class_bindings",
     "default_bindings",
+    "defaults_of",
     "global_binding",
     "local_bindings",
     "root_bindings",
@@ -172,6 +173,14 @@ def local_bindings(function: FunctionType) -> Finder:
         return None
 
     return find
+
+
+def defaults_of(function: FunctionType) -> dict[str, Any]:
+    """The defaults of a function's parameters by their names."""
+    positional = function.__code__.co_varnames[: function.__code__.co_argcount]
+    # The last parameters have them; of more than there are parameters, the first ones mean nothing.
+    pairs = zip(reversed(positional), reversed(function.__defaults__ or ()), strict=False)
+    return {**dict(pairs), **(function.__kwdefaults__ or {})}
 
 
 def _alone(name: str, value: ast.expr, space: Mapping[str, Any]) -> Binding:

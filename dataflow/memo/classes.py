@@ -10,9 +10,10 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-from dataflow.memo.bindings import Finder, class_bindings
+from dataflow.memo.bindings import Finder, class_bindings, defaults_of
 from dataflow.memo.hints import each_hint, hint
 from dataflow.memo.keys import encode, tagged
+from dataflow.memo.order import has_order
 from dataflow.memo.origin import module_of
 from dataflow.memo.special import importable
 
@@ -31,6 +32,7 @@ _BOOKKEEPING = frozenset(
     }
 )  # fmt: skip
 # A generated `__repr__` is wrapped by the standard library, so that it may meet itself.
+_MSGSPEC = ("__struct_fields__", "__struct_encode_fields__")
 _WRAPPING = (dataclasses.__file__, reprlib.__file__)
 _ENUM_BOOKKEEPING = frozenset(
     {
@@ -48,20 +50,42 @@ def class_parts(walk: Walk, kind: type) -> list[bytes]:
     parts = [encode(_names_of(kind)), b"".join(walk.value(base) for base in kind.__bases__)]
     parts.append(hint(walk, vars(kind).get("__orig_bases__", ())))
     parts.append(walk.value(type(kind)))
-    space = getattr(sys.modules.get(module_of(kind)), "__dict__", {})
+    space, find = getattr(sys.modules.get(module_of(kind)), "__dict__", {}), class_bindings(kind)
     parts.append(each_hint(walk, annotations, space))
-    parts.append(tagged(b"body", walk.items(_body(kind), class_bindings(kind))))
-    parts += [_defaults(walk, name, value) for name, value in vars(kind).items() if _generated(name, value)]
+    parts.append(tagged(b"body", walk.items(_body(kind), find)))
+    parts += [_defaults(walk, one, find) for name, one in vars(kind).items() if _generated(name, one)]
     if isinstance(kind, abc.ABCMeta):
         parts.append(tagged(b"registered", walk.unordered(_registered(kind), id(kind))))
     if dataclasses.is_dataclass(kind):
-        parts += [_field(walk, field) for field in dataclasses.fields(kind)]
+        parts += [_field(walk, field, find) for field in dataclasses.fields(kind)]
         settings = vars(kind).get("__dataclass_params__")
         parts.append(encode(repr(settings)))
     if issubclass(kind, enum.Enum):
-        find = class_bindings(kind)
         parts += [_member(walk, name, member, find) for name, member in kind.__members__.items()]
-    return parts
+    return parts + _declared(walk, kind)
+
+
+def _declared(walk: Walk, kind: type) -> list[bytes]:
+    """What pydantic and msgspec keep of a class's definition elsewhere than in its attributes: which fields a validator
+    is for, defaults, how it is written."""
+    told = []
+    defaults, config = getattr(kind, "__struct_defaults__", None), getattr(kind, "__struct_config__", None)
+    if isinstance(defaults, tuple):
+        told += [walk.value(getattr(kind, name, None)) for name in _MSGSPEC]
+        told += [walk.value(getattr(one, "factory", None) or one) for one in defaults]
+        told += [walk.named(name, getattr(config, name)) for name in dir(config) if not name.startswith("_")]
+    decorators = getattr(kind, "__pydantic_decorators__", None)
+    for group, members in vars(decorators).items() if hasattr(decorators, "__dict__") else _slots(decorators):
+        if isinstance(members, dict):
+            told += [
+                encode((group, name)) + walk.value(getattr(one, "info", None))
+                for name, one in members.items()
+            ]
+    return told
+
+
+def _slots(value: object) -> list[tuple[str, Any]]:
+    return [(name, getattr(value, name)) for name in getattr(type(value), "__slots__", ())]
 
 
 def _names_of(kind: type) -> tuple[str, ...]:
@@ -84,7 +108,7 @@ def _body(kind: type) -> dict[str, Any]:
 def _generated(name: str, value: object) -> bool:
     """Whether a decorator wrote it: it follows from the fields, which are described themselves."""
     if name.startswith("__pydantic_") and name != "__pydantic_fields__":
-        return True
+        return True  # see _declared
     value = getattr(value, "__func__", value)
     if isinstance(value, types.FunctionType) and value.__code__.co_filename in _WRAPPING:
         value = getattr(value, "__wrapped__", value)
@@ -100,11 +124,15 @@ def _generated(name: str, value: object) -> bool:
     return made and code.co_filename == "<string>"
 
 
-def _defaults(walk: Walk, name: str, value: Any) -> bytes:
-    """What somebody may have set in a generated method."""
+def _defaults(walk: Walk, value: Any, find: Finder) -> bytes:
+    """What somebody may have set in a generated method; a field's default is made in the class's body."""
     made = getattr(value, "__func__", value)
-    defaults = getattr(made, "__defaults__", None), getattr(made, "__kwdefaults__", None)
-    return b"" if defaults == (None, None) else walk.named(name, defaults)
+    if not isinstance(made, types.FunctionType):
+        return b""
+    # What stands for a factory is no value of its own.
+    return b"".join(
+        walk.named(n, one, find if has_order(one) else None) for n, one in defaults_of(made).items()
+    )
 
 
 def _registered(kind: abc.ABCMeta) -> frozenset[type]:
@@ -121,7 +149,8 @@ def _member(walk: Walk, name: str, member: enum.Enum, find: Finder) -> bytes:
 _MEMBER_BOOKKEEPING = {"_value_", "_name_", "__objclass__", "_sort_order_", "_inverted_"}
 
 
-def _field(walk: Walk, field: dataclasses.Field[Any]) -> bytes:
+def _field(walk: Walk, field: dataclasses.Field[Any], find: Finder) -> bytes:
     flags = (field.init, field.repr, field.hash, field.compare, getattr(field, "kw_only", False))
-    described = walk.named(field.name, field.default) + walk.value(field.default_factory)
+    written = None if field.default is dataclasses.MISSING else find
+    described = walk.named(field.name, field.default, written) + walk.value(field.default_factory)
     return tagged(b"field", encode(flags) + described + walk.value(dict(field.metadata)))

@@ -22,12 +22,15 @@ __all__ = ["dynamic_name", "taken_of", "texts_of", "unseen_by_name"]
 # What leads to a file's content, or a folder's.
 _READERS = frozenset(
     [
-        "connect", "fromfile", "genfromtxt", "getline", "getlines", "glob", "iterdir", "listdir", "load", "loadtxt",
-        "open", "read_bytes", "read_csv", "read_excel", "read_json", "read_parquet", "read_table", "read_text",
+        "connect", "fromfile", "genfromtxt", "getline", "getlines", "glob", "iterdir", "listdir", "loadtxt", "memmap",
+        "open", "read_bytes", "read_csv", "read_excel", "read_feather", "read_fwf", "read_html", "read_json",
+        "read_orc", "read_parquet", "read_sas", "read_spss", "read_stata", "read_table", "read_text", "read_xml",
         "rglob", "scandir",
     ]
 )  # fmt: skip
 _OPENERS = _READERS | {"Path"}
+# What may do so, or take the content itself: the name of a file that is there tells.
+_PERHAPS = _READERS | {"input", "load", "parse", "read", "Reader"}
 _FEW = 64
 
 _KNOWN: dict[str, tuple[Any, ...]] = {
@@ -41,7 +44,7 @@ _KNOWN: dict[str, tuple[Any, ...]] = {
         inspect.getsourcelines,
         inspect.stack,
     ),
-    "os": (os.getenv,),
+    "os": (os.getenv, os.popen, os.system),
     "pkgutil": (pkgutil.get_data, pkgutil.resolve_name),
     "runpy": (runpy.run_module, runpy.run_path),
     "sys": (sys._getframe,),
@@ -54,6 +57,7 @@ _LATER = {
     "importlib.resources": ("files", "open_binary", "open_text", "read_binary", "read_text"),
     "logging.config": ("dictConfig", "fileConfig"),
     "pydoc": ("locate",),
+    "subprocess": ("call", "check_call", "check_output", "getoutput", "getstatusoutput", "run"),
 }
 _LOADERS = ("FileSystemLoader", "PackageLoader")
 _CALLED = (types.FunctionType, types.BuiltinFunctionType)
@@ -91,7 +95,7 @@ def unseen_by_name(code: types.CodeType, found: Reads, space: Mapping[str, Any])
     yield from sorted(_NAMESPACES & found.loose.union(*found.chains))
     if ("__file__",) in found.chains:  # most likely for a file that lies beside it
         yield "__file__"
-    if _READERS & found.loose.union(*found.chains) and not _only_writes(code):
+    if _PERHAPS & found.loose.union(*found.chains) and not _only_writes(code):
         yield from sorted(".".join(chain) for chain in found.chains if _names_a_file(_led_to(chain, space)))
         texts = {*_opened_texts(code), *(text for text in texts_of(code) if _is_there(text))}
         yield from sorted(map(repr, texts))

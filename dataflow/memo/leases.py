@@ -122,7 +122,7 @@ class Leases:
             self._store.drop(mine)
 
     def watch(self, keys: Sequence[Key]) -> Iterator[set[Key]]:
-        """Those that are still held, again and again, with growing pauses; ends after the bound.
+        """Those that are still held, again and again, with growing pauses, until the bound.
 
         Whoever reads values after each look sees what was stored before a lease ended.
         """
@@ -132,7 +132,7 @@ class Leases:
             held = self._store.held(keys)
             yield held
             left = end - self._clock()
-            if not held or left <= 0:
+            if left <= 0:
                 return
             self._sleep(min(pause, left))
             pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)

@@ -32,7 +32,7 @@ class NoMemo:
         """All won."""
         return [WON] * len(keys)
 
-    def wait(self, keys: Sequence[Key]) -> list[Found | Missed]:
+    def wait(self, keys: Sequence[Key]) -> list[Found | Missed | Claim]:
         """Nobody is waited for."""
         return [Missed("off")] * len(keys)
 

@@ -16,7 +16,7 @@ import operator
 import re
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dataflow.memo.bindings import Binding, global_binding
@@ -28,9 +28,11 @@ __all__ = [
     "follows_a_set",
     "has_order",
     "in_order_of_a_set",
+    "is_plain",
     "lists_a_set",
     "made_again",
     "may_have_order",
+    "seems_ordered",
 ]
 
 _COLLECTIONS = (collections.Counter, collections.OrderedDict, collections.defaultdict, collections.deque)
@@ -94,6 +96,25 @@ def in_order_of_a_set(value: Any, least: int) -> bool:
         size *= 2
     in_places = any(_descents(hashes, size * more - 1) <= taken for more in (1, 2, 4, 8))
     return in_places or list(set(order)) == order
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is of plain data alone."""
+    return all(_is_plain(one) for one in _all_below(value))
+
+
+def seems_ordered(value: Any, made: Sequence[Binding]) -> bool:
+    """Whether a value, or a part of it, is in the order of a set, as the statements that make it let one think, and
+    isn't written out there.
+    """
+    parts = (one for one in _all_below(value) if in_order_of_a_set(one, 2))
+    return any(not any(_is_written(part, one) for one in made) for part in parts)
+
+
+def _is_written(value: Any, binding: Binding) -> bool:
+    rows = [node for node in ast.walk(binding.tree) if isinstance(node, ast.List | ast.Tuple | ast.Dict)]
+    written = [row.keys if isinstance(row, ast.Dict) else row.elts for row in rows]
+    return list(value) in [[getattr(one, "value", None) for one in row] for row in written]
 
 
 def _descents(hashes: list[int], mask: int) -> int:
@@ -269,13 +290,9 @@ def _members(value: Any) -> Iterator[Any]:
         yield from value.values()
 
 
-def _plain(value: Any) -> bool:
-    return all(_is_plain(one) for one in _all_below(value))
-
-
 def _is_plain(value: Any) -> bool:
     if isinstance(value, _SETS):
-        return all(map(_plain, value))
+        return all(map(is_plain, value))
     return (
         type(value) in LEAVES
         or type(value) in (re.Pattern, re.RegexFlag, list, tuple, dict)
@@ -324,7 +341,7 @@ def _stores_in_its_own(binding: Binding, nodes: list[ast.AST]) -> bool:
 def _may_read(name: str, outer: Mapping[str, Any], space: dict[str, Any]) -> bool:
     if name in outer:
         space[name] = outer[name]
-        plain = _plain(outer[name]) or _collects(outer[name])
+        plain = is_plain(outer[name]) or _collects(outer[name])
         return plain or isinstance(outer[name], types.ModuleType)
     if name in _BUILDERS:
         space["__builtins__"][name] = getattr(builtins, name)
@@ -347,7 +364,7 @@ def _may_take(node: ast.Attribute, space: Mapping[str, Any]) -> bool:
     if isinstance(_resolved(node.value, space), types.ModuleType):
         found = _resolved(node, space)
         builds = found is re.compile or _collects(found)
-        return builds or isinstance(found, types.ModuleType) or _plain(found)
+        return builds or isinstance(found, types.ModuleType) or is_plain(found)
     return node.attr in _METHODS or node.attr in _CHANGES
 
 

@@ -97,20 +97,27 @@ class SealedMemo:
         self._counters.add({"leases_won": won.count(True) - len(found), "leases_lost": won.count(False)})
         return results
 
-    def wait(self, keys: Sequence[Key]) -> list[Found | Missed]:
+    def wait(self, keys: Sequence[Key]) -> list[Found | Missed | Claim]:
         """See :meth:`Memo.wait`."""
         start, reading = time.perf_counter(), 0.0
-        answers: dict[Key, Found] = {}
-        missing = list(keys)
-        if self._leases is not None:
-            for held in self._leases.watch(keys):
-                # What is held is asked for as well: it may be stored already, and released in a moment.
-                asked = time.perf_counter()
-                answers.update(self._reread(missing))
-                reading += time.perf_counter() - asked
-                missing = [k for k in missing if k not in answers and k in held]
-                if not missing:
-                    break
+        answers: dict[Key, Found | Missed | Claim] = {}
+        missing, tried = list(keys), set[Key]()
+        for held in self._leases.watch(keys) if self._leases is not None else ():
+            # What is held is asked for as well: it may be stored already, and released in a moment.
+            asked = time.perf_counter()
+            answers.update(self._reread(missing))
+            free = [k for k in missing if k not in answers and k not in held]
+            # Its holder is gone: one of those who wait takes over, once. Who gives up twice holds up nobody.
+            again = [k for k in free if k not in tried]
+            tried.update(again)
+            answers.update(
+                {k: claim for k, claim in zip(again, self.claim(again), strict=True) if claim is not LOST}
+            )
+            reading += time.perf_counter() - asked
+            given_up = set(free) - set(again)
+            missing = [k for k in missing if k not in answers and k not in given_up]
+            if not missing:
+                break
         # Reading was counted as that already.
         waited = time.perf_counter() - start - reading
         self._counters.add({"lease_waits": len(keys), "lease_wait_seconds": waited})

@@ -22,6 +22,7 @@ from dataflow.memo.bindings import (
     Finder,
     attached_bindings,
     default_bindings,
+    defaults_of,
     local_bindings,
     root_bindings,
     stored,
@@ -40,9 +41,11 @@ from dataflow.memo.order import (
     follows_a_set,
     has_order,
     in_order_of_a_set,
+    is_plain,
     lists_a_set,
     made_again,
     may_have_order,
+    seems_ordered,
 )
 from dataflow.memo.origin import class_owner, installed_as, module_of
 from dataflow.memo.running import top_of
@@ -52,8 +55,7 @@ __all__ = ["Walk"]
 
 
 _LONGEST_WAY = 12
-# How many texts in the order of a set say that it is one, where their statements speak for it, and where none does.
-_FEW, _MANY = 2, 20
+_MANY = 20  # texts in the order of a set say that it is one, wherever they stand
 _MOST_VISITS, _MOST_TIMES = 20_000, 8
 # Of what members of sets lead to: in all, for one, and what a set in a set counts for.
 _MOST_INNER_VISITS, _FREE_VISITS, _INNER_WALK = 100_000, 50, 5
@@ -318,7 +320,9 @@ class Walk:
             return b"again"
         described, kinds = [], dict[type, None]()
         for member in values:
-            if isinstance(member, enum.Enum):  # which its class tells, with all others of it
+            kind = type(member)
+            if isinstance(member, enum.Enum) and importable(module_of(kind), kind.__qualname__) is kind:
+                # Which its class tells, with all others of it.
                 kinds[type(member)] = None
                 home = (module_of(type(member)), type(member).__qualname__)
                 # A flag of several has a value, and perhaps no name.
@@ -351,19 +355,14 @@ class Walk:
             names = (function.__name__, function.__qualname__)
             given = names if names != (code.co_name, code.co_qualname) else None
             parts = [describe_function(code), encode(given), self._reads(function)]
-        parts.append(self._defaults(function, None if owner else default_bindings(function)))
+        find = None if owner else default_bindings(function)
+        parts.append(tagged(b"defaults", self.items(defaults_of(function), find)))
         cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
         parts.append(self.items({name: contents(cell) for name, cell in cells}, local_bindings(function)))
         parts.append(self.items(vars(function), attached_bindings(function.__name__, function.__globals__)))
         if owner is None:
             parts.append(hints_of(self, function))
         return parts
-
-    def _defaults(self, function: types.FunctionType, find: Finder | None) -> bytes:
-        positional = function.__code__.co_varnames[: function.__code__.co_argcount]
-        # The last parameters have them; of more than there are parameters, the first ones mean nothing.
-        pairs = zip(reversed(positional), reversed(function.__defaults__ or ()), strict=False)
-        return tagged(b"defaults", self.items({**dict(pairs), **(function.__kwdefaults__ or {})}, find))
 
     def _reads(self, function: types.FunctionType) -> bytes:
         code = function.__code__
@@ -379,9 +378,9 @@ class Walk:
         """What follows a set's order is described by the statements that make it; ``None`` for all else."""
         binding = find(name)
         if binding is None or not follows_a_set(binding):
-            if (binding is None or binding.is_given) and in_order_of_a_set(value, _FEW):
-                around = (make(one) for make, one in self._makers)
-                if any(one is not None and follows_a_set(one) for one in around):
+            if (binding is None or binding.is_given) and not name.startswith("__"):
+                around = [made for make, one in self._makers if (made := make(one)) is not None]
+                if any(map(follows_a_set, around)) and seems_ordered(value, around):
                     self.notices.order()
             return None
         if not has_order(value):
@@ -394,7 +393,10 @@ class Walk:
             return tagged(b"made", known)
         plain = self._plain(value)
         if not any(self._plain(again) == plain for again in made_again(binding)):
-            self.notices.order()
+            # Of lists and dicts of other things, that can be seen.
+            other = type(value) in (list, tuple, dict) and not is_plain(value)
+            if not other or seems_ordered(value, [binding]):
+                self.notices.order()
             return None
         self._alive.append(binding.space)
         self._made[which] = b"itself"
@@ -426,6 +428,7 @@ class Walk:
         return [tagged(b"whole module", self.items(own))]
 
     def _class(self, kind: type) -> list[bytes]:
+        self._makers = ()  # it was there before what holds it
         owner, module = class_owner(kind), module_of(kind)
         self._meets(module, owner, getattr(sys.modules.get(module), "__dict__", {}))
         known = importable(module, kind.__qualname__) is kind or module in _FACADES

@@ -14,6 +14,7 @@ import pytest
 
 from dataflow.memo.fingerprint import DynamicCodeWarning, fingerprint
 
+THERE = os.__file__  # some file that is there
 UNSEEN = {
     "eval": "def f(x):\n    return eval(x)\n",
     "exec": "def f(x):\n    exec(x)\n",
@@ -68,6 +69,13 @@ UNSEEN |= {
     "templates": "import jinja2\nE = jinja2.Environment(loader=jinja2.FileSystemLoader('.'))\ndef f(x):\n    return E.get_template(x)\n",
     "a folder": "from pathlib import Path\nDATA = Path('data')\ndef f(x):\n    return list(DATA.iterdir())\n",
     "a table": "import pandas as pd\ndef f(x):\n    return pd.read_csv('table.csv')\n",
+    "a tree": f"import xml.etree.ElementTree as ET\ndef f(x):\n    return ET.parse({THERE!r})\n",
+    "settings": f"import configparser\ndef f(x):\n    c = configparser.ConfigParser()\n    c.read({THERE!r})\n    return c\n",
+    "a table of fixed widths": "import pandas as pd\ndef f(x):\n    return pd.read_fwf('table.txt')\n",
+    "lines": f"import fileinput\ndef f(x):\n    return list(fileinput.input({THERE!r}))\n",
+    "a program": "import subprocess\ndef f(x):\n    return subprocess.run(['tool'], input=x)\n",
+    "a program's output": "from subprocess import check_output\ndef f(x):\n    return check_output(['tool', x])\n",
+    "a shell": "import os\ndef f(x):\n    return os.popen(x).read()\n",
     "what lies beside it": "from pathlib import Path\ndef f(x):\n    return Path(__file__).with_name('a').read_text()\n",
     "the environment": "import os\ndef f(x):\n    return os.environ['MODE']\n",
     "a variable of the environment": "from os import getenv\ndef f(x):\n    return getenv('MODE')\n",
@@ -79,6 +87,8 @@ SEEN = {
     "a file in a folder of its own": "import os, tempfile\ndef f(x):\n    with tempfile.TemporaryDirectory() as d:\n        return open(os.path.join(d, 'a.pdf'), 'rb').read()\n",
     "a file in an archive": "import zipfile\ndef f(x):\n    return zipfile.ZipFile(x).open('word/document.xml').read()\n",
     "a text that is read": "import json\nURL = 'https://example.org/a'\ndef f(x):\n    return json.load(x), URL, 'utf-8', 'text/html', '1.2'\n",
+    "a text that is parsed": "import xml.etree.ElementTree as ET\nimport ast\ndef f(x):\n    return ET.fromstring(x), ast.parse('a.b'), ET.parse(x)\n",
+    "a text that is loaded": "import yaml\ndef f(x):\n    return yaml.load('!x 1', yaml.Loader), x.read(100)\n",
     "a path's name": "from pathlib import Path\nWORDS = Path('words.txt')\ndef f(x):\n    return WORDS.name\n",
     "a pattern": "import re\nP = re.compile('a')\ndef f(x):\n    return re.compile(x), P\n",
     "sys": "import sys\ndef f(x):\n    return sys.maxsize\n",

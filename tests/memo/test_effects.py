@@ -126,6 +126,59 @@ SEEN |= {
         "3)\npd.set_option('display.precision', 5)", "5)\npd.set_option('display.precision', 3)",
     ),
 }  # fmt: skip
+CSV = "def f(x):\n    return list(csv.reader([x], 'mine'))\n"
+URL = "def f(x):\n    return urllib.parse.urljoin('s3://a/', x)\n"
+SEEN |= {
+    "a method of an object that is called": (
+        "import csv\nclass Installer:\n    def go(self):\n        csv.register_dialect('mine', delimiter=';')\ni = Installer()\ni.go()\n" + CSV, "';'", "','",
+    ),
+    "one of an object that is made for it": (
+        "import csv\nclass Installer:\n    def go(self):\n        csv.register_dialect('mine', delimiter=';')\nInstaller().go()\n" + CSV, "';'", "','",
+    ),
+    "what making an object does": (
+        "import csv\nclass Installer:\n    def __init__(self):\n        csv.register_dialect('mine', delimiter=';')\nInstaller()\n" + CSV, "';'", "','",
+    ),
+    "a class method": (
+        "import csv\nclass Installer:\n    @classmethod\n    def up(cls, d):\n        csv.register_dialect('mine', delimiter=d)\nInstaller.up(';')\n" + CSV, "';'", "','",
+    ),
+    "a function that imports what it sets": (
+        "import csv\ndef up():\n    import csv as c\n    c.register_dialect('mine', delimiter=';')\nup()\n" + CSV, "';'", "','",
+    ),
+    "a class's body": ("import csv\nclass D:\n    csv.register_dialect('mine', delimiter=';')\n" + CSV, "';'", "','"),
+    "a default argument": ("import csv\ndef z(k=csv.register_dialect('mine', delimiter=';')):\n    pass\n" + CSV, "';'", "','"),
+    "a partial function": (
+        "import csv, functools\ndef _up(d):\n    csv.register_dialect('mine', delimiter=d)\nup = functools.partial(_up, ';')\nup()\n" + CSV, "';'", "','",
+    ),
+    "what is mapped": (
+        "import csv\ndef up(d):\n    csv.register_dialect('mine', delimiter=d)\nlist(map(up, [';']))\n" + CSV, "';'", "','",
+    ),
+    "a context that is entered": (
+        "import contextlib, csv\n@contextlib.contextmanager\ndef dialect(d):\n    csv.register_dialect('mine', delimiter=d)\n    yield\n"
+        "with dialect(';'):\n    pass\n" + CSV, "';'", "','",
+    ),
+    "a function that its decorator calls": (
+        "import csv\ndef now(g):\n    g()\n    return g\n@now\ndef up():\n    csv.register_dialect('mine', delimiter=';')\n" + CSV, "';'", "','",
+    ),
+    "a class that its own base takes note of": (
+        "import csv\nclass Base:\n    def __init_subclass__(cls):\n        csv.register_dialect('mine', delimiter=cls.D)\nclass A(Base):\n    D = ';'\n" + CSV, "';'", "','",
+    ),
+    "a list that is taken by its name": (
+        "import urllib.parse\nfrom urllib.parse import uses_relative\nuses_relative.append('s3')\n" + URL, "'s3'", "'s4'",
+    ),
+    "a table by another name": (
+        "import html, html.entities\nTABLE = html.entities.html5\nTABLE['foo;'] = 'A'\ndef f(x):\n    return html.unescape(x)\n", "'A'", "'B'",
+    ),
+    "several at once": (
+        "import json\njson.JSONEncoder.item_separator, other = ';', 1\ndef f(x):\n    return json.dumps(x)\n", "';'", "', '",
+    ),
+    "what an attribute is asked of": (
+        "import json\nsetattr(getattr(json, 'JSONEncoder'), 'item_separator', ';')\ndef f(x):\n    return json.dumps(x)\n", "';'", "','",
+    ),
+    "what is registered with an object of theirs": (
+        "from dask.base import normalize_token, tokenize\nclass Q:\n    pass\n@normalize_token.register(Q)\ndef g(q):\n    return 1\n"
+        "def f(x):\n    return tokenize(Q())\n", "return 1", "return 2",
+    ),
+}  # fmt: skip
 UNSEEN = {
     "an option of what isn't used": (
         "import numpy\nnumpy.set_printoptions(precision=3)\ndef f(x):\n    return x + 1\n", "=3", "=5",
@@ -198,6 +251,13 @@ def test_what_an_import_does_counts_where_it_can_matter(
 Of = Callable[..., bytes]
 IMPORTED = {
     "the module that it imports": ("import settings\n", "settings.py"),
+    "one under a condition": ("try:\n    import settings\nexcept ImportError:\n    pass\n", "settings.py"),
+    "a second one in a line": ("import io; import settings as s\n", "settings.py"),
+    "one with a comment beside it": (
+        "from package import (\n    helper,  # noqa (x)\n    deep,\n)\n",
+        "package/deep.py",
+    ),
+    "one that is told by a text": ("import importlib\nimportlib.import_module('settings')\n", "settings.py"),
     "one that that imports": ("from package import (\n    helper,\n)\n", "package/deep.py"),
     "the package that it is in": ("from package.helper import K\n", "package/__init__.py"),
 }

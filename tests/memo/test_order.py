@@ -48,6 +48,7 @@ FOLLOWING = {
     "put_on_a_class": "class C:\n    pass\nC.L = list(S)\ndef f(x):\n    return C.L\n",
     "in_an_enum": "import enum\nclass C(enum.Enum):\n    L = tuple(S)\ndef f(x):\n    return C.L.value\n",
     "after_init": DATA + "class C:\n    n: int = 1\n    def __post_init__(self):\n        self.L = list(S)\n" + USED,
+    "by_a_field": DATA + "class C:\n    L: tuple = tuple(S)\n    M: str = '|'.join(S)\n" + USED,
     "by_a_factory": DATA + "class C:\n    L: list = field(default_factory=lambda: list(S))\n" + USED,
     "by_a_bases_init": "class B:\n    def __init__(self):\n        self.L = list(S)\nclass C(B):\n    pass\n" + USED,
     "by_a_method": (
@@ -208,6 +209,31 @@ def test_an_order_that_can_not_be_told_is_warned_of(of: Any) -> None:
 def test_an_order_that_an_object_may_hold_is_warned_of(of: Any, text: str) -> None:
     with pytest.warns(SetOrderWarning, match="L may have the order of a set.*sort it"):
         of("S = {'a', 'b', 'c'}\n" + text)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "M(['a', 'b'], S)",
+        "M({'keep': ['x', 'y', 'z']}, S)",
+        "functools.partial(M, ['a', 'b'], S)",
+        "N(langs=('a', 'b'), stop=S)",
+        "{'point': P, 'skip': S}",
+    ],
+)
+def test_a_list_that_is_written_out_beside_a_set_has_an_order_of_its_own(of: Any, made: str) -> None:
+    classes = (
+        "import functools\nfrom dataclasses import dataclass\nfrom typing import NamedTuple\n"
+        "class M:\n    def __init__(self, *given):\n        self.one, self.two = given\n"
+        "@dataclass(frozen=True)\nclass N:\n    langs: tuple\n    stop: frozenset\n"
+        "class P(NamedTuple):\n    x: int\n    y: int\n"
+    )
+    for words in ("'a', 'b'", "'c', 'd'", "'e', 'f'"):  # in one order or the other they are a set's
+        for turned in (words, ", ".join(reversed(words.split(", ")))):
+            text = classes + f"S = frozenset([{words}])\nL = {made}\ndef f(x):\n    return L\n"
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                of(text.replace("'a', 'b'", turned))
 
 
 def test_a_set_that_an_object_holds_is_not(of: Any) -> None:

@@ -13,6 +13,7 @@ import zoneinfo
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -490,3 +491,68 @@ def test_what_is_common_in_programs_is_keyed(of_files: Of, name: str) -> None:
     assert old in text
     assert of_files(text) == of_files(text)
     assert of_files(text) != of_files(text.replace(old, new))
+
+
+DECLARED = """
+from dataclasses import dataclass
+@dataclass
+class Info:
+    fields: tuple
+class Decorator:
+    cls_ref = "a number that differs each time"
+    def __init__(self, info):
+        self.info = info
+class Decorators:
+    __slots__ = ("field_validators",)
+class Row:
+    def check(self, value):
+        return value
+Row.__pydantic_decorators__ = Decorators()
+Row.__pydantic_decorators__.field_validators = {"check": Decorator(Info(("price",)))}
+def f(x):
+    return Row
+"""
+STRUCT = """
+import sys
+class Meta(type):
+    __struct_defaults__ = property(lambda cls: sys.struct[0])
+    __struct_config__ = property(lambda cls: sys.struct[1])
+class Struct(metaclass=Meta):
+    pass
+def f(x):
+    return Struct
+"""
+
+
+def test_which_fields_a_validator_is_for_counts(of_files: Of) -> None:
+    """As pydantic keeps it."""
+    assert of_files(DECLARED) == of_files(DECLARED)
+    assert of_files(DECLARED) != of_files(DECLARED.replace('("price",)', '("size",)'))
+
+
+def test_what_is_kept_of_a_class_where_no_attribute_shows_it_counts(
+    of_files: Of, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As msgspec does."""
+
+    def with_(*struct: object) -> bytes:
+        monkeypatch.setattr(sys, "struct", struct, raising=False)
+        return of_files(STRUCT)
+
+    lower, upper = SimpleNamespace(rename="lower"), SimpleNamespace(rename="upper")
+    assert with_((1,), lower) == with_((1,), lower)
+    assert len({with_((1,), lower), with_((2,), lower), with_((1,), upper)}) == 3
+
+
+def test_members_of_two_enums_of_one_name_are_told_apart_in_a_set(of_files: Of) -> None:
+    text = (
+        "import enum\ndef make(n):\n    class E(enum.Enum):\n        A = n\n        B = 2 * n\n    return E\n"
+        "one, two = make(1), make(10)\nS = frozenset([one.A, one.B, two.A])\ndef f(x):\n    return S\n"
+    )
+    assert of_files(text) == of_files(text)
+    assert of_files(text) != of_files(text.replace("two.A]", "two.B]"))
+
+
+def test_derived_classes_that_are_asked_for_of_type_count(of_files: Of) -> None:
+    text = "class B:\n    pass\nclass D(B):\n    n = 1\ndef f(x):\n    return type.__subclasses__(B)\n"
+    assert of_files(text) != of_files(text.replace("n = 1", "n = 2"))

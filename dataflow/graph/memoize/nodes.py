@@ -9,7 +9,7 @@ from typing import Any
 from dataflow.graph.memoize.contents import content
 from dataflow.graph.memoize.describe import Described, is_unchanged
 from dataflow.graph.memoize.worth import Spent, Worth, worth_of
-from dataflow.memo.base import LOST, WON, Counters, Entry, Found, tapped
+from dataflow.memo.base import LOST, WON, Claim, Counters, Entry, Found, Missed, tapped
 from dataflow.memo.chain import marks
 from dataflow.memo.keys import Key, Uncacheable, digest, encode, memo_key, tagged
 from dataflow.memo.spec import MemoSpec, open_memo
@@ -89,11 +89,12 @@ class MemoNode:
         epoch = b"" if isinstance(answer, Found) else answer.epoch
         claimed = False
         if not isinstance(answer, Found) and self.spec.leases and worth.claims(self.label):
+            claim: Found | Missed | Claim
             (claim,) = memo.claim([key])
-            claimed = claim is WON
             if claim is LOST:
-                (answer,) = memo.wait([key])
-            elif isinstance(claim, Found):
+                (claim,) = memo.wait([key])
+            claimed = claim is WON
+            if isinstance(claim, Found):
                 answer = claim
         if isinstance(answer, Found):
             _counters.add({"hits": 1, "compute_seconds_saved": answer.compute_seconds})
