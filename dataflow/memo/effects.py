@@ -15,7 +15,7 @@ import re
 import sys
 import types
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Container, Iterator, Mapping, Set
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -88,9 +88,10 @@ class Effect:
     space: Mapping[str, Any]
 
 
-def effects_around(spaces: Spaces, used: Set[str]) -> Iterator[Effect]:
+def effects_around(spaces: Spaces, used: Set[str], saying: Container[int] = ()) -> Iterator[Effect]:
     """What the import of modules, of the packages that they are in, and of all first-party ones that they import,
-    does to the packages in ``used``, which are named as :func:`top_of` does.
+    does to the packages in ``used``, which are named as :func:`top_of` does, and sets on the objects of which the
+    identity is in ``saying``.
     """
     around, waiting = dict(spaces), list(spaces.items())
     while waiting:
@@ -98,7 +99,7 @@ def effects_around(spaces: Spaces, used: Set[str]) -> Iterator[Effect]:
             if name not in around:
                 around[name] = vars(sys.modules[name])
                 waiting.append((name, around[name]))
-    judge = _Used(used | {"numpy"} if used & _ON_NUMPY else used)
+    judge = _Used(used | {"numpy"} if used & _ON_NUMPY else used, saying)
     for name, space in around.items():
         for index, candidate in enumerate(candidates(source_of(space) or "")):
             if any(judge.touched(one, space) for one in candidate.acts):
@@ -117,8 +118,8 @@ def _first_party_around(name: str, space: Mapping[str, Any]) -> Iterator[str]:
 class _Used:
     """The packages that are used, and what acts on them."""
 
-    def __init__(self, names: Set[str]) -> None:
-        self._names = names
+    def __init__(self, names: Set[str], saying: Container[int]) -> None:
+        self._names, self._saying = names, saying
         self._held: dict[int, str] | None = None
         self._seen: set[types.FunctionType] = set()
 
@@ -129,6 +130,8 @@ class _Used:
 
     def _is_touched(self, act: Act, space: Mapping[str, Any]) -> bool:
         found, names = resolved(act.target, space)
+        if act.how == "set" and id(found) in self._saying:
+            return True
         own = list(run_by(act, found, names))
         if own:
             return any(self._is_touched_by(one, act, space) for one in own)

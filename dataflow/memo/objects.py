@@ -51,6 +51,7 @@ def object_parts(walk: Walk, value: Any) -> bytes:
     parts.append(walk.value(None if pairs is None else list(pairs)))
     # What its own code leaves out it may make anew, as a cache; how it was made counts for it.
     if _says_its_state(kind):
+        walk.says_its_state(value)
         made = walk.how_made()
         # Where that can't be seen, what it leaves out counts as far as it can: it may be a connection.
         parts.append(walk.as_far_as_told(_left_out(value, content)) if made is None else made)

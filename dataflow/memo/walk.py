@@ -84,6 +84,9 @@ class Walk:
         # First-party modules that were met, and the installed ones that are used.
         self._spaces: Spaces = {}
         self._used: set[str] = set()
+        self._saying: dict[
+            int, object
+        ] = {}  # objects that say themselves what their state is, by their identity
         self._numbers: dict[int, int] = {}
         # What was numbered stays alive: a freed object's identity would be given to another one.
         self._alive: list[object] = []
@@ -132,7 +135,7 @@ class Walk:
         """What the first-party modules that were met do to the installed ones when they are imported."""
         told: dict[tuple[str, int], bytes] = {}
         while True:
-            effects = list(effects_around(self._spaces, self._used))
+            effects = list(effects_around(self._spaces, self._used, self._saying))
             fresh = [one for one in effects if (one.module, one.index) not in told]
             if not fresh:
                 # In each module their order counts.
@@ -172,6 +175,7 @@ class Walk:
         walk._telling = self._telling
         walk.notices.as_in(self.notices)
         walk._spaces, walk._used, walk._left, walk._told = self._spaces, self._used, self._left, self._told
+        walk._saying = self._saying
         return walk
 
     def as_far_as_told(self, members: Mapping[str, Any]) -> bytes:
@@ -187,6 +191,10 @@ class Walk:
         """The statements that make what the walk stands at, and what holds it; ``None`` where none can be seen."""
         made = [binding for find, name in self._makers if (binding := find(name)) is not None]
         return b"".join(self._statements(one.tree, one.space) for one in made) if made else None
+
+    def says_its_state(self, value: object) -> None:
+        """Takes note of an object that says itself what its state is: what is set on it elsewhere may not show."""
+        self._saying[id(value)] = value
 
     def uses(self, module: str) -> None:
         """Takes note of an installed module."""

@@ -274,6 +274,26 @@ def test_what_an_imported_module_does_counts_too(name: str, of_files: Of) -> Non
     assert of_files(files) != of_files(edited)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "    @functools.cached_property\n    def n(self):\n        return 1\n",
+        "    n = 1\n    def __getstate__(self):\n        return {}\n",
+        "    n = 1\n    def __reduce__(self):\n        return G, ()\n",
+    ],
+)
+def test_what_another_module_sets_on_an_object_that_says_its_own_state_counts(
+    said: str, of_files: Of
+) -> None:
+    files = {
+        "reg.py": f"import functools\nclass G:\n{said}g = G()\n",
+        "fill.py": "import reg\nreg.g.n = 3\n",
+        "work.py": "import reg, fill\ndef f(x):\n    return x * reg.g.n\n",
+    }
+    assert of_files(files) == of_files(files)
+    assert of_files(files) != of_files({**files, "fill.py": "import reg\nreg.g.n = 4\n"})
+
+
 def test_a_statement_that_reaches_what_has_no_description_refuses_nothing(of_files: Of) -> None:
     text = "import colorsys, socket\nS = socket.socket()\nS.close()\ncolorsys.MINE = S\nK = 1\ndef f(x):\n    return colorsys, K\n"
     assert of_files(text) == of_files(text)
