@@ -30,7 +30,7 @@ __all__ = ["Corpus", "list_corpus", "open_corpus", "open_document", "read_docume
 
 _PROCESS_LOCAL = {"memory"}  # file systems that another process sees empty
 _SEQUENTIAL = {"http", "https"}
-_WINDING = re.compile(r"//|/\.{1,2}(/|$)|/$").search  # what makes a path another than its shortest
+_WINDING = re.compile(r"//|/\.{1,2}(/|$)|/$").search
 _BLOCK_BYTES = 2**20
 _BLOCKS_HELD = 8
 
@@ -84,6 +84,8 @@ def open_corpus(corpus: str | os.PathLike[str] | Iterable[str | Document]) -> Co
 
 
 def _document_of(member: object) -> Document:
+    if type(member) is str:
+        return _named(member)
     if isinstance(member, Document):
         return member
     url = os.fspath(member) if isinstance(member, str | os.PathLike) else None
@@ -120,7 +122,7 @@ def list_corpus(url: str) -> Iterator[Document]:
 
 def read_document(url: str) -> bytes:
     """The bytes of one document. Whatever the file system raises comes through."""
-    if _protocol(url) == "file":
+    if _is_plain(url) or _protocol(url) == "file":
         return _read_local(_local_path(url))
     filesystem, path = _filesystem(url)
     data = filesystem.cat_file(path)
@@ -164,17 +166,38 @@ def _copied(file: IO[bytes]) -> IO[bytes]:
 
 
 def _read_local(path: str) -> bytes:
-    with _open_local(path) as file:
-        return file.readall()
+    descriptor, size = _opened(path)
+    try:
+        data = os.read(descriptor, size + 1)  # one more, so that what comes short has come to its end
+        if len(data) == size:
+            return data
+        parts = [
+            data
+        ]  # it grew or shrank meanwhile, or its file system doesn't know its size, or gives less at once
+        while parts[-1]:
+            parts.append(os.read(descriptor, _BLOCK_BYTES))
+        return b"".join(parts)
+    finally:
+        os.close(descriptor)
 
 
 def _open_local(path: str) -> io.FileIO:
-    # Opening a pipe would wait for its writer, and a device may never end.
+    descriptor, _ = _opened(path)
+    try:
+        return io.FileIO(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _opened(path: str) -> tuple[int, int]:
+    """A regular file's descriptor and size. Opening a pipe would wait for its writer, and a device may never end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(f"{path} is no regular file")
-        return io.FileIO(descriptor, "rb")
+        return descriptor, status.st_size
     except BaseException:
         os.close(descriptor)
         raise
@@ -189,8 +212,15 @@ def _protocol(url: str) -> str:
     return "file" if scheme in ("file", "local") and "::" not in url else scheme.partition("::")[0]
 
 
+def _is_plain(url: str) -> bool:
+    """Whether it is the shortest path of a file on this machine."""
+    if url[:1] != "/":
+        return False
+    return not ("//" in url or "/." in url or url[-1] == "/") or not _WINDING(url)
+
+
 def _local_path(url: str) -> str:
-    if url.startswith("/") and not _WINDING(url):
+    if _is_plain(url):
         return url
     for prefix in ("file://", "local://"):
         url = url.removeprefix(prefix)
@@ -219,7 +249,9 @@ def _walk(folder: str) -> Iterator[Document]:
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda e: e.name)
     for entry in found:
-        if entry.is_dir(follow_symlinks=False):
+        if entry.is_file(follow_symlinks=False):
+            yield _local(entry.path)
+        elif entry.is_dir(follow_symlinks=False):
             try:
                 yield from _walk(entry.path)
             except OSError:
@@ -241,7 +273,7 @@ def _local(path: str) -> Document:
 
 def _named(url: str) -> Document:
     """A document known by its URL alone; a local one is looked at, for its size."""
-    if url.startswith("/") and not _WINDING(url):
+    if _is_plain(url):
         return _local(url)
     if _protocol(url) == "file":
         return _local(_local_path(url))

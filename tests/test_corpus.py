@@ -169,6 +169,24 @@ def test_the_total_is_known_when_the_listing_has_ended(folder):
     assert len(list(corpus)) == corpus.total == 4
 
 
+@pytest.mark.parametrize("listed", [0, 1, 9, 10, 11, 3 * 2**20])
+def test_a_file_is_read_to_its_end_whatever_size_it_had_a_moment_ago(listed, tmp_path, monkeypatch):
+    path = tmp_path / "grows.txt"
+    path.write_bytes(b"0123456789" * 2**18)
+    seen = os.fstat
+
+    class Earlier:
+        def __init__(self, status):
+            self.st_mode, self.st_size = status.st_mode, listed
+
+    monkeypatch.setattr(os, "fstat", lambda descriptor: Earlier(seen(descriptor)))
+    assert read_document(str(path)) == b"0123456789" * 2**18
+
+
+def test_a_file_of_no_size_that_holds_something_is_read():
+    assert b"VmRSS" in read_document("/proc/self/status")
+
+
 def test_a_pipe_is_listed_and_reading_it_fails_instead_of_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.txt")
     (document,) = open_corpus(str(tmp_path))

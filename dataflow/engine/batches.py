@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from operator import itemgetter
+from itertools import accumulate
 from typing import Protocol
 
 from dataflow.document import Document
@@ -199,8 +199,10 @@ class AdaptiveBatcher:
         self.model = model or CostModel()
         self._clock = clock
         self._documents, self._slots, self._in_order, self._read = documents, slots, in_order, read
-        self._ahead: deque[tuple[float, int, Document]] = deque()  # predicted seconds, position, document
-        self._left_seconds = 0.0  # of all that is in the look-ahead
+        self._ahead: list[_Numbered] = []  # the look-ahead, in the order in which it goes
+        self._costs: list[float] = []  # the predicted seconds of each
+        self._next = 0  # how many of both have gone
+        self._left_seconds = 0.0  # of those that haven't
         self._wanted = _FIRST_LISTED * slots  # documents to be listed next
         self._batches, self._far = 0, False
         self._ended = False
@@ -216,26 +218,31 @@ class AdaptiveBatcher:
         """The next batch of about the target's seconds."""
         self._look_ahead()
         target = self._target_seconds()
-        taken: list[_Numbered] = []
-        seconds, size = 0.0, 0
         cap = self._cap
         if not self._far and not self._learned:  # the first round: something for each slot
             cap = min(cap, _FIRST_LISTED)
             target = min(target, 1.001 * self._left_seconds / (self._slots - self._batches))
         elif self._guesses and not self._learned:  # what waits behind it until something is known
             cap = min(cap, _FEW_DOCUMENTS)
-        while self._ahead and len(taken) < cap:
-            cost, position, document = self._ahead[0]
-            size += document.size_bytes or 0
-            # One that is as dear as a batch pays for its own batch, and goes alone.
-            if taken and (seconds + cost > target or cost > _TARGET_SECONDS or size > MAX_BYTES):
-                break
-            seconds += cost
-            taken.append((position, document))
-            self._ahead.popleft()
+        begin = self._next
+        self._next += self._count(target, cap)
+        taken = self._ahead[begin : self._next]
+        seconds = sum(self._costs[begin : self._next])
         self._left_seconds -= seconds
         self._want(len(taken))
         return make_batch(number, taken, self._read, seconds)
+
+    def _count(self, target: float, cap: int) -> int:
+        """How many of what comes next make a batch of so many seconds, and of no more than so many documents."""
+        costs = self._costs[self._next : self._next + cap]
+        # One that is as dear as a batch pays for its own batch, and goes alone.
+        if len(costs) > 1 and max(costs[1:]) > _TARGET_SECONDS:
+            costs = costs[: next(n for n, cost in enumerate(costs) if n and cost > _TARGET_SECONDS)]
+        count = max(1, bisect_right(list(accumulate(costs)), target))
+        sizes = [document.size_bytes or 0 for _, document in self._ahead[self._next : self._next + count]]
+        if sum(sizes) > MAX_BYTES:
+            count = max(1, bisect_right(list(accumulate(sizes)), MAX_BYTES))
+        return min(count, len(costs))
 
     def learn(self, result: BatchResult) -> None:
         """Feed the cost model, and let batches grow."""
@@ -257,22 +264,19 @@ class AdaptiveBatcher:
             wanted = self._wanted + 2 * taken  # two for each that goes, until it is as far as it may be
         else:
             wanted = _FIRST_AHEAD_OF_KNOWN_COST if self.model.knows else _FIRST_AHEAD
-        self._wanted, self._far = min(wanted, _FURTHEST_AHEAD - len(self._ahead)), True
+        self._wanted, self._far = min(wanted, _FURTHEST_AHEAD - (len(self._ahead) - self._next)), True
 
     def _look_ahead(self) -> None:
+        left = len(self._ahead) - self._next
+        wanted = self._wanted if left else max(self._wanted, _FIRST_LISTED * self._slots)
         fresh: list[_Numbered] = []
-        again: list[_Numbered] = []
-        wanted = self._wanted if self._ahead else max(self._wanted, _FIRST_LISTED * self._slots)
-        if not self._ended and wanted > len(self._ahead) // _SORTED_AGAIN:
+        if not self._ended and wanted > left // _SORTED_AGAIN:
             fresh = self._list(wanted)
             self._wanted = wanted - len(fresh)
-        if self._learned >= 2 * max(1, self._predicted_at):
-            # The model has twice the knowledge that it had when the order was made.
-            again, self._predicted_at = [(p, d) for _, p, d in self._ahead], self._learned
-            self._ahead.clear()
-            self._left_seconds = 0.0
+        # When the model has twice the knowledge that it had when the order was made.
+        again = self._learned >= 2 * max(1, self._predicted_at)
         if fresh or again:
-            self._predict([*again, *fresh])
+            self._put_in_order(fresh, again)
 
     def _list(self, wanted: int) -> list[_Numbered]:
         """So many documents more; fewer where the corpus ends, or is slow to say what is in it."""
@@ -285,13 +289,22 @@ class AdaptiveBatcher:
         self._ended = True
         return fresh
 
-    def _predict(self, pairs: list[_Numbered]) -> None:
-        costs = self.model.predict_all([document for _, document in pairs])
-        self._left_seconds += sum(costs)
-        costed = [*self._ahead, *[(cost, p, d) for cost, (p, d) in zip(costs, pairs, strict=True)]]
+    def _put_in_order(self, fresh: list[_Numbered], again: bool) -> None:
+        """Add what was listed to what is left of the look-ahead, all of which is predicted anew if it is to be."""
+        ahead, costs = self._ahead[self._next :], self._costs[self._next :]
+        if again:
+            costs, self._predicted_at = self._predicted(ahead), self._learned
+        ahead += fresh
+        costs += self._predicted(fresh)
         if not self._in_order:
-            costed.sort(key=itemgetter(0), reverse=True)  # stable: equals keep the corpus's order
-        self._ahead = deque(costed)
+            # Stable: equals keep the corpus's order.
+            order = sorted(range(len(costs)), key=costs.__getitem__, reverse=True)
+            ahead, costs = [ahead[n] for n in order], [costs[n] for n in order]
+        self._ahead, self._costs, self._next = ahead, costs, 0
+        self._left_seconds = sum(costs)
+
+    def _predicted(self, pairs: list[_Numbered]) -> list[float]:
+        return self.model.predict_all([document for _, document in pairs])
 
     def _target_seconds(self) -> float:
         share = self._left_seconds / (_SHARES * self._slots)
@@ -304,12 +317,13 @@ def make_batch(
     """A first attempt at some documents, which is predicted to take so many seconds; ``None`` for none."""
     if not taken:
         return None
+    positions, documents = zip(*taken, strict=True)
     return Batch(
         number=number,
-        documents=tuple(document for _, document in taken),
-        positions=tuple(position for position, _ in taken),
+        documents=documents,
+        positions=positions,
         attempts=(0,) * len(taken),
-        payloads=tuple(_payload(read, document) for _, document in taken) if read else None,
+        payloads=tuple(_payload(read, document) for document in documents) if read else None,
         seconds=seconds,
     )
 

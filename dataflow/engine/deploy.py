@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 from dataflow.engine.forkserver import begin_forkserver, forks_workers, keep_preload
 from dataflow.engine.interrupts import answered_later
 from dataflow.engine.placing import Placing
-from dataflow.engine.specs import UNDER_MAIN, ClusterSpec, imports_the_script, is_address, load_cluster
+from dataflow.engine.specs import (
+    UNDER_MAIN,
+    ClusterSpec,
+    forget_script_without_file,
+    imports_the_script,
+    is_address,
+    load_cluster,
+)
 from dataflow.errors import ClusterError, one_line
 
 if TYPE_CHECKING:
@@ -58,6 +65,7 @@ def deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
     if imports_the_script():
         # Each worker that it started would do the same. The one that started this process says what it means.
         raise SystemExit(UNDER_MAIN)
+    forget_script_without_file()
     options = spec.resolve(workers)
     if _starts_processes(spec, options):
         _want_files(spec, _expected(options))

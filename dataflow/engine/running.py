@@ -132,7 +132,7 @@ class Run:
     @property
     def committed(self) -> int:
         """Rows of the output that count, whatever happens next."""
-        return self._committed
+        return self._keeper.rows if self._keeper else self._committed
 
     def close(self) -> None:
         """Cancel what is in flight and give everything back. Closing twice is fine.
@@ -166,5 +166,4 @@ class Run:
             summary.caches[outcome.cache] += 1
         summary.size_bytes += outcome.size_bytes or 0
         summary.skipped = self._output.skipped
-        self._committed = self._keeper.rows if self._keeper else 0
         summary.seconds = time.perf_counter() - self._started

@@ -27,6 +27,7 @@ __all__ = [
     "ClusterSpec",
     "check_cluster",
     "cluster_names",
+    "forget_script_without_file",
     "imports_the_script",
     "is_address",
     "load_cluster",
@@ -83,6 +84,13 @@ def imports_the_script() -> bool:
     starting = sys.modules.get("multiprocessing.process")
     # So the standard library asks.
     return bool(starting and getattr(starting.current_process(), "_inheriting", False))
+
+
+def forget_script_without_file() -> None:
+    """Let a main module that came by standard input name no file: workers would look for it, to import it."""
+    main = sys.modules["__main__"]
+    if str(getattr(main, "__file__", None)).startswith("<"):
+        del main.__file__
 
 
 def _quota(root: Path = Path("/")) -> int:

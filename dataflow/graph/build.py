@@ -17,7 +17,7 @@ def build(plan: Plan, batch: Batch) -> tuple[GraphKey, dict[GraphKey, Any]]:
     """The graph of one batch, and the key of its result.
 
     Keys are ``(node-<run>, batch)``, so that the dashboard groups a run's nodes by name. With
-    ``strategy.fuse`` the nodes become one task that keeps them inside; a batch that runs in a sandbox or in a child
+    ``strategy.fuse`` one task runs all of the nodes; a batch that runs in a sandbox or in a child
     process is always one.
     """
     from dataflow.graph.taskspec import Task  # here, since neither preparing a run nor a small one needs Dask
@@ -28,11 +28,11 @@ def build(plan: Plan, batch: Batch) -> tuple[GraphKey, dict[GraphKey, Any]]:
     if plan.in_child:
         key = (f"child-{plan.run}", batch.number)
         return key, _graph(Task(key, child.run_in_child, plan.run, batch.pack()))
+    if plan.strategy.fuse:
+        key = (f"batch-{plan.run}", batch.number)
+        return key, _graph(Task(key, nodes.run_nodes, plan.run, batch.pack()))
     tasks = _chain(plan, batch)
-    if not plan.strategy.fuse:
-        return tasks[-1].key, _graph(*tasks)
-    key = (f"batch-{plan.run}", batch.number)
-    return key, _graph(Task.fuse(*tasks, key=key))
+    return tasks[-1].key, _graph(*tasks)
 
 
 def run_batch(plan: Plan, batch: Batch) -> BatchResult:

@@ -124,11 +124,12 @@ class Guard:
             self.clear()
 
     def note(
-        self, batch: int, position: int, stage: int, limit_seconds: float, spent_seconds: float = 0.0
+        self, batch: int, position: int, stage: int, limit_seconds: float, began: float | None = None
     ) -> None:
-        """Note that this thread is at a document's stage from now on, of whose time so much is spent already."""
+        """Note that this thread is at a document's stage, since now or since a time by the monotonic clock."""
         slot = self._slot()
-        began = time.monotonic() - spent_seconds
+        if began is None:
+            began = time.monotonic()
         _RECORD.pack_into(self._map, slot * _SLOT_BYTES, batch, position, began, limit_seconds, stage)
         self._active[slot] = (began, limit_seconds)
 
@@ -149,8 +150,9 @@ class Guard:
         self._stopped.set()
 
     def _slot(self) -> int:
-        slot: int | None = getattr(self._slots, "number", None)
-        if slot is None:
+        try:
+            slot: int = self._slots.number
+        except AttributeError:
             with self._lock:
                 slot = self._slots.number = self._taken % _SLOTS
                 self._taken += 1

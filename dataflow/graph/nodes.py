@@ -36,6 +36,10 @@ __all__ = ["compute", "in_order", "lookup", "probe", "run_nodes", "store", "writ
 
 Node = tuple[str, Callable[..., Any], tuple[Any, ...]]
 
+# Of 1,600 pages, groups of 100 to 400 took 1 to 5% less than all at once, and one at a time 9% more.
+_GROUP_DOCUMENTS = 256
+_GROUP_BYTES = 4 * 1024**2
+
 _IN_BATCH = "batch"  # the cache tier of a document whose twin in the batch was computed
 
 
@@ -53,18 +57,31 @@ def in_order(plan: Plan) -> list[Node]:
 
 
 def run_nodes(run: str, packed: bytes) -> BatchResult:
-    """All nodes of a batch one after the other, in this thread: what its graph comes to, without a scheduler."""
-    value: Any = packed
-    for _, function, given in in_order(plan_of(run)):
-        value = function(*given, value)
-    result: BatchResult = value
-    return result
+    """All nodes of a batch one after the other, in this thread: what its graph comes to.
+
+    Where there is no memo to be asked for all of them at once, some documents go through the stages, and then the next:
+    what was read is computed on before it has left the processor's caches. Not one document at a time, or each stage's
+    code would have left them.
+    """
+    plan = plan_of(run)
+    batch = Batch.unpack(packed)
+    groups = [batch] if plan.memo_stages else batch.groups(_GROUP_DOCUMENTS, _GROUP_BYTES)
+    between = in_order(plan)[1:-1]
+    work = Work(batch, [], time.perf_counter(), time.thread_time())
+    for group in groups:
+        part = _begin(plan, group)
+        for _, function, given in between:
+            part = function(*given, part)
+        work.add(part)
+    return write(run, work)
 
 
 def probe(run: str, packed: bytes) -> Work:
     """Read a packed batch's documents; not those that the memo may know by what the file system says of them."""
-    plan = plan_of(run)
-    batch = Batch.unpack(packed)
+    return _begin(plan_of(run), Batch.unpack(packed))
+
+
+def _begin(plan: Plan, batch: Batch) -> Work:
     work = Work(batch, [], time.perf_counter(), time.thread_time())
     with timed(work, "probe"):
         numbers = zip(batch.documents, batch.positions, batch.attempts, strict=True)

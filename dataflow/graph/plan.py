@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import pickle
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from dataflow.document import Document
 from dataflow.errors import ClusterError
@@ -52,6 +53,25 @@ class Batch:
     def unpack(data: bytes) -> Batch:
         """The batch that :meth:`pack` packed."""
         return Batch(*pickle.loads(data))
+
+    def groups(self, documents: int, size_bytes: int) -> Iterator[Batch]:
+        """The batch in groups of so many documents and, as listed, bytes at most; each of one at least."""
+        begin = size = 0
+        for end, document in enumerate(self.documents):
+            size += document.size_bytes or 0
+            if end > begin and (end - begin == documents or size > size_bytes):
+                yield self._between(begin, end)
+                begin, size = end, document.size_bytes or 0
+        yield self._between(begin, len(self))
+
+    def _between(self, begin: int, end: int) -> Batch:
+        return replace(
+            self,
+            documents=self.documents[begin:end],
+            positions=self.positions[begin:end],
+            attempts=self.attempts[begin:end],
+            payloads=self.payloads[begin:end] if self.payloads else None,
+        )
 
     def part(self, number: int, indices: list[int], *, isolated: bool = False, begun: bool = True) -> Batch:
         """Some of its documents as a batch of their own; ``begun`` counts one attempt more for each."""

@@ -8,7 +8,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
+from functools import partial
+from types import MappingProxyType, NoneType
 from typing import Any
 
 from dataflow.corpus import read_document
@@ -33,6 +34,9 @@ __all__ = [
 ]
 
 _NO_OTHERS: Mapping[str, float] = MappingProxyType({})
+_NO_ITERATORS = frozenset(
+    (str, bytes, dict, list, tuple, NoneType)
+)  # told by the type in a tenth of the time
 _NEVER_LASTING = (MemoryError, TimeoutError, RecursionError)
 
 
@@ -47,20 +51,19 @@ def read(turns: Turns, work: Work, item: Item, payload: bytes | None) -> None:
         return
     turns.begin(item)
     try:
-        with ending_without_files(turns.plan, turns.batch):
-            if later:
-                turns.take(READ, _digest, work, item)
-            else:
-                item.value = turns.take(READ, _read, item.document.url) if payload is None else payload
-                item.size_bytes = len(item.value)
+        if later:
+            turns.take(READ, _digest, work, item)
+        else:
+            if payload is None:
+                payload = turns.take(READ, patiently, partial(read_document, item.document.url))
+            item.value = payload
+            item.size_bytes = len(item.value)
     except BaseException as error:
+        if isinstance(error, OSError):
+            end_without_files(turns.plan, turns.batch)
         _fail(turns, error, READ)
     finally:
         _book(turns)
-
-
-def _read(url: str) -> bytes:
-    return patiently(lambda: read_document(url))
 
 
 def _digest(work: Work, item: Item) -> None:
@@ -144,7 +147,7 @@ def _run_together(turns: Turns, item: Item, index: int, value: Any) -> tuple[Any
     stages = plan.pipeline.stages
     arguments = (value, item.document) if index == 0 and stages[0].wants_document else (value,)
     value = turns.take(index, stages[index].function, *arguments)
-    if not isinstance(value, Iterator):
+    if type(value) in _NO_ITERATORS or not isinstance(value, Iterator):
         return value, index + 1
     end = plan.memo_stages if index < plan.memo_stages else len(stages)
     with contextlib.ExitStack() as stack:

@@ -83,7 +83,8 @@ class Turns:
                 self.blame(error, number)
             raise
         finally:
-            self._end_copy()
+            if os.getpid() != self._process:
+                self._end_copy(0)
             self._book(number)
             if unsafe:
                 unsafe_lock.release()
@@ -92,7 +93,7 @@ class Turns:
             else:
                 self._start(outer)
 
-    def _end_copy(self, code: object = 0) -> None:
+    def _end_copy(self, code: object) -> None:
         """End this process if it is a copy that a stage has made, which would answer for all documents to come."""
         if os.getpid() != self._process:
             os._exit(code if isinstance(code, int) else code is not None)
@@ -115,13 +116,13 @@ class Turns:
 
     def _start(self, number: int) -> None:
         self._number = number
+        self._since = now = time.monotonic()
         if self._guard:
-            spent = self.seconds.get(number, 0.0)
-            self._guard.note(self.batch, self.item.position, number, self._limits[number], spent)
-        self._since = time.perf_counter()
+            began = now - self.seconds.get(number, 0.0)  # what it has spent before is spent
+            self._guard.note(self.batch, self.item.position, number, self._limits[number], began)
 
     def _book(self, number: int) -> None:
-        self.seconds[number] = self.seconds.get(number, 0.0) + time.perf_counter() - self._since
+        self.seconds[number] = self.seconds.get(number, 0.0) + time.monotonic() - self._since
 
     def _wait_for_lock(self) -> None:
         if unsafe_lock.acquire(blocking=False):

@@ -99,6 +99,14 @@ class Work:
     looked_up: bool = False
     recalled: bool = False
 
+    def add(self, other: Work) -> None:
+        """Take in what has become of some of the batch's documents, the next ones."""
+        self.items += other.items
+        for mine, others in ((self.node_seconds, other.node_seconds), (self.counters, other.counters)):
+            for name, amount in others.items():
+                mine[name] = mine.get(name, 0.0) + amount
+        self.memoized, self.looked_up, self.recalled = other.memoized, other.looked_up, other.recalled
+
 
 @dataclass(frozen=True, slots=True)
 class Part:

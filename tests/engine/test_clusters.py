@@ -222,6 +222,21 @@ def test_a_script_that_opens_a_cluster_when_it_is_imported_is_told_so_in_few_lin
         assert done.stdout == "2\n"
 
 
+@pytest.mark.parametrize("name", ["processes", "threads", "distributed"])
+def test_a_script_may_come_by_standard_input(name):
+    script = f"""
+from dataflow import run
+
+def count(data: bytes) -> int:
+    return len(data)
+
+if __name__ == "__main__":
+    print(*(outcome.value for outcome in run(count, [{__file__!r}], cluster={name!r}, workers=1)))
+"""
+    done = subprocess.run([sys.executable, "-"], input=script, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == (f"{os.path.getsize(__file__)}\n", "")
+
+
 def test_an_asynchronous_client_is_one_clear_line():
     class Asynchronous:
         asynchronous = True

@@ -135,6 +135,47 @@ def test_a_stage_may_say_which_fields_of_the_document_matter():
     assert len(CALLS) == 1
 
 
+@pytest.fixture
+def files(tmp_path):
+    """Documents of two bytes, and a first stage that empties the folder when it sees the first of them."""
+    paths = [tmp_path / f"{number}.txt" for number in range(6)]
+    for path in paths:
+        path.write_bytes(b"ab")
+
+    def empty(data: bytes) -> str:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return data.decode()
+
+    register_plan(Plan("cafe", Pipeline(empty, shout), Strategy(), MemoSpec("none", secret=b"s" * 32)))
+    return Batch(1, tuple(Document(str(p), 2, "text/plain") for p in paths), tuple(range(6)), (0,) * 6)
+
+
+@pytest.mark.parametrize(("documents", "size_bytes"), [(2, 1000), (1000, 5)])
+def test_without_a_memo_some_documents_are_read_and_computed_on_before_the_next_are_read(
+    files, documents, size_bytes, monkeypatch
+):
+    monkeypatch.setattr(nodes, "_GROUP_DOCUMENTS", documents)
+    monkeypatch.setattr(nodes, "_GROUP_BYTES", size_bytes)
+    result = nodes.run_nodes("cafe", files.pack())
+    assert [(o.position, o.value, o.error_type) for o in result.take()] == [
+        (0, "AB", None), (1, "AB", None), *((n, None, "FileNotFoundError") for n in range(2, 6))
+    ]  # fmt: skip
+    assert set(result.node_seconds) == {"probe", "empty", "shout", "write"}
+
+
+def test_a_batch_in_groups_is_all_of_it_in_order_and_none_is_empty():
+    documents = tuple(Document(f"{n}", size, "text/plain") for n, size in enumerate((3, None, 9, 0, 1, 1)))
+    whole = Batch(7, documents, tuple(range(6)), (0, 1, 0, 0, 2, 0), tuple(b"%d" % n for n in range(6)))
+    for most in ((1, 100), (4, 100), (100, 4), (100, 0), (100, 100)):
+        groups = list(whole.groups(*most))
+        for name in ("documents", "positions", "attempts", "payloads"):
+            assert sum((getattr(group, name) for group in groups), ()) == getattr(whole, name)
+        assert all(0 < len(group) <= most[0] and group.number == 7 for group in groups)
+        assert all(len(g) == 1 or sum(d.size_bytes or 0 for d in g.documents) <= most[1] for g in groups)
+    assert [len(group) for group in whole.groups(100, 4)] == [2, 1, 3]
+
+
 def test_a_worker_that_does_not_know_the_run_says_so():
     with pytest.raises(ClusterError, match="restart the worker"):
         plan_of("nonsense")
