@@ -32,6 +32,7 @@ _PROCESS_LOCAL = {"memory"}  # file systems that another process sees empty
 _SEQUENTIAL = {"http", "https"}
 _WINDING = re.compile(r"//|/\.{1,2}(/|$)|/$").search
 _BLOCK_BYTES = 2**20
+_AT_ONCE_BYTES = 2**30
 _BLOCKS_HELD = 8
 
 
@@ -168,15 +169,14 @@ def _copied(file: IO[bytes]) -> IO[bytes]:
 def _read_local(path: str) -> bytes:
     descriptor, size = _opened(path)
     try:
-        data = os.read(descriptor, size + 1)  # one more, so that what comes short has come to its end
-        if len(data) == size:
-            return data
-        parts = [
-            data
-        ]  # it grew or shrank meanwhile, or its file system doesn't know its size, or gives less at once
-        while parts[-1]:
-            parts.append(os.read(descriptor, _BLOCK_BYTES))
-        return b"".join(parts)
+        if size < _AT_ONCE_BYTES:
+            data = os.read(descriptor, size + 1)  # one more, so that what comes short has come to its end
+            if len(data) == size:
+                return data
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        # It is large, grew or shrank meanwhile, or its file system doesn't know its size or gives less at once.
+        with io.FileIO(descriptor, "rb", closefd=False) as file:
+            return file.readall()
     finally:
         os.close(descriptor)
 

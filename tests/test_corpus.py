@@ -187,6 +187,13 @@ def test_a_file_of_no_size_that_holds_something_is_read():
     assert b"VmRSS" in read_document("/proc/self/status")
 
 
+def test_a_file_that_is_too_large_for_one_call_is_read(folder, monkeypatch):
+    monkeypatch.setattr("dataflow.corpus._AT_ONCE_BYTES", 1)
+    path = os.path.join(folder, "a.html")
+    with open(path, "rb") as file:
+        assert read_document(path) == file.read() != b""
+
+
 def test_a_pipe_is_listed_and_reading_it_fails_instead_of_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.txt")
     (document,) = open_corpus(str(tmp_path))

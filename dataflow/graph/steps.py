@@ -34,9 +34,8 @@ __all__ = [
 ]
 
 _NO_OTHERS: Mapping[str, float] = MappingProxyType({})
-_NO_ITERATORS = frozenset(
-    (str, bytes, dict, list, tuple, NoneType)
-)  # told by the type in a tenth of the time
+# Of these a look at the type says so, in a tenth of the time.
+_NO_ITERATORS = frozenset((str, bytes, dict, list, tuple, NoneType))
 _NEVER_LASTING = (MemoryError, TimeoutError, RecursionError)
 
 
