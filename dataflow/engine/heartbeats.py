@@ -1,7 +1,7 @@
 """A Dask preload: a scheduler that asks its workers for a heartbeat every other second, and not twice in one.
 
 A heartbeat is for those who look at the dashboard: whether a worker is there is told by its connection. It costs worker
-and scheduler 5 ms together, of cores that documents wait for, and Dask has no setting for how often it comes.
+and scheduler 2 ms together, of cores that documents wait for, and Dask has no setting for how often it comes.
 """
 
 from __future__ import annotations
