@@ -269,8 +269,11 @@ class Manifest:
             raise OutputError(f"output {self.folder} can't be written: {one_line(error)}") from error
 
     def _remove(self) -> None:
+        """The manifest goes last of what is in the folder: whoever dies before that has left a run to go on with."""
         self.release()
-        self._fs.rm(self._path if self._made else f"{self._path}/{FOLDER}", recursive=True)
+        self._fs.rm(f"{self._path}/{FOLDER}", recursive=True)
+        if self._made and self._local:  # in an object store a folder goes with what was in it
+            os.rmdir(self._path)
 
 
 def _is_part(name: str) -> bool:

@@ -66,6 +66,6 @@ class PlanPlugin(WorkerPlugin):
 
     def teardown(self, worker: Any) -> None:
         """Forget the run."""
+        forget_plan(self._run)  # first, or a thread that only now begins a batch had a child started for it
         close_children(self._run)
-        forget_plan(self._run)
         drop_guard(self._ledger)

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dataflow.errors import one_line
+from dataflow.errors import ClusterError, one_line
 from dataflow.graph import recall, table
 from dataflow.graph.admit import admit
-from dataflow.graph.plan import Batch, Plan, plan_of
+from dataflow.graph.plan import Batch, Plan, is_known, plan_of, writing
 from dataflow.graph.steps import (
     count,
     end_without_files,
@@ -153,8 +153,11 @@ def write(run: str, work: Work) -> BatchResult:
             values = _packed(work)
             outcomes = [i.outcome(work.batch.number) for i in work.items]
         else:
-            with ending_without_files(plan, work.batch.number):
+            with writing(run), ending_without_files(plan, work.batch.number):
                 part, outcomes = write_rows(plan.sink, work.batch.number, work.items)
+            if not is_known(run):  # it took so long, or this process was stopped: orphans have been collected
+                table.remove_part(plan.sink, part.name)
+                raise ClusterError(f"run {run} ended while batch {work.batch.number} was being written.")
     if work.looked_up:
         work.counters |= recall.costs(work)
     return BatchResult(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import pickle
+import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -16,7 +19,9 @@ from dataflow.memo.spec import MemoSpec
 from dataflow.pipeline import Pipeline
 from dataflow.strategy import Freshness, Strategy
 
-__all__ = ["Batch", "Plan", "admission_of", "forget_plan", "plan_of", "register_plan"]
+__all__ = ["Batch", "Plan", "admission_of", "forget_plan", "is_known", "plan_of", "register_plan", "writing"]
+
+_WRITING_SECONDS = 2.0  # far longer than a part takes on a disk that answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +156,8 @@ class Plan:
 
 _plans: dict[str, Plan] = {}
 _admissions: dict[str, Admission] = {}
+_writers: Counter[str] = Counter()
+_written = threading.Condition()
 
 
 def register_plan(plan: Plan) -> None:
@@ -159,9 +166,36 @@ def register_plan(plan: Plan) -> None:
 
 
 def forget_plan(run: str) -> None:
-    """Drop a plan; unknown runs are fine."""
-    _plans.pop(run, None)
-    _admissions.pop(run, None)
+    """Drop a plan; unknown runs are fine. Waits for what is being written: afterwards this process writes nothing."""
+    with _written:
+        _plans.pop(run, None)
+        _admissions.pop(run, None)
+        _written.wait_for(lambda: not _writers[run], _WRITING_SECONDS)
+        if not _writers[run]:
+            del _writers[run]
+
+
+@contextlib.contextmanager
+def writing(run: str) -> Iterator[None]:
+    """Write to a run's output in this block: who collects orphans, having taken the plan from here, finds all of them.
+
+    Raises:
+        ClusterError: the plan isn't known here, or no more.
+    """
+    with _written:
+        plan_of(run)
+        _writers[run] += 1
+    try:
+        yield
+    finally:
+        with _written:
+            _writers[run] -= 1
+            _written.notify_all()
+
+
+def is_known(run: str) -> bool:
+    """Whether the run may be going on."""
+    return run in _plans
 
 
 def admission_of(plan: Plan) -> Admission:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 from dataflow.graph.command import module_command, search_path
 from dataflow.graph.guard import OUT_OF_FILES, innermost_line, read_running
 from dataflow.graph.overdue import Overdue
-from dataflow.graph.plan import Batch, Plan, plan_of, register_plan
+from dataflow.graph.plan import Batch, Plan, plan_of, register_plan, writing
 from dataflow.graph.scratch import scratch_folder
 from dataflow.graph.steps import ending_without_files
 from dataflow.graph.work import BatchResult, Item
@@ -59,7 +59,8 @@ def isolate(run: str, packed: bytes) -> BatchResult:
     limit = limit * len(batch) + _START_SECONDS
     found: BatchResult | _Ending
     for _ in range(_CHANCES):
-        with ending_without_files(plan, batch.number):
+        # The process writes the part, and is ended when the run is.
+        with writing(run), ending_without_files(plan, batch.number):
             found = _tried(plan, batch, limit)
         if isinstance(found, BatchResult):
             return found
@@ -103,7 +104,7 @@ def _run_child(folder: str, limit_seconds: float, plan: Plan) -> _Ending | None:
             start_new_session=True,
         )  # fmt: skip
         try:
-            status = _wait(child, limit_seconds, plan.ledger)
+            status = _wait(child, limit_seconds, plan)
         except BaseException:
             _end(child)
             raise
@@ -111,15 +112,20 @@ def _run_child(folder: str, limit_seconds: float, plan: Plan) -> _Ending | None:
     return None if status == 0 else _verdict(status, said, _where(folder, plan, child.pid), plan)
 
 
-def _wait(child: subprocess.Popen[bytes], limit_seconds: float, ledger: str | None) -> int:
-    """The status that it ends with. Its own timer is stopped with it where the document stops it."""
+def _wait(child: subprocess.Popen[bytes], limit_seconds: float, plan: Plan) -> int:
+    """The status that it ends with. Its own timer is stopped with it where the document stops it.
+
+    Raises:
+        ClusterError: the run has ended.
+    """
     import psutil
 
-    overdue = Overdue(psutil.Process(child.pid), ledger) if ledger else None
+    overdue = Overdue(psutil.Process(child.pid), plan.ledger) if plan.ledger else None
     until = time.monotonic() + limit_seconds
     while time.monotonic() < until and not (overdue and overdue.look()):
         with contextlib.suppress(subprocess.TimeoutExpired):
             return child.wait(_LOOK_SECONDS)
+        plan_of(plan.run)  # else nobody waits for it any more
     _end(child)
     return _OVERRAN
 

@@ -8,6 +8,7 @@ counterpart is written as JSON.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import json
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from dataflow.pipeline import Pipeline
 
-__all__ = ["Sink", "load_writer", "part_table", "sink_for", "write_part"]
+__all__ = ["Sink", "load_writer", "part_table", "remove_part", "sink_for", "write_part"]
 
 _BASE: tuple[tuple[str, str, str], ...] = (
     ("document", "string", "URL or path of the document"),
@@ -140,6 +141,15 @@ def _created(folder: str, name: str) -> Any:
 
     filesystem, path = url_to_fs(folder)
     return filesystem.open(f"{path}/{name}", "wb")
+
+
+def remove_part(sink: Sink, name: str) -> None:
+    """Take back a part for which nobody waits any more; what can't be removed is left for the next run."""
+    from fsspec.core import url_to_fs
+
+    filesystem, path = url_to_fs(sink.folder)
+    with contextlib.suppress(Exception):  # a file system raises what it likes
+        filesystem.rm_file(f"{path}/{name}")
 
 
 def part_table(sink: Sink, outcomes: Sequence[Outcome], values: Sequence[Any]) -> pa.Table:

@@ -10,10 +10,12 @@ import threading
 import fsspec
 import pandas as pd
 import pytest
+from distributed import Client
 
 from dataflow import Pipeline, run, stage
 from dataflow.engine.clusters import open_cluster
 from dataflow.errors import CacheError, CorpusError, OutputError, StrategyError, WorkloadError
+from dataflow.graph import plan, table
 from dataflow.memo.server import EmbeddedServer
 
 TEXTS = [f"document {i} " + "word " * (i % 50) for i in range(200)]
@@ -173,7 +175,7 @@ def test_leaving_early_cancels_what_is_in_flight_and_keeps_what_is_committed(
             pass
         committed = running.committed
     assert 5 <= committed < 200
-    assert len(pd.read_parquet(tmp_path / "out")) >= committed
+    assert len(pd.read_parquet(tmp_path / "out")) == committed
     assert pids_that_answer(processes.client)
     assert tasks() <= before
 
@@ -224,9 +226,43 @@ def test_closing_ends_the_iterating_of_another_thread_and_keeps_what_is_committe
     assert sorted(pd.read_parquet(tmp_path / "out").document.value_counts()) == [1] * 20
 
 
-def test_nothing_of_a_run_is_left_on_the_workers(processes, words, write_corpus):
-    from dataflow.graph import plan
+@pytest.mark.parametrize("written", [0, 2])
+def test_a_part_that_is_being_written_when_a_run_is_closed_neither_stays_nor_hinders_the_next(
+    written, words, write_corpus, tmp_path, monkeypatch
+):
+    output, folder = tmp_path / "out", write_corpus(*TEXTS[:6])
+    write, at_once = table.write_part, threading.Semaphore(written)
+    begun, closed, ended = threading.Event(), threading.Event(), threading.Event()
 
+    def write_late(*part):
+        if at_once.acquire(blocking=False):
+            return write(*part)
+        begun.set()
+        closed.wait(0.5)  # less where the run doesn't wait for the part
+        try:
+            return write(*part)
+        finally:
+            ended.set()
+
+    in_process = Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=":0")
+    with in_process as client, monkeypatch.context() as patched:
+        patched.setattr(table, "write_part", write_late)
+        options = {"cluster": client, "output": output, "batching": "fixed:1"}
+        with run(words.pipeline, folder, **options) as running:
+            iterating = threading.Thread(target=list, args=(running,))
+            iterating.start()
+            assert begun.wait(30)
+        closed.set()
+        assert ended.wait(30)
+        iterating.join(30)
+        assert len(list(output.glob("*.parquet"))) == running.committed <= written
+        patched.undo()
+        done = list(run(words.pipeline, folder, resume=True, **options))
+    assert len(done) == 6 - running.committed
+    assert sorted(pd.read_parquet(output).position) == list(range(6))
+
+
+def test_nothing_of_a_run_is_left_on_the_workers(processes, words, write_corpus):
     list(run(words.pipeline, write_corpus("a b"), cluster=processes.client))
     assert set(processes.client.run(lambda: len(plan._plans)).values()) == {0}
 

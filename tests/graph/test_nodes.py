@@ -1,11 +1,14 @@
 """The nodes by themselves, in this process, with the dictionary memo."""
 
+import threading
+
 import pytest
 
 from dataflow import Document, DocumentError, Pipeline, Strategy, stage
 from dataflow.errors import ClusterError
-from dataflow.graph import nodes
-from dataflow.graph.plan import Batch, Plan, forget_plan, plan_of, register_plan
+from dataflow.graph import nodes, table
+from dataflow.graph.plan import Batch, Plan, forget_plan, is_known, plan_of, register_plan, writing
+from dataflow.graph.table import sink_for
 from dataflow.memo.spec import MemoSpec, close_memos
 
 CALLS = []
@@ -179,3 +182,30 @@ def test_a_batch_in_groups_is_all_of_it_in_order_and_none_is_empty():
 def test_a_worker_that_does_not_know_the_run_says_so():
     with pytest.raises(ClusterError, match="restart the worker"):
         plan_of("nonsense")
+
+
+def test_a_plan_is_forgotten_when_what_is_being_written_is_there():
+    register_plan(Plan("cafe", Pipeline(decode, shout), Strategy(), MemoSpec("none")))
+    forgetting = threading.Thread(target=forget_plan, args=("cafe",))
+    with writing("cafe"):
+        forgetting.start()
+        while is_known("cafe"):
+            forgetting.join(0.01)
+        assert forgetting.is_alive()
+    forgetting.join(30)
+    assert not forgetting.is_alive()
+    with pytest.raises(ClusterError), writing("cafe"):
+        pass
+
+
+def test_a_part_that_took_so_long_that_nobody_waits_for_it_is_taken_back(tmp_path, monkeypatch):
+    pipeline, created = Pipeline(decode, shout), table._created
+    register_plan(
+        Plan("cafe", pipeline, Strategy(), MemoSpec("none"), sink=sink_for(pipeline, str(tmp_path)))
+    )
+    work = nodes.probe("cafe", batch(b"a").pack())
+    monkeypatch.setattr("dataflow.graph.plan._WRITING_SECONDS", 0.0)
+    monkeypatch.setattr(table, "_created", lambda *where: forget_plan("cafe") or created(*where))
+    with pytest.raises(ClusterError, match="ended while batch 1 was being written"):
+        nodes.write("cafe", work)
+    assert list(tmp_path.iterdir()) == []

@@ -1,13 +1,16 @@
 """Real poison in a real sandbox process."""
 
 import os
+import threading
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import pandas as pd
+import psutil
 import pytest
 
 from dataflow import Document, Pipeline, Strategy, stage
+from dataflow.errors import ClusterError
 from dataflow.graph.plan import Batch, Plan, forget_plan, register_plan
 from dataflow.graph.sandbox import isolate
 from dataflow.graph.table import sink_for
@@ -155,3 +158,25 @@ def test_a_sandbox_that_somebody_killed_is_given_a_few_more_chances(sandboxed, t
 
     (outcome,) = sandboxed("hello", pipeline=Pipeline(killed)).take()
     assert (outcome.status, (tmp_path / "begun").read_text()) == (status, "xxxx")
+
+
+def test_a_sandbox_process_is_ended_with_its_run(sandboxed):
+    def children():
+        return psutil.Process().children()
+
+    before, failed = set(children()), []
+
+    def isolate_what_hangs():
+        try:
+            sandboxed("HANG x", timeout=60.0)
+        except ClusterError as error:
+            failed.append(str(error))
+
+    isolating = threading.Thread(target=isolate_what_hangs)
+    isolating.start()
+    while not set(children()) - before:
+        isolating.join(0.01)
+    forget_plan("f00d")
+    assert set(children()) <= before
+    isolating.join(30)
+    assert len(failed) == 1
