@@ -235,8 +235,8 @@ def _list_local(url: str) -> Iterator[Document]:
         yield _local(path)
     elif glob.has_magic(path):
         for match in glob.iglob(path, recursive=True, include_hidden=True):
-            if not os.path.isdir(match):
-                yield _local(match)
+            if match[-1] != "/":  # what "**" matches first is the folder that it begins in
+                yield from _unless_folder(match)
     else:
         raise FileNotFoundError(path)
 
@@ -261,10 +261,23 @@ def _walk(folder: str) -> Iterator[Document]:
 
 
 def _local(path: str) -> Document:
+    return _seen(path, _status(path))
+
+
+def _unless_folder(path: str) -> Iterator[Document]:
+    status = _status(path)
+    if status is None or not stat.S_ISDIR(status.st_mode):
+        yield _seen(path, status)
+
+
+def _status(path: str) -> os.stat_result | None:
     try:
-        status: os.stat_result | None = os.stat(path)
+        return os.stat(path)
     except (OSError, ValueError):  # ValueError: no file can have that name
-        status = None
+        return None
+
+
+def _seen(path: str, status: os.stat_result | None) -> Document:
     kind = guess_media_type(path)
     if status is None:
         return Document(path, None, kind)

@@ -223,6 +223,14 @@ class DaskExecutor:
         if len(done) < ended or any(one.lost for one in done):
             self._placing.know(self._workers())
 
+    def paused(self) -> Sequence[str]:
+        """Their addresses; of a cluster that we start, none is ever paused."""
+        try:
+            workers = self._client.scheduler_info()["workers"]
+        except Exception:  # it is going just now, which is found out elsewhere
+            return ()
+        return [address for address, worker in workers.items() if worker.get("status") == "paused"]
+
     def close(self) -> None:
         """Cancel and release everything, and take the plan from the workers."""
         numbers, futures, self._futures = list(self._futures), list(self._futures.values()), {}

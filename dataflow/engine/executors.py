@@ -58,6 +58,9 @@ class Executor(Protocol):
             ClusterError: nothing can end any more.
         """
 
+    def paused(self) -> Sequence[str]:
+        """The workers that take no more work, since they hold nearly all the memory that they may."""
+
     def close(self) -> None:
         """Cancel what has not ended and forget the plan. The cluster itself stays open."""
 
@@ -87,6 +90,10 @@ class InlineExecutor:
         """Run the next one."""
         assert self._plan is not None
         return [run_here(self._plan, self._batches.popleft())]
+
+    def paused(self) -> Sequence[str]:
+        """None: there are no workers."""
+        return ()
 
     def close(self) -> None:
         """Drop the queue and the plan."""

@@ -165,6 +165,10 @@ class SmallJobExecutor:
                 return [future.result() for future in ended]
         return self._cluster.wait() if self._cluster is not None else []
 
+    def paused(self) -> Sequence[str]:
+        """Those of the cluster that has taken over."""
+        return self._cluster.paused() if self._cluster is not None else ()
+
     def close(self) -> None:
         """Drop the queue, end what runs the documents, and forget the plan."""
         self._batches.clear()

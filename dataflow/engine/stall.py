@@ -7,7 +7,7 @@ native code holds the interpreter's lock can't, and is named without.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from dataflow.errors import counted
@@ -31,6 +31,7 @@ class Stall:
         line: ``file:line in function``, or an empty text where the worker couldn't say.
         limit_seconds: when the worker will be ended.
         waiting: where no worker is at any document, the others being empty: how many wait.
+        paused: workers that take no more work, since they hold nearly all the memory that they may.
     """
 
     document: str
@@ -40,8 +41,15 @@ class Stall:
     line: str
     limit_seconds: float
     waiting: int = 0
+    paused: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        if self.paused:
+            return (
+                f"nothing has moved for {self.seconds:.0f} s: {counted(self.waiting, 'document')} wait, and Dask has "
+                f"paused {counted(len(self.paused), 'worker')} for the memory they hold: restart "
+                f"{', '.join(self.paused[:4])}, and the run goes on; or start workers with more memory"
+            )
         if self.waiting:
             return (
                 f"nothing has moved for {self.seconds:.0f} s, and no worker is at a document: "
@@ -79,20 +87,27 @@ class StallWatch:
         """Something has ended."""
         self._since, self._asked, self._told = self._clock(), False, False
 
-    def idle(self, live: Iterable[Batch]) -> None:
-        """Nothing has ended since the last call. Asks for stacks first, and tells at the next call."""
+    def idle(self, live: Iterable[Batch], paused: Callable[[], Sequence[str]] = tuple) -> None:
+        """Nothing has ended since the last call. Asks for stacks first, and tells at the next call.
+
+        Args:
+            live: the batches in flight.
+            paused: says which workers take no more work.
+        """
         ledger = self._plan.ledger
-        if self._tell is None or ledger is None or self._told or self._clock() - self._since < self._after:
+        if self._tell is None or self._told or self._clock() - self._since < self._after:
             return
         if not self._asked:
             self._asked = True
-            ask_for_stacks(ledger)
+            if ledger:
+                ask_for_stacks(ledger)
             return
         self._told = True
         live = list(live)
-        at = worked_on(ledger, live)
-        if not at:
-            self._tell(Stall("", "", "", self._clock() - self._since, "", 0.0, sum(map(len, live))))
+        at, workers = worked_on(ledger, live), tuple(paused())
+        if workers or (ledger and not at):
+            seconds = self._clock() - self._since
+            self._tell(Stall("", "", "", seconds, "", 0.0, sum(map(len, live)), workers))
         for url, note in at:
             line = innermost_line(note.stack)
             name = self._plan.pipeline.stages[note.stage].name if note.stage >= 0 else "read"

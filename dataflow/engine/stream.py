@@ -96,7 +96,7 @@ class Stream:
             if self._stopped:
                 return
             if not ended:
-                self._stall.idle(self._live.values())
+                self._stall.idle(self._live.values(), self._executor.paused)
                 continue
             self._mark("come")
             outcomes = self._settle(ended)

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
-import yaml
 
 from dataflow.engine import forkserver
 from dataflow.engine.clusters import open_cluster
@@ -57,28 +56,15 @@ def test_they_see_the_environment_as_it_is_when_the_cluster_is_opened(monkeypatc
         assert set(opened.client.run(os.getenv, "DATAFLOW_TEST_SAID_LATER").values()) == {"yes"}
 
 
-def changed(folder, **options):
-    """A cluster's file like that of ``processes``, with other options."""
-    spec = load_cluster("processes")
-    described = {
-        "class": spec.class_path,
-        "options": {**spec.options, **options},
-        "config": dict(spec.config),
-    }
-    path = folder / "mine.yaml"
-    path.write_text(yaml.safe_dump(described))
-    return path
-
-
-def test_they_see_what_a_clusters_file_says_of_the_environment(tmp_path, monkeypatch):
+def test_they_see_what_a_clusters_file_says_of_the_environment(changed, monkeypatch):
     monkeypatch.setenv("DATAFLOW_TEST_SAID_TWICE", "by the user")
-    with open_cluster(changed(tmp_path, env={"DATAFLOW_TEST_SAID_TWICE": "by the file"})) as opened:
+    with open_cluster(changed(env={"DATAFLOW_TEST_SAID_TWICE": "by the file"})) as opened:
         assert set(opened.client.run(os.getenv, "DATAFLOW_TEST_SAID_TWICE").values()) == {"by the file"}
 
 
-def test_where_workers_are_threads_nothing_is_forked(tmp_path, monkeypatch):
+def test_where_workers_are_threads_nothing_is_forked(changed, monkeypatch):
     monkeypatch.setattr(forkserver, "_begun", {})  # whatever the tests before have begun with
-    with open_cluster(changed(tmp_path, processes=False, host=None)) as opened:
+    with open_cluster(changed(processes=False, host=None)) as opened:
         assert opened.in_process
         assert set(opened.client.run(os.getpid).values()) == {os.getpid()}
 

@@ -262,6 +262,31 @@ def test_a_part_that_is_being_written_when_a_run_is_closed_neither_stays_nor_hin
     assert sorted(pd.read_parquet(output).position) == list(range(6))
 
 
+def test_a_parser_that_leaks_memory_costs_a_worker_now_and_then_and_no_document(
+    changed, write_corpus, tmp_path
+):
+    """Dask would pause a worker at four fifths of its memory, which never comes back, and the run stood still."""
+
+    @stage
+    def leaking(data: bytes) -> str:
+        import sys
+        import time
+
+        sys.__dict__.setdefault("leaked", []).append(b"x" * 10_000_000)
+        time.sleep(0.05)  # Dask looks five times a second
+        return data.decode()
+
+    folder = write_corpus(*(f"document {n}" for n in range(50)))
+    with open_cluster(changed(memory_limit="400MiB", n_workers=1)) as opened:
+        first = set(opened.client.run(os.getpid).values())
+        options = {"cluster": opened.client, "output": tmp_path / "out", "batching": "fixed:2"}
+        list(run([leaking], folder, **options))
+        assert not first & set(opened.client.run(os.getpid).values())
+    table = pd.read_parquet(tmp_path / "out")
+    assert len(table) == table.document.nunique() == 50
+    assert set(table.status) == {"ok"}
+
+
 def test_nothing_of_a_run_is_left_on_the_workers(processes, words, write_corpus):
     list(run(words.pipeline, write_corpus("a b"), cluster=processes.client))
     assert set(processes.client.run(lambda: len(plan._plans)).values()) == {0}

@@ -1,8 +1,9 @@
 import functools
 
 import pytest
+from distributed import Client
 
-from dataflow import Document, Pipeline, Strategy, run
+from dataflow import Document, Pipeline, Strategy, run, stage
 from dataflow.engine.stall import StallWatch
 from dataflow.graph.guard import Guard
 from dataflow.graph.plan import Batch, Plan
@@ -76,12 +77,52 @@ def test_a_standstill_in_which_no_worker_is_at_anything_is_told_too(tmp_path):
     assert "no worker is at a document: 2 documents wait" in str(one)
 
 
-def test_without_a_ledger_nothing_is_told():
-    stall, told, clock = watch(None)
-    clock.now += 1000
-    stall.idle(LIVE)
-    stall.idle(LIVE)
-    assert told == []
+def test_without_a_ledger_only_paused_workers_are_told():
+    for paused in ((), ("tcp://far:1",)):
+        stall, told, clock = watch(None)
+        clock.now += 1000
+        for _ in range(3):
+            stall.idle(LIVE, lambda: paused)  # noqa: B023 - it is called here
+        assert [one.paused for one in told] == [paused] * len(paused)
+
+
+def test_workers_that_dask_has_paused_are_named_with_the_mend(tmp_path):
+    stall, told, clock = watch(tmp_path)
+    clock.now += 31
+    for _ in range(3):
+        stall.idle(LIVE, lambda: ["tcp://127.0.0.1:1"])
+    assert str(told[0]) == (
+        "nothing has moved for 31 s: 2 documents wait, and Dask has paused 1 worker for the memory they hold: "
+        "restart tcp://127.0.0.1:1, and the run goes on; or start workers with more memory"
+    )
+
+
+def test_a_run_on_a_cluster_whose_workers_are_paused_names_them_and_goes_on_when_they_are_restarted(
+    write_corpus, monkeypatch
+):
+    monkeypatch.setattr("dataflow.engine.stream.StallWatch", functools.partial(StallWatch, after_seconds=0.5))
+    told = []
+
+    def restart(stall):
+        told.append(stall)
+        client.restart_workers(list(stall.paused))
+
+    with Client(n_workers=1, threads_per_worker=1, memory_limit="400MiB", dashboard_address=":0") as client:
+        folder = write_corpus(*(f"document {n}" for n in range(60)))
+        options = {"cluster": client, "on_stall": restart, "batching": "fixed:2"}
+        with run([leaking], folder, **options) as running:
+            assert all(outcome.status == "ok" for outcome in running)
+        assert running.summary.documents == {"ok": 60}
+    assert {len(stall.paused) for stall in told} == {1}
+    assert "Dask has paused 1 worker for the memory they hold" in str(told[0])
+
+
+@stage
+def leaking(data: bytes) -> str:
+    import sys
+
+    sys.__dict__.setdefault("leaked", []).append(b"x" * 5_000_000)
+    return data.decode()
 
 
 @pytest.mark.parametrize("place", ["processes", "auto"])

@@ -41,6 +41,9 @@ class FakeExecutor:
         ]
         return Done(batch.number, BatchResult(batch.number, outcomes, None, "w", self.seconds, 0.0, {}, {}))
 
+    def paused(self):
+        return ()
+
     def close(self): ...
 
 
