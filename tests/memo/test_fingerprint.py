@@ -767,7 +767,7 @@ def test_objects_that_lead_to_each_other_in_many_ways_end_soon(of):
     )
     lists = "M = [[] for _ in range(12)]\nfor a in M:\n    a.extend(b for b in M if b is not a)\n"
     twice = "A = []\nfor n in range(40):\n    A = [A, A]\n"
-    chain = f"{twice}C = None\nfor n in range(5000):\n    D = S()\n    D.next, C = C, D\n"
+    chain = f"{twice}C = None\nfor n in range(1500):\n    D = S()\n    D.next, C = C, D\n"
     text = f"{graph}{lists}{chain}K = 1\ndef f(x):\n    return L, M, A, C, K\n"
     assert of(text) == of(text)
     assert of(text) != of(text.replace("K = 1", "K = 2"))

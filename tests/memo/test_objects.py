@@ -86,7 +86,7 @@ def test_objects_that_are_made_of_each_other_and_say_their_state_end(of_files: O
 
 def test_a_long_chain_of_objects_that_say_their_state_ends_soon(of_files: Of) -> None:
     linked = "class N:\n    def __init__(self, k, n):\n        self.k, self.n = k, n\n    def __reduce__(self):\n        return N, (0, self.n)\n"
-    text = f"{linked}a = None\nfor k in range(3000):\n    a = N(1, a)\ndef f(x):\n    return a.k\n"
+    text = f"{linked}a = None\nfor k in range(1200):\n    a = N(1, a)\ndef f(x):\n    return a.k\n"
     assert of_files(text) == of_files(text)
     assert of_files(text) != of_files(text.replace("N(1, a)", "N(2, a)"))
 
