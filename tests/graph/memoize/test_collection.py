@@ -402,3 +402,24 @@ def test_a_cluster_gives_the_plain_results_and_hits_across_workers():
             same(memoize(collection.persist(), spec).compute(), plain)
         shuffled = frame().set_index("c")
         same(memoize(shuffled, spec).compute(), shuffled.compute())
+
+
+def test_what_is_shuffled_on_disk_has_the_plain_rows_in_some_order(memo):
+    """In which one, Dask leaves to its tasks' names and the hash seed."""
+    left = dd.from_pandas(pd.DataFrame({"k": [n % 7 for n in range(60)], "a": range(60)}), npartitions=6)
+    right = dd.from_pandas(pd.DataFrame({"k": [n % 7 for n in range(14)], "b": range(14)}), npartitions=3)
+    for shuffled in (
+        left.shuffle("k", shuffle_method="disk"),
+        left.merge(right, on="k", shuffle_method="disk"),
+    ):
+        plain = shuffled.compute().sort_values(list(shuffled.columns), ignore_index=True)
+        for _ in ("cold", "warm"):
+            found = memoize(shuffled, memo).compute()
+            same(found.sort_values(list(shuffled.columns), ignore_index=True), plain)
+    grouped = db.from_sequence(range(40), npartitions=8).groupby(lambda n: n % 3, shuffle="disk")
+    for _ in ("cold", "warm"):
+        groups = memoize(grouped, memo).compute()
+        assert {key: sorted(members) for key, members in groups} == {
+            k: list(range(k, 40, 3)) for k in range(3)
+        }
+        assert len(groups) == 3
