@@ -6,6 +6,7 @@ import ast
 import builtins
 import functools
 import linecache
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from types import FunctionType
 from typing import Any
 
 from dataflow.memo.code import node_of, parsed, syntax_of
+from dataflow.memo.keys import of_leaves
 from dataflow.memo.origin import class_owner, installed_as, module_of
 
 __all__ = [
@@ -34,6 +36,13 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _RUNNING = (ast.For, ast.AsyncFor, ast.comprehension)
 _DEFINED = (*_FUNCTIONS, ast.ClassDef)
 _DEFINITIONS = (*_DEFINED, ast.Import, ast.ImportFrom, ast.Return)
+_READING = """
+all any bool dict enumerate frozenset hash isinstance len list max min print range repr reversed set sorted str sum
+tuple zip
+"""
+_READING_FUNCTIONS = frozenset(_READING.split())
+_ASKING = "copy count endswith format get index items join keys split startswith values"
+_READING_METHODS = frozenset(_ASKING.split())
 
 
 @dataclass(frozen=True)
@@ -79,14 +88,20 @@ Finder = Callable[[str], Binding | None]
 
 def global_binding(name: str, value: object, space: Mapping[str, Any]) -> Binding | None:
     """How a global was made, in its own module or in the one that it was imported from."""
-    made = _in_module(name, space)
+    fixed = _is_fixed(value)
+    made = _in_module(name, space, fixed)
     if made is not None or name == "__builtins__":  # which every module has, and none makes
         return made
     for module in list(sys.modules.values()):
         names = getattr(module, "__dict__", {})
-        if names.get(name) is value and (made := _in_module(name, names)) is not None:
+        if names.get(name) is value and (made := _in_module(name, names, fixed)) is not None:
             return made
     return None
+
+
+def _is_fixed(value: object) -> bool:
+    """Whether whoever is given the value can't change it: only what binds its name to it has made it."""
+    return type(value) in (str, bytes, re.Pattern) or (type(value) is tuple and of_leaves(value))
 
 
 def root_bindings(value: Any) -> tuple[Finder, str] | None:
@@ -227,16 +242,16 @@ def _by_factory(statement: ast.stmt) -> ast.stmt:
     return statement
 
 
-def _in_module(name: str, space: Mapping[str, Any]) -> Binding | None:
+def _in_module(name: str, space: Mapping[str, Any], fixed: bool) -> Binding | None:
     tree = _tree_of(space)
-    made = _statements(name, tree) if tree else None
+    made = _statements(name, tree, fixed) if tree else None
     return Binding(name, made, space) if made else None
 
 
 @functools.lru_cache(maxsize=32768)
-def _statements(name: str, tree: ast.Module) -> ast.Module | None:
+def _statements(name: str, tree: ast.Module, fixed: bool) -> ast.Module | None:
     """The statements of a module that make ``name``. The tree is one of those that are kept, and never changed."""
-    found = _binding(name, tree.body, {})
+    found = _binding(name, tree.body, {}, fixed=fixed)
     return found.tree if found else _decorators(name, tree)
 
 
@@ -248,11 +263,16 @@ def _decorators(name: str, tree: ast.Module) -> ast.Module | None:
 
 
 def _binding(
-    name: str, body: Sequence[ast.stmt], space: Mapping[str, Any], *, inner: bool = False
+    name: str,
+    body: Sequence[ast.stmt],
+    space: Mapping[str, Any],
+    *,
+    inner: bool = False,
+    fixed: bool = False,
 ) -> Binding | None:
     """The statements of a body that make ``name``; of a function's body, also those that make what they read."""
     made = _by_name(tuple(body))
-    taken = set(made.get(name, ()))
+    taken = {index for index in made.get(name, ()) if not fixed or name in stored(body[index])}
     if not any(name in stored(body[index]) for index in taken):
         return None
     waiting = [body[index] for index in taken] if inner else []
@@ -274,13 +294,25 @@ def _by_name(body: tuple[ast.stmt, ...]) -> dict[str, list[int]]:
     return found
 
 
-def _made_by(statement: ast.stmt) -> set[str]:
-    if isinstance(statement, _DEFINITIONS):
+def _made_by(node: ast.AST) -> set[str]:
+    """The names that a statement gives a meaning, or whose values it may change; not those that it only reads."""
+    if isinstance(node, _DEFINITIONS):
         return set()
-    if isinstance(statement, ast.Assign | ast.AnnAssign):
-        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         return {name for target in targets for name in _mentioned(target)}
-    return _mentioned(statement)
+    if isinstance(node, ast.Delete) or (isinstance(node, ast.Call) and not _only_reads(node.func)):
+        return _mentioned(node)
+    if isinstance(node, ast.Name):
+        return {node.id} if isinstance(node.ctx, ast.Store) else set()
+    return {name for part in ast.iter_child_nodes(node) for name in _made_by(part)}
+
+
+def _only_reads(function: ast.expr) -> bool:
+    """Whether a call leaves what it is given, and what it is a method of, as it was."""
+    if isinstance(function, ast.Attribute):
+        return function.attr in _READING_METHODS
+    return isinstance(function, ast.Name) and function.id in _READING_FUNCTIONS
 
 
 def _mentioned(node: ast.AST) -> set[str]:

@@ -206,9 +206,15 @@ def _sets_in(constant: Any) -> Iterator[frozenset[Any]]:
 _TELLING = (ast.Name, ast.Attribute, ast.BinOp, ast.Set, ast.SetComp)
 
 
-def follows_a_set(binding: Binding, seen: frozenset[str] = frozenset()) -> bool:
-    """Whether a set has a part in how a value was made, as far as can be seen."""
-    seen = seen | {binding.name}
+def follows_a_set(binding: Binding, seen: set[tuple[int, str]] | None = None) -> bool:
+    """Whether a set has a part in how a value was made, as far as can be seen.
+
+    Args:
+        binding: how it was made.
+        seen: the names, with their modules' spaces, that have been followed: each is once, whatever leads to it.
+    """
+    seen = set() if seen is None else seen
+    seen.add((id(binding.space), binding.name))
     return any(_is_of_a_set(node, binding, seen) for node in _telling(binding.tree))
 
 
@@ -226,14 +232,16 @@ def _telling(tree: ast.Module) -> tuple[ast.AST, ...]:
 
 
 def _loses_order(node: ast.AST) -> bool:
-    """Whether a call gives the same in whatever order it gets what it is given."""
+    """Whether a call or a comparison gives the same in whatever order it gets what it is given."""
+    if isinstance(node, ast.Compare):
+        return True
     plain = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords
     return plain and node.func.id in _ORDERLESS  # type: ignore[attr-defined]
 
 
-def _is_of_a_set(node: ast.AST, binding: Binding, seen: frozenset[str]) -> bool:
+def _is_of_a_set(node: ast.AST, binding: Binding, seen: set[tuple[int, str]]) -> bool:
     if isinstance(node, ast.Name):
-        read = isinstance(node.ctx, ast.Load) and node.id not in seen
+        read = isinstance(node.ctx, ast.Load) and (id(binding.space), node.id) not in seen
         return read and _leads_to_a_set(node.id, binding.space, seen)
     if isinstance(node, ast.Attribute):
         return _holds_a_set(_resolved(node, binding.space))
@@ -243,7 +251,8 @@ def _is_of_a_set(node: ast.AST, binding: Binding, seen: frozenset[str]) -> bool:
     return isinstance(node, ast.Set | ast.SetComp)
 
 
-def _leads_to_a_set(name: str, space: Mapping[str, Any], seen: frozenset[str]) -> bool:
+def _leads_to_a_set(name: str, space: Mapping[str, Any], seen: set[tuple[int, str]]) -> bool:
+    seen.add((id(space), name))
     if name not in space:
         return name in ("set", "frozenset")
     value = space[name]
@@ -251,8 +260,8 @@ def _leads_to_a_set(name: str, space: Mapping[str, Any], seen: frozenset[str]) -
         return _builds_a_set(value)
     if _holds_a_set(value):
         return True
-    made = global_binding(name, value, space) if has_order(value) and name not in seen else None
-    return made is not None and follows_a_set(made, seen | {name})
+    made = global_binding(name, value, space) if has_order(value) else None
+    return made is not None and follows_a_set(made, seen)
 
 
 def _builds_a_set(function: types.FunctionType) -> bool:

@@ -264,3 +264,31 @@ def test_looking_at_how_a_value_is_made_runs_nothing_that_does_more_than_build(o
         of(text + "BEFORE = state()\n_f = f\ndef f(x):\n    return _f(x)\n")
     module = of.module
     assert module.state() == module.BEFORE
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "if L:\n    print(L, 'the' in S)\n",
+        "for w in L:\n    if w in {'title', 'author'}:\n        M.append(w)\n",
+        "for n, w in enumerate(L):\n    M.extend(S) if w == 'all' else None\n",
+        "with open(__file__) as file:\n    T = len([w for w in L if w in S])\n",
+        "show(K, S)\n",
+    ],
+)  # fmt: skip
+def test_statements_that_only_read_a_value_have_not_made_it(of: Any, rest: str) -> None:
+    text = f"{HEAD}L, M, K = ['title', 'author'], [], 'pages'\nshow = lambda *a: None\n"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SetOrderWarning)
+        of(f"{text}{rest}def f(x):\n    return L, K\n")
+
+
+def test_a_block_of_many_names_that_lead_to_each_other_is_looked_through_once(of: Any) -> None:
+    names = [f"L{n}" for n in range(60)]
+    made = "".join(f"    {name} = ['{name}']\n" for name in names)
+    text = f"{HEAD}show = lambda *a: None\nif True:\n{made}    show({', '.join(names)})\ndef f(x):\n    return L0\n"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SetOrderWarning)
+        of(text)
+    with pytest.warns(SetOrderWarning, match="L0 may have the order of a set"):
+        of(text.replace("['L0']", "list(S)"))
