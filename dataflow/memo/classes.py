@@ -75,6 +75,8 @@ def _declared(walk: Walk, kind: type) -> list[bytes]:
         told += [walk.value(getattr(one, "factory", None) or one) for one in defaults]
         told += [walk.named(name, getattr(config, name)) for name in dir(config) if not name.startswith("_")]
     decorators = getattr(kind, "__pydantic_decorators__", None)
+    if decorators is not None:
+        walk.asked.add("schema")
     for group, members in vars(decorators).items() if hasattr(decorators, "__dict__") else _slots(decorators):
         if isinstance(members, dict):
             told += [

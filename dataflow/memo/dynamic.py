@@ -30,7 +30,13 @@ _READERS = frozenset(
 )  # fmt: skip
 _OPENERS = _READERS | {"Path"}
 # What may do so, or take the content itself: the name of a file that is there tells.
-_PERHAPS = _READERS | {"input", "load", "parse", "read", "Reader"}
+_PERHAPS = _READERS | frozenset(
+    [
+        "Document", "ExcelFile", "ParquetFile", "PdfDocument", "PdfReader", "Reader", "XMLSchema", "ZipFile", "cat",
+        "dataset", "dotenv_values", "input", "iterparse", "load", "load_workbook", "mbox", "parse", "read", "read_ipc",
+        "read_pickle", "scan_csv", "scan_parquet", "sql", "truetype",
+    ]
+)  # fmt: skip
 _FEW = 64
 
 _KNOWN: dict[str, tuple[Any, ...]] = {
@@ -57,7 +63,8 @@ _LATER = {
     "importlib.resources": ("files", "open_binary", "open_text", "read_binary", "read_text"),
     "logging.config": ("dictConfig", "fileConfig"),
     "pydoc": ("locate",),
-    "subprocess": ("call", "check_call", "check_output", "getoutput", "getstatusoutput", "run"),
+    "asyncio": ("create_subprocess_exec", "create_subprocess_shell"),
+    "subprocess": ("Popen", "call", "check_call", "check_output", "getoutput", "getstatusoutput", "run"),
 }
 _LOADERS = ("FileSystemLoader", "PackageLoader")
 _CALLED = (types.FunctionType, types.BuiltinFunctionType)

@@ -31,10 +31,14 @@ __all__ = ["Effect", "Spaces", "effects_around"]
 Spaces = dict[str, Mapping[str, Any]]
 """First-party modules' names by the module's."""
 
-_FOR_ALL = frozenset(
-    {"codecs", "copyreg", "decimal", "locale", "os.environ", "os.putenv", "sys.setrecursionlimit"}
-)
-"""What acts on code that doesn't name it: error handlers, copying, precision, sorting, the environment."""
+_ALL = """
+codecs copyreg decimal locale os.environ os.putenv sys.setrecursionlimit
+pandas.set_option pandas.reset_option pandas.options pandas.set_eng_float_format
+numpy.set_printoptions numpy.seterr numpy.seterrcall
+"""
+_FOR_ALL = frozenset(_ALL.split())
+"""What acts on code that doesn't name it: error handlers, copying, precision, sorting, the environment; and how the
+frames and arrays are shown that it is given."""
 
 _ON_NUMPY = frozenset({"pandas", "scipy", "sklearn", "skimage", "xarray", "cv2"})
 # Running a pipeline, logging and making room set nothing; where modules are found is seen by which are.
@@ -204,7 +208,9 @@ def _target(found: Any, names: list[str], act: Act) -> str | None:
         return module if _keeps_classes(found, names) else None
     if act.how != "set" and module != "copyreg" and not _may_change(found, names, act):
         return None
-    return ".".join([module, *names[-1:]]) if isinstance(found, types.ModuleType) else module
+    if isinstance(found, types.ModuleType):
+        return ".".join([module, *names[-1:]])
+    return f"{module}.{found.__name__}" if isinstance(found, types.FunctionType) else module
 
 
 def _may_change(found: Any, names: list[str], act: Act) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from dataflow.memo.bindings import attribute_bindings
+from dataflow.memo.hints import hint
 from dataflow.memo.keys import encode, slots_of, tagged
 from dataflow.memo.origin import class_owner, installed_as
 from dataflow.memo.special import file_digest, importable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["object_parts"]
 
 _FROM_ELSEWHERE = ("__doc__", "__module__", "__qualname__", "__name__", "__annotations__")
+_CALLING = ("func", "__wrapped__", "py_func")
 _SAYING = ("__getstate__", "__reduce__", "__reduce_ex__")
 
 
@@ -29,6 +31,8 @@ def object_parts(walk: Walk, value: Any) -> bytes:
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if isinstance(module, str) and isinstance(name, str) and importable(module, name) is value:
         return _importable(walk, value, module, name)
+    if (kind.__module__, kind.__qualname__) == ("pydantic.type_adapter", "TypeAdapter"):
+        return _adapter(walk, value)
     try:
         state = value.__reduce_ex__(4)
     except Exception as error:
@@ -47,6 +51,8 @@ def object_parts(walk: Walk, value: Any) -> bytes:
     make, arguments, *rest = state
     content, members, pairs = ([*rest, None, None, None])[:3]
     parts = [walk.value(kind), walk.value(make), walk.value(tuple(arguments)), _state(walk, kind, content)]
+    if not first_party:
+        parts += [walk.value(one) for one in _functions_behind(value)]
     parts.append(walk.value(None if members is None else list(members)))
     parts.append(walk.value(None if pairs is None else list(pairs)))
     # What its own code leaves out it may make anew, as a cache; how it was made counts for it.
@@ -58,6 +64,22 @@ def object_parts(walk: Walk, value: Any) -> bytes:
     elif first_party:
         parts.append(tagged(b"left out", walk.items(_left_out(value, content), attribute_bindings(kind))))
     return tagged(b"instance", b"".join(parts))
+
+
+def _adapter(walk: Walk, value: Any) -> bytes:
+    """By what it adapts: the schema that it holds names classes by where they lie in memory."""
+    walk.uses("pydantic")
+    walk.asked.add("schema")
+    settings = getattr(value, "_config", None)
+    return tagged(b"adapter", hint(walk, getattr(value, "_type", None)) + walk.value(settings))
+
+
+def _functions_behind(value: Any) -> Iterator[types.FunctionType]:
+    """The functions that an object of somebody else's class calls, which may name them by a text: ``toolz.curry``."""
+    for name in _CALLING if callable(value) else ():
+        one = getattr(value, name, None)
+        if isinstance(one, types.FunctionType):
+            yield one
 
 
 def _says_its_state(kind: type) -> bool:

@@ -23,6 +23,18 @@ SEEN = {
     "a method that an installed class was given": (
         "import pathlib\ndef h(self):\n    return 1\npathlib.PurePosixPath.h = h\ndef f(x):\n    return pathlib.PurePosixPath('a').h()\n", "return 1", "return 2",
     ),
+    "how pandas shows a frame that is given": (
+        "import pandas\npandas.set_option('display.precision', 2)\ndef f(x):\n    return x.to_string()\n", ", 2)", ", 5)",
+    ),
+    "the same by the option's own name": (
+        "import pandas\npandas.options.display.width = 70\ndef f(x):\n    return x.to_string()\n", "= 70", "= 80",
+    ),
+    "the same by a function that was imported": (
+        "from pandas import set_option\nset_option('display.width', 70)\ndef f(x):\n    return x.to_string()\n", "70", "80",
+    ),
+    "how numpy shows an array that is given": (
+        "import numpy\nnumpy.set_printoptions(precision=3)\ndef f(x):\n    return str(x)\n", "=3", "=4",
+    ),
     "the precision of decimals": (
         "import decimal\ndecimal.getcontext().prec = 5\ndef f(x):\n    return x / 3\n", "= 5", "= 9",
     ),
@@ -181,7 +193,7 @@ SEEN |= {
 }  # fmt: skip
 UNSEEN = {
     "an option of what isn't used": (
-        "import numpy\nnumpy.set_printoptions(precision=3)\ndef f(x):\n    return x + 1\n", "=3", "=5",
+        "import numpy\nnumpy.setbufsize(8192)\ndef f(x):\n    return x + 1\n", "8192", "16384",
     ),
     "what only a script does": (
         "import json\nif __name__ == '__main__':\n    json.mine = 1\ndef f(x):\n    return json.dumps(x)\n", "mine = 1", "mine = 2",

@@ -512,6 +512,33 @@ Row.__pydantic_decorators__.field_validators = {"check": Decorator(Info(("price"
 def f(x):
     return Row
 """
+SCHEMA = """
+import enum
+class Unit(enum.Enum):
+    '''A unit.'''
+    ONE = 1
+class Row:
+    '''In euros.'''
+    unit: Unit
+Row.__pydantic_decorators__ = ()
+def helper(x):
+    '''Helps.'''
+    return x
+def f(x):
+    return helper(Row.model_json_schema()), Unit
+"""
+ADAPTER = """
+class TypeAdapter:
+    def __init__(self, adapted):
+        self._type, self._config = adapted, None
+        self.core_schema = {"ref": f"{adapted}:{id(self)}"}
+TypeAdapter.__module__ = "pydantic.type_adapter"
+class Row:
+    price = 1
+ROWS = TypeAdapter(list[Row])
+def f(x):
+    return ROWS.validate_json(x)
+"""
 STRUCT = """
 import sys
 class Meta(type):
@@ -528,6 +555,32 @@ def test_which_fields_a_validator_is_for_counts(of_files: Of) -> None:
     """As pydantic keeps it."""
     assert of_files(DECLARED) == of_files(DECLARED)
     assert of_files(DECLARED) != of_files(DECLARED.replace('("price",)', '("size",)'))
+
+
+@pytest.mark.parametrize("doc", ["A unit.", "In euros."])
+def test_docstrings_of_classes_count_where_a_schema_is_made_of_one(of_files: Of, doc: str) -> None:
+    """As pydantic does; those of functions count for nothing there."""
+    assert of_files(SCHEMA) == of_files(SCHEMA.replace("Helps.", "Is of help."))
+    assert of_files(SCHEMA) != of_files(SCHEMA.replace(doc, "Another."))
+
+
+def test_what_adapts_a_type_is_told_by_the_type(of_files: Of) -> None:
+    """Pydantic's own schema of it names classes by where they lie in memory."""
+    assert of_files(ADAPTER) == of_files(ADAPTER)
+    assert of_files(ADAPTER) != of_files(ADAPTER.replace("price = 1", "price = 2"))
+
+
+@pytest.mark.parametrize(
+    "made", ["scale(10)", "compose(str, scale(10))", "scale(k=10)", "curry(scale, 10)", "{'by': scale(10)}"]
+)
+def test_a_curried_function_that_says_its_name_alone_is_told_by_its_code(of_files: Of, made: str) -> None:
+    text = (
+        "from toolz import compose, curry\n@curry\ndef scale(k, x):\n    return x * k\n"
+        f"g = {made}\ndef f(x):\n    return g\n"
+    )
+    assert of_files(text) == of_files(text)
+    assert of_files(text) != of_files(text.replace("x * k", "x + k"))
+    assert of_files(text) != of_files(text.replace("10", "11"))
 
 
 def test_what_is_kept_of_a_class_where_no_attribute_shows_it_counts(

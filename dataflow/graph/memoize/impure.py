@@ -65,6 +65,7 @@ _PARSERS = """
 pypdfium2.PdfDocument pypdfium2._helpers.document.PdfDocument pypdf.PdfReader pypdf._reader.PdfReader fitz pymupdf
 pdfplumber.open pdfplumber.pdf.PDF.open pikepdf.open pikepdf.Pdf.open pdfminer.high_level docx.Document docx.api
 pptx.Presentation pptx.api openpyxl.load_workbook openpyxl.reader xlrd.open_workbook ebooklib.epub.read_epub
+PIL.ImageFont.truetype zstandard.open lz4.frame.open dotenv
 soundfile librosa rasterio netCDF4 xarray.open_dataset scipy.io skimage.io torch.load torch.save joblib.load
 joblib.dump
 """
@@ -112,11 +113,15 @@ dask.dataframe.dask_expr.io.io.FromPandas dask.dataframe.io.utils
 # Methods of objects that aren't known until the code runs.
 _METHODS = """
 read_text read_bytes write_text write_bytes iterdir urandom urlopen urlretrieve tofile to_csv to_parquet to_sql
-to_pickle to_feather to_excel to_hdf to_orc to_stata savefig unlink mkdir rmdir touch open stat lstat exists
+to_pickle to_feather to_excel to_hdf to_orc to_stata to_clipboard to_gbq
+write_csv write_parquet write_json write_ndjson write_excel write_ipc write_avro write_database write_delta
+savefig unlink mkdir rmdir touch open stat lstat exists
 is_file is_dir is_symlink is_mount samefile glob rglob resolve absolute expanduser readlink symlink_to hardlink_to
 chmod sample now utcnow today getsize getmtime
 update_mmap
 """
+# Without a place they give the text.
+_PLACED = "save to_html to_json to_latex to_markdown to_string to_xml"
 _TEXT_CLOCKS_NAMES = """
 numpy.datetime64 numpy.array numpy.asarray numpy.full pandas.Timestamp pandas.to_datetime pandas.DatetimeIndex
 pandas.Period pandas.date_range pandas.period_range pandas.bdate_range
@@ -148,6 +153,9 @@ ALLOWED = frozenset(_HARMLESS.split()) | frozenset(
 """What of these changes nothing."""
 DENIED_METHODS = frozenset(_METHODS.split())
 """Methods that read, write or tell the time, of whatever object."""
+WRITING_METHODS = frozenset(_PLACED.split())
+"""Methods that write where they are given a place, which is their first argument or one of ``PLACES``."""
+PLACES = frozenset({"buf", "fp", "file", "filename", "path", "path_or_buf", "path_or_buffer"})
 _READERS = ("pandas.read_", "dask.dataframe.read_", "polars.read_", "polars.scan_", "geopandas.read_")
 # Of their text "now" or "today" they make the time of day.
 _TEXT_CLOCKS = frozenset(_TEXT_CLOCKS_NAMES.split())

@@ -10,6 +10,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import io
 import sys
 import types
 from collections import deque
@@ -213,7 +214,7 @@ class Looked:
             if reason:
                 return reason
         if use.kind == "call":
-            return self._zone_reason(use) or self._call_reason(use, value)
+            return self._zone_reason(use) or self._place_reason(use) or self._call_reason(use, value)
         if use.kind == "read" and impure.is_zoned(value):
             return f"{self._function.__qualname__} hands on .{value.__name__}, which takes the machine's time zone"
         # ``map(ROWS.append, x)``: what is only held, and no method, is read.
@@ -233,6 +234,33 @@ class Looked:
         if zone is None or zone == one("const", None):
             return f"{self._function.__qualname__} takes the machine's time zone by .{path[-1]}()"
         return None
+
+    def _place_reason(self, use: Use) -> str | None:
+        """A call that writes to the place that it is given, if that isn't in memory: ``frame.to_json(path)``."""
+        path = use.origin.path
+        if (
+            not path
+            or path[-1] not in impure.WRITING_METHODS
+            or isinstance(self._resolved(use.origin)[0], Method)
+        ):
+            return None
+        named = dict(zip(use.named[::-1], use.args[::-1], strict=False))
+        places = (
+            [*use.args[:1], *named.values()]
+            if use.named == (ANY,)
+            else [*use.args[: len(use.args) - len(named)][:1]]
+        )
+        places += [given for name, given in named.items() if name in impure.PLACES]
+        if all(map(self._is_in_memory, places)):
+            return None
+        return f"{self._function.__qualname__} writes to the place that it gives .{path[-1]}()"
+
+    def _is_in_memory(self, place: frozenset[Origin]) -> bool:
+        """Whether it is ``io.BytesIO()``, or ``None``."""
+        made = [origin for origin in place if origin.root[0] != "made"]
+        files = [self._resolved(o.root[1])[0] for o in made if o.root[0] == "result" and not o.path]
+        in_memory = len(files) == len(made) and all(file in (io.BytesIO, io.StringIO) for file in files)
+        return place == one("const", None) or (bool(files) and in_memory)
 
     def _escape(self, owner: Any) -> str | None:
         """A module or class that is handed on: its names may be taken of it elsewhere, or by their text."""

@@ -110,6 +110,9 @@ METHODS = [
     "return list(Path(x).glob('*'))", "return list(Path(x).rglob('*'))", "return Path(x).resolve()",
     "return FRAME.sample(1)", "return x.read_text()", "return Path.read_text(x)",
     "return list(map(Path.read_text, x))", "return getattr(x, 'read_bytes')()",
+    "FRAME.to_json(x)", "FRAME.to_html(buf=x)", "x.save('out.png'); return x", "x.save(fp=f'{x}.png')",
+    "b = io.BytesIO() if x else 'out.png'; x.save(b)", "p = Path('out'); FRAME.to_xml(p)", "x.to_string(*x)",
+    "x.write_parquet('out')",
 ]  # fmt: skip
 READERS = [
     "return gzip.open(x)", "return bz2.open(x)", "return lzma.open(x)", "return codecs.open(x)",
@@ -169,6 +172,8 @@ PURE = [
     "return isinstance(x, (datetime.datetime, pd.Timestamp, Path))", "return copy.deepcopy(N)",
     "d = dict(N); d['n'] = x; return d", "d = {**N}; d.update(x); return d", "rows = list(L); rows.sort()",
     "a = A.copy(); a += 1; a[0] = x; return a", "h = Held(); h.add(x); return h.total()", "return G.total()",
+    "return FRAME.to_json()", "return FRAME.to_html(index=False)", "return FRAME.to_string(None)",
+    "b = io.BytesIO(); x.save(b, 'PNG'); return b.getvalue()", "b = io.StringIO(); FRAME.to_json(path_or_buf=b)",
     "return urllib.parse.quote(x)", "return io.BytesIO(x).getvalue()", "return uuid.uuid5(uuid.NAMESPACE_DNS, x)",
     "return pd.json_normalize(x)", "x.sort(); return x", "return sorted(L)", "time.sleep(0); return x",
     "return into([], x)", "return getattr(x, 'upper')()", "import json; return json.loads(x)",
