@@ -34,7 +34,7 @@ _PERHAPS = _READERS | frozenset(
     [
         "Document", "ExcelFile", "ParquetFile", "PdfDocument", "PdfReader", "Reader", "XMLSchema", "ZipFile", "cat",
         "dataset", "dotenv_values", "input", "iterparse", "load", "load_workbook", "mbox", "parse", "read", "read_ipc",
-        "read_pickle", "scan_csv", "scan_parquet", "sql", "truetype",
+        "scan_csv", "scan_parquet", "sql", "truetype",
     ]
 )  # fmt: skip
 _FEW = 64
