@@ -77,7 +77,10 @@ def _adapter(walk: Walk, value: Any) -> bytes:
 def _functions_behind(value: Any) -> Iterator[types.FunctionType]:
     """The functions that an object of somebody else's class calls, which may name them by a text: ``toolz.curry``."""
     for name in _CALLING if callable(value) else ():
-        one = getattr(value, name, None)
+        try:
+            one = getattr(value, name, None)
+        except Exception:  # a property raises what it likes
+            continue
         if isinstance(one, types.FunctionType):
             yield one
 
