@@ -82,6 +82,7 @@ def utf8(text: str) -> str:
 
 def one_line(error: BaseException | str, limit: int = 500) -> str:
     """A message, or that of any exception, as one printable line of at most ``limit`` characters."""
-    text = utf8(" ".join(str(error).split()) or type(error).__name__)
+    said = str(error)[: 16 * limit]  # an exception may quote its whole document
+    text = utf8(" ".join(said.split()) or type(error).__name__)
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return text if len(text) <= limit else text[: limit - 1] + "…"

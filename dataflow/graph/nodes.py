@@ -175,16 +175,29 @@ def write(run: str, work: Work) -> BatchResult:
 
 
 def _packed(work: Work) -> bytes:
-    """The values as bytes; a document whose value can't be packed has failed."""
+    """The values as bytes; a document whose value can't be packed, or taken out again, has failed."""
     try:
-        return _pickled([i.value for i in work.items])
+        return _sendable([i.value for i in work.items])
     except Exception:
         for item in work.items:
             try:
-                _pickled(item.value)
+                _sendable(item.value)
             except Exception as error:
                 item.fail(type(error).__name__, f"the result can't be sent: {one_line(error)}")
     return _pickled([i.value for i in work.items])
+
+
+_CLASS = (
+    b"\x93"  # what names a class, or a function, in a pickle; plain data needs none, but a text may hold it
+)
+
+
+def _sendable(value: Any) -> bytes:
+    """The value as bytes that it can be made of again, which an exception of two arguments often can't."""
+    packed = _pickled(value)
+    if _CLASS in packed:
+        pickle.loads(packed)
+    return packed
 
 
 def _pickled(value: Any) -> bytes:

@@ -6,6 +6,7 @@ its import, a function made by ``exec``, a lambda), the instructions tell it, ag
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import copy
@@ -13,6 +14,7 @@ import dis
 import functools
 import itertools
 import linecache
+import operator
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
@@ -40,6 +42,9 @@ Chain = tuple[str, ...]
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef
 _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _HAS_DOCSTRING = 0x4000000
+_FUTURE = functools.reduce(
+    operator.or_, (getattr(__future__, n).compiler_flag for n in __future__.all_feature_names)
+)
 _MOST_FILES = 1024  # with fewer than a project has, each is parsed again for each of its functions
 # What is in a closure is walked as the closure's: a name there says nothing of a global of the same name.
 _LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
@@ -94,7 +99,7 @@ def describe_function(code: CodeType) -> bytes:
 
 
 def _describe(code: CodeType) -> bytes:
-    node = node_of(code)
+    node = _lambda_of(code) if code.co_name == "<lambda>" else node_of(code)
     if node is None:
         return tagged(b"bytecode", _instructions(code))
     return tagged(b"syntax", _dump(node).encode("utf-8", "surrogatepass"))
@@ -258,6 +263,37 @@ def node_of(code: CodeType) -> _Definition | None:
     )
 
 
+def _lambda_of(code: CodeType) -> ast.Lambda | None:
+    """The syntax of a ``lambda``, if its file still holds what was loaded. Of one that reads names of a function
+    around it there is none: alone it would be other code.
+    """
+    linecache.checkcache(code.co_filename)
+    source = "".join(linecache.getlines(code.co_filename))
+    tree = parsed(source) if source and not code.co_freevars else None
+    lines = _lambdas(tree) if tree is not None else {}
+    described = _instructions(code) if code.co_firstlineno in lines else b""
+    alone = ((node, _alone(node, code.co_flags & _FUTURE)) for node in lines.get(code.co_firstlineno, ()))
+    return next((node for node, twin in alone if twin and _instructions(twin) == described), None)
+
+
+@functools.lru_cache(maxsize=_MOST_FILES)
+def _lambdas(tree: ast.Module) -> dict[int, list[ast.Lambda]]:
+    """The lambdas of a module by their lines."""
+    found: dict[int, list[ast.Lambda]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Lambda):
+            found.setdefault(node.lineno, []).append(node)
+    return found
+
+
+def _alone(node: ast.Lambda, flags: int) -> CodeType | None:
+    try:
+        whole = compile(ast.Expression(node), "<lambda>", "eval", flags, dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    return next((one for one in whole.co_consts if isinstance(one, CodeType)), None)
+
+
 @functools.lru_cache(maxsize=_MOST_FILES)
 def parsed(source: str) -> ast.Module | None:
     """The syntax of a module, which is kept and never to be changed; ``None`` where it isn't Python."""
@@ -299,11 +335,13 @@ def _functions(statements: list[Any]) -> Iterator[_Definition]:
             waiting += getattr(statement, name, [])
 
 
-def _dump(node: _Definition) -> str:
+def _dump(node: _Definition | ast.Lambda) -> str:
     # What decorators and defaults evaluate to is walked as live values, so their text must not count:
     # another `@stage(timeout=...)` is no other function.
     bare = copy.copy(node)  # the tree is kept, and others of its functions hold parts of it
-    bare.decorator_list, bare.args = [], copy.copy(node.args)
+    bare.args = copy.copy(node.args)
+    if not isinstance(bare, ast.Lambda):
+        bare.decorator_list = []
     bare.args.defaults = [ast.Constant(None)] * len(node.args.defaults)
     bare.args.kw_defaults = [d and ast.Constant(None) for d in node.args.kw_defaults]
     return syntax_of(bare)

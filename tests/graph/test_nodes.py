@@ -84,6 +84,25 @@ def test_a_bad_document_is_an_outcome_and_its_neighbours_are_untouched(payload, 
     assert result.take()[1].value is None
 
 
+class Problem(Exception):
+    """Packed as its class and its one text, of which it can't be made again."""
+
+    def __init__(self, page: int, reason: str) -> None:
+        super().__init__(f"page {page}: {reason}")
+
+
+@stage
+def warnings_of(text: str) -> list[Problem]:
+    return [Problem(3, "no font")] if text == "odd" else []
+
+
+def test_a_value_that_cannot_be_taken_out_again_is_that_documents_failure():
+    result = run_nodes([b"a", b"odd", "\u2013 dash".encode()], pipeline=Pipeline(decode, warnings_of))
+    assert [(o.status, o.value) for o in result.take()] == [("ok", []), ("failed", None), ("ok", [])]
+    assert result.take()[1].error_type == "TypeError"
+    assert result.take()[1].error.startswith("the result can't be sent: ")
+
+
 def test_a_document_that_cannot_be_read_is_an_outcome():
     result = run_nodes([None])
     assert (result.take()[0].status, result.take()[0].error_type) == ("failed", "FileNotFoundError")

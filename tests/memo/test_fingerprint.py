@@ -455,6 +455,30 @@ def test_a_dict_made_from_a_set_is_the_same_for_every_hash_seed_and_another_orde
     assert of(pairs) != of(pairs.replace("('a', 1), ('b', 2)", "('b', 2), ('a', 1)"))
 
 
+@pytest.mark.parametrize("head", ["", "from __future__ import annotations\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "f = lambda t, k=1: [w for w in t.split() if len(w) > 2 and w != 'the']\n",
+        "f = {'f': lambda t: {w: 1 for w in t if w and len(w) > 2}}['f']\n",
+        "f = (lambda g: g)(lambda t: t or [w for w in t if w or t])\n",
+    ],
+)
+def test_a_lambda_that_is_spread_over_lines_is_the_same_and_an_edited_one_another(
+    of: Of, text: str, head: str
+) -> None:
+    spread = (
+        text.replace(" for", "\n    for")
+        .replace(" if", "\n    if")
+        .replace(" and", "\n    and")
+        .replace(" or", "\n or")
+    )
+    if "(lambda g" not in text:
+        spread = spread.replace("lambda", "  # a comment\nlambda") if "{'f'" in text else spread
+    assert of(head + text) == of(head + spread)
+    assert of(head + text) != of(head + text.replace("> 2", "> 3").replace("w or t", "t or w"))
+
+
 def test_two_different_lambdas_on_one_line_are_two_functions(of: Of) -> None:
     text = "a, b = (lambda x: x + 1), (lambda x: x + 2)\n"
     assert of(text, "a") != of(text, "b")
