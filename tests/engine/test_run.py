@@ -287,6 +287,24 @@ def test_a_parser_that_leaks_memory_costs_a_worker_now_and_then_and_no_document(
     assert set(table.status) == {"ok"}
 
 
+@pytest.mark.parametrize("where", ["inline", "auto", "processes"])
+def test_a_stage_may_start_processes_of_its_own_wherever_it_runs(where, processes, write_corpus):
+    """A small job that takes long goes over to a cluster: what was ok before then must not fail there."""
+
+    @stage
+    def starting_one(data: bytes) -> int | None:
+        import multiprocessing
+
+        process = multiprocessing.get_context("fork").Process(target=len, args=(data,))
+        process.start()
+        process.join()
+        return process.exitcode
+
+    cluster = processes.client if where == "processes" else where
+    outcomes = list(run([starting_one], write_corpus("one", "two"), cluster=cluster))
+    assert [(o.status, o.value) for o in outcomes] == [("ok", 0)] * 2
+
+
 def test_nothing_of_a_run_is_left_on_the_workers(processes, words, write_corpus):
     list(run(words.pipeline, write_corpus("a b"), cluster=processes.client))
     assert set(processes.client.run(lambda: len(plan._plans)).values()) == {0}
