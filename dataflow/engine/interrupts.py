@@ -1,7 +1,8 @@
-"""A Dask preload: worker processes leave Ctrl-C to the driver.
+"""A Dask preload: worker processes leave Ctrl-C to the driver, and what is sent to their group reaches them alone.
 
 A terminal sends Ctrl-C to all its processes. A worker that dies of it prints a traceback, takes its batch along,
-and is started anew by its nanny, while the driver is closing the cluster in order.
+and is started anew by its nanny, while the driver is closing the cluster in order. And a stage that tidies up by
+``os.killpg``, having started a helper without a session of its own, would end the driver, and each one that resumes.
 
 And the driver answers it once what it imports is whole.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -19,9 +21,14 @@ __all__ = ["answered_later", "dask_setup"]
 
 
 def dask_setup(_worker: Any) -> None:
-    """Ignore the signal in a process that was started for the worker; elsewhere it isn't ours to take."""
-    of_its_own = multiprocessing.parent_process() is not None
-    if of_its_own and threading.current_thread() is threading.main_thread():
+    """Leave the driver's session, and ignore the signal, in a process that was started for the worker; elsewhere it
+    isn't ours to take.
+    """
+    if multiprocessing.parent_process() is None:
+        return
+    with contextlib.suppress(OSError):  # it has one already
+        os.setsid()
+    if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

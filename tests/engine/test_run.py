@@ -305,6 +305,24 @@ def test_a_stage_may_start_processes_of_its_own_wherever_it_runs(where, processe
     assert [(o.status, o.value) for o in outcomes] == [("ok", 0)] * 2
 
 
+def test_a_stage_that_signals_its_process_group_ends_its_worker_and_not_the_driver(cluster, write_corpus):
+    """As one does that started a helper without a session of its own, and tidies up."""
+
+    @stage
+    def tidying_up(data: bytes) -> str:
+        import os
+        import signal
+
+        if data == b"tidy":
+            os.killpg(os.getpgrp(), signal.SIGTERM)
+            signal.pause()
+        return data.decode()
+
+    assert os.getpgrp() not in cluster.client.run(os.getpgrp).values()
+    outcomes = list(run([tidying_up], write_corpus("one", "tidy", "two"), cluster=cluster.client))
+    assert sorted(o.status for o in outcomes) == ["ok", "ok", "quarantined"]
+
+
 def test_nothing_of_a_run_is_left_on_the_workers(processes, words, write_corpus):
     list(run(words.pipeline, write_corpus("a b"), cluster=processes.client))
     assert set(processes.client.run(lambda: len(plan._plans)).values()) == {0}
