@@ -138,7 +138,7 @@ class Run:
         """Cancel what is in flight and give everything back. Closing twice is fine.
 
         A thread that waits for the next outcome is let go first, which may take two seconds, or the rest of a batch
-        where this very process computes it.
+        where this very process computes it, or as long as the corpus takes to say what its next document is.
         """
         self._closing = True
         self._stop()
