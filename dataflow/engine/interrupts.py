@@ -21,13 +21,13 @@ __all__ = ["answered_later", "dask_setup"]
 
 
 def dask_setup(_worker: Any) -> None:
-    """Leave the driver's session, and ignore the signal, in a process that was started for the worker; elsewhere it
-    isn't ours to take.
+    """Leave the driver's process group, and ignore the signal, in a process that was started for the worker; elsewhere
+    it isn't ours to take.
     """
     if multiprocessing.parent_process() is None:
         return
-    with contextlib.suppress(OSError):  # it has one already
-        os.setsid()
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)  # and no session, by which a sandbox is known: see `overdue`
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
