@@ -1,5 +1,6 @@
 import functools
 
+import dask
 import pytest
 from distributed import Client
 
@@ -108,7 +109,12 @@ def test_a_run_on_a_cluster_whose_workers_are_paused_names_them_and_goes_on_when
             told.append(stall)
             client.restart_workers(list(stall.paused))
 
-    with Client(n_workers=1, threads_per_worker=1, memory_limit="400MiB", dashboard_address=":0") as client:
+    dasks_own = {
+        "distributed.worker.memory.pause": 0.8,
+        "distributed.worker.memory.spill": 0.7,
+    }  # ours may be open
+    limited = {"n_workers": 1, "threads_per_worker": 1, "memory_limit": "400MiB", "dashboard_address": ":0"}
+    with dask.config.set(dasks_own), Client(**limited) as client:
         folder = write_corpus(*(f"document {n}" for n in range(60)))
         options = {"cluster": client, "on_stall": restart, "batching": "fixed:2"}
         with run([leaking], folder, **options) as running:
