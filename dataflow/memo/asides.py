@@ -27,10 +27,9 @@ def asks_for(found: Reads, code: types.CodeType) -> Iterator[str]:
 def asides(asked: Set[str], met: Iterable[object]) -> bytes:
     """What was asked for, of all that was met."""
     met = list(met)
-    # What makes a schema of classes reads theirs.
-    told = (
-        met if "docs" in asked else [one for one in met if isinstance(one, type)] if "schema" in asked else ()
-    )
+    told = met if "docs" in asked else []
+    if not told and "schema" in asked:  # what makes a schema of classes reads theirs
+        told = [one for one in met if isinstance(one, type)]
     docs = tagged(b"docs", b"".join(map(_docs_of, told))) if told else b""
     return docs + (tagged(b"order", b"".join(map(_order_of, met))) if "order" in asked else b"")
 

@@ -238,19 +238,15 @@ class Looked:
     def _place_reason(self, use: Use) -> str | None:
         """A call that writes to the place that it is given, if that isn't in memory: ``frame.to_json(path)``."""
         path = use.origin.path
-        if (
-            not path
-            or path[-1] not in impure.WRITING_METHODS
-            or isinstance(self._resolved(use.origin)[0], Method)
-        ):
+        writes = bool(path) and path[-1] in impure.WRITING_METHODS
+        if not writes or isinstance(self._resolved(use.origin)[0], Method):
             return None
-        named = dict(zip(use.named[::-1], use.args[::-1], strict=False))
-        places = (
-            [*use.args[:1], *named.values()]
-            if use.named == (ANY,)
-            else [*use.args[: len(use.args) - len(named)][:1]]
-        )
-        places += [given for name, given in named.items() if name in impure.PLACES]
+        if use.named == (ANY,):
+            places = list(use.args)
+        else:
+            named = dict(zip(use.named[::-1], use.args[::-1], strict=False))
+            places = list(use.args[: min(1, len(use.args) - len(named))])
+            places += [given for name, given in named.items() if name in impure.PLACES]
         if all(map(self._is_in_memory, places)):
             return None
         return f"{self._function.__qualname__} writes to the place that it gives .{path[-1]}()"
