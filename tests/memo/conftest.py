@@ -6,6 +6,7 @@ import importlib
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,17 @@ def each_server(request: pytest.FixtureRequest, valkey: EmbeddedServer) -> Itera
         pytest.skip("no redis-server is installed")
     with EmbeddedServer(binary=binary, tcp=True) as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def no_lease_is_left() -> Iterator[None]:
+    """A lease that a test forgot is renewed for ever, in commands that other tests would count as theirs."""
+    before = set(threading.enumerate())
+    yield
+    left = [one for one in threading.enumerate() if one.name == "dataflow-leases" and one not in before]
+    for thread in left:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in left), "a memo holds leases: close it in its test"
 
 
 @pytest.fixture

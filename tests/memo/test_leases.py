@@ -85,6 +85,7 @@ def test_a_claim_that_comes_after_the_value_finds_the_value(valkey: EmbeddedServ
     (claim,) = slow.claim([name])
     assert isinstance(claim, Found)
     assert quick.claim([key()]) == [WON]
+    quick.close()
     assert redis.Redis.from_url(valkey.url).exists(b"late:lease:" + name) == 0
 
 
@@ -103,6 +104,7 @@ def test_who_gives_up_delays_nobody() -> None:
     memo.release([name])
     assert memo.wait([name]) == [WON]
     assert memo.claim([name]) == [LOST]
+    memo.close()
 
 
 def hold(url: str, name: bytes, held: object) -> None:

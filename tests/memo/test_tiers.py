@@ -96,7 +96,7 @@ def test_waiting_for_another_worker_is_not_reading() -> None:
     from dataflow.memo.leases import Leases, LocalLeases
 
     store, (entry,) = LocalLeases(), entries(1)
-    Leases(store).take([entry.key])
+    store.take([entry.key], 60)
     memo = SealedMemo(SlowBlobs(), leases=Leases(store, wait_seconds=0.0))
     started = time.perf_counter()
     memo.wait([entry.key])
