@@ -5,26 +5,29 @@ from __future__ import annotations
 import math
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import accumulate
 from typing import Protocol
 
 from dataflow.document import Document
 from dataflow.engine.cost import CostModel
+from dataflow.engine.listing import Numbered, Source
 from dataflow.graph.plan import Batch
 from dataflow.graph.work import BatchResult
 from dataflow.strategy import Strategy
 
 __all__ = ["AdaptiveBatcher", "Batcher", "BytesBatcher", "FixedBatcher", "batcher_for"]
 
-_Numbered = tuple[int, Document]
-
 
 class Batcher(Protocol):
-    """Cuts batches off a stream, and may learn from what became of them."""
+    """Cuts batches off a source, and may learn from what became of them."""
+
+    @property
+    def ended(self) -> bool:
+        """No batch comes any more."""
 
     def take(self, number: int) -> Batch | None:
-        """The next batch, under the given number; ``None`` when the stream has ended."""
+        """The next batch, under the given number; ``None`` where there is none, or none yet."""
 
     def learn(self, result: BatchResult) -> None:
         """See what a batch took."""
@@ -35,47 +38,59 @@ class Batcher(Protocol):
 
 def batcher_for(
     strategy: Strategy,
-    documents: Iterator[Document],
+    source: Source,
     slots: int,
     read: Callable[[str], bytes] | None = None,
     *,
-    numbered: Iterator[_Numbered] | None = None,
     model: CostModel | None = None,
 ) -> Batcher:
     """The batcher that a strategy asks for.
 
     Args:
         strategy: its ``batching`` decides.
-        documents: the corpus, in order.
+        source: the documents, in order.
         slots: batches that run at the same time.
         read: reads a document on the driver, where only the driver can.
-        numbered: documents with their positions, instead of ``documents``, where some are left out.
         model: a cost model that has learned before.
     """
     kind, size = strategy.batch_rule
-    numbered = numbered or enumerate(documents)
     if kind == "fixed":
-        return FixedBatcher(numbered, size, read)
+        return FixedBatcher(source, size, read)
     if kind == "bytes":
-        return BytesBatcher(numbered, size, read)
+        return BytesBatcher(source, size, read)
     collect = strategy.collect
     return AdaptiveBatcher(
-        numbered, slots, in_order=collect == "ordered", learns=collect != "gather", read=read, model=model
+        source, slots, in_order=collect == "ordered", learns=collect != "gather", read=read, model=model
     )
 
 
 class FixedBatcher:
-    """Batches of ``size`` documents."""
+    """Batches of ``size`` documents; of fewer at the end, and where the source pauses."""
 
     def __init__(
-        self, documents: Iterator[_Numbered], size: int, read: Callable[[str], bytes] | None = None
+        self,
+        source: Source,
+        size: int,
+        read: Callable[[str], bytes] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._documents, self._size, self._read = documents, size, read
-        self._pace = _Pace()
+        self._source, self._size, self._read = source, size, read
+        self._pace, self._pause = _Pace(), _Pause(clock)
+        self._held: list[Numbered] = []
+
+    @property
+    def ended(self) -> bool:
+        """See :class:`Batcher`."""
+        return self._source.ended and not self._held
 
     def take(self, number: int) -> Batch | None:
-        """The next ``size`` documents."""
-        taken = [pair for _, pair in zip(range(self._size), self._documents, strict=False)]
+        """The next documents, as many as are due."""
+        self._list()
+        taken = self._held[: self._due()]
+        whole = len(taken) < len(self._held) or self._is_full(taken) or self._source.ended
+        if not whole and not self._pause.is_long(len(taken)):
+            return None
+        del self._held[: len(taken)]
         return make_batch(number, taken, self._read)
 
     def learn(self, result: BatchResult) -> None:
@@ -86,40 +101,56 @@ class FixedBatcher:
         """More where batches are short."""
         return self._pace.depth()
 
+    def _list(self) -> None:
+        """Hold what makes a batch, if it has been listed."""
+        self._held += self._source.take(self._size - len(self._held))
 
-class BytesBatcher:
+    def _due(self) -> int:
+        """How many of those that are held make a batch."""
+        return self._size
+
+    def _is_full(self, taken: list[Numbered]) -> bool:
+        """Whether no more would be taken, whatever comes."""
+        return len(taken) == self._size
+
+
+class BytesBatcher(FixedBatcher):
     """Batches of at most ``size`` bytes, and of one document where that alone is larger."""
 
-    def __init__(
-        self, documents: Iterator[_Numbered], size: int, read: Callable[[str], bytes] | None = None
-    ) -> None:
-        self._documents, self._size, self._read = documents, size, read
-        self._pace = _Pace()
-        self._next: _Numbered | None = None
+    def _list(self) -> None:
+        while self._due() == len(self._held) and not self._is_full(self._held):
+            more = self._source.take(_LISTED_AT_ONCE)
+            self._held += more
+            if len(more) < _LISTED_AT_ONCE:
+                return
 
-    def take(self, number: int) -> Batch | None:
-        """The next documents that fit."""
-        taken: list[_Numbered] = []
-        room = self._size
-        while len(taken) < MAX_DOCUMENTS:
-            pair = self._next or next(self._documents, None)
-            self._next = None
-            if pair is None:
-                break
-            room -= pair[1].size_bytes or 0
-            if room < 0 and taken:
-                self._next = pair
-                break
-            taken.append(pair)
-        return make_batch(number, taken, self._read)
+    def _due(self) -> int:
+        ends = accumulate(document.size_bytes or 0 for _, document in self._held[:MAX_DOCUMENTS])
+        return min(len(self._held), max(1, bisect_right(list(ends), self._size)))
 
-    def learn(self, result: BatchResult) -> None:
-        """See how long batches take."""
-        self._pace.learn(result)
+    def _is_full(self, taken: list[Numbered]) -> bool:
+        return (
+            len(taken) >= MAX_DOCUMENTS
+            or sum(document.size_bytes or 0 for _, document in taken) >= self._size
+        )
 
-    def depth(self) -> int:
-        """More where batches are short."""
-        return self._pace.depth()
+
+class _Pause:
+    """Whether a source that hasn't given enough for a batch gives no more for the moment."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._count, self._since = 0, 0.0
+
+    def is_long(self, count: int) -> bool:
+        """Told how many have come: whether it is long since one more did."""
+        now = self._clock()
+        if count != self._count:
+            self._count, self._since = count, now
+        long = count > 0 and now - self._since > _PAUSE_SECONDS
+        if long:
+            self._count = 0  # it is sent on, and the next pause is another
+        return long
 
 
 class _Pace:
@@ -138,6 +169,9 @@ class _Pace:
         return min(_DEEPEST, max(2, math.ceil(_QUEUED_SECONDS / self._mean_seconds)))
 
 
+_PAUSE_SECONDS = 0.5
+_LISTED_AT_ONCE = 64
+
 _QUEUED_SECONDS = 0.3
 _DEEPEST = 128
 
@@ -151,7 +185,6 @@ _FIRST_AHEAD_OF_KNOWN_COST = (
     4096  # a share of less is a short batch; more takes longer than the first batches
 )
 _FURTHEST_AHEAD = 8192
-_LISTING_SECONDS = 0.05  # at one time: where listing is slow, what has come goes out
 _SORTED_AGAIN = 16  # what is listed is put in its place when it is a sixteenth of all that is ahead
 # A batch costs a worker 5 ms (its file, mostly), and the loops of driver and workers 10 ms, which others bear where
 # cores are free.
@@ -176,36 +209,32 @@ class AdaptiveBatcher:
     workers finish together.
 
     Args:
-        documents: position and document, streamed.
+        source: the documents, in order.
         slots: batches that run at the same time.
         in_order: keep the corpus's order.
         learns: results come while batches are still cut; where they don't, what is known at first has to do.
         read: reads a document on the driver, where only the driver can.
         model: a cost model that has learned before.
-        clock: seconds, by which it is told whether listing is slow.
     """
 
     def __init__(
         self,
-        documents: Iterator[_Numbered],
+        source: Source,
         slots: int,
         *,
         in_order: bool = False,
         learns: bool = True,
         read: Callable[[str], bytes] | None = None,
         model: CostModel | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.model = model or CostModel()
-        self._clock = clock
-        self._documents, self._slots, self._in_order, self._read = documents, slots, in_order, read
-        self._ahead: list[_Numbered] = []  # the look-ahead, in the order in which it goes
+        self._source, self._slots, self._in_order, self._read = source, slots, in_order, read
+        self._ahead: list[Numbered] = []  # the look-ahead, in the order in which it goes
         self._costs: list[float] = []  # the predicted seconds of each
         self._next = 0  # how many of both have gone
         self._left_seconds = 0.0  # of those that haven't
         self._wanted = _FIRST_LISTED * slots  # documents to be listed next
         self._batches, self._far = 0, False
-        self._ended = False
         self._learned = 0
         self._predicted_at = 0
         self._seen = 0
@@ -214,9 +243,16 @@ class AdaptiveBatcher:
         if not learns:
             self._cap, self._far, self._wanted = MAX_DOCUMENTS, True, _FIRST_AHEAD
 
+    @property
+    def ended(self) -> bool:
+        """See :class:`Batcher`."""
+        return self._source.ended and self._next == len(self._ahead)
+
     def take(self, number: int) -> Batch | None:
         """The next batch of about the target's seconds."""
         self._look_ahead()
+        if self._next == len(self._ahead):
+            return None
         target = self._target_seconds()
         cap = self._cap
         if not self._far and not self._learned:  # the first round: something for each slot
@@ -269,27 +305,16 @@ class AdaptiveBatcher:
     def _look_ahead(self) -> None:
         left = len(self._ahead) - self._next
         wanted = self._wanted if left else max(self._wanted, _FIRST_LISTED * self._slots)
-        fresh: list[_Numbered] = []
-        if not self._ended and wanted > left // _SORTED_AGAIN:
-            fresh = self._list(wanted)
+        fresh: list[Numbered] = []
+        if not self._source.ended and wanted > left // _SORTED_AGAIN:
+            fresh = self._source.take(wanted)
             self._wanted = wanted - len(fresh)
         # When the model has twice the knowledge that it had when the order was made.
         again = self._learned >= 2 * max(1, self._predicted_at)
         if fresh or again:
             self._put_in_order(fresh, again)
 
-    def _list(self, wanted: int) -> list[_Numbered]:
-        """So many documents more; fewer where the corpus ends, or is slow to say what is in it."""
-        fresh: list[_Numbered] = []
-        until = self._clock() + _LISTING_SECONDS
-        for pair in self._documents:
-            fresh.append(pair)
-            if len(fresh) == wanted or self._clock() > until:
-                return fresh
-        self._ended = True
-        return fresh
-
-    def _put_in_order(self, fresh: list[_Numbered], again: bool) -> None:
+    def _put_in_order(self, fresh: list[Numbered], again: bool) -> None:
         """Add what was listed to what is left of the look-ahead, all of which is predicted anew if it is to be."""
         ahead, costs = self._ahead[self._next :], self._costs[self._next :]
         if again:
@@ -303,16 +328,16 @@ class AdaptiveBatcher:
         self._ahead, self._costs, self._next = ahead, costs, 0
         self._left_seconds = sum(costs)
 
-    def _predicted(self, pairs: list[_Numbered]) -> list[float]:
+    def _predicted(self, pairs: list[Numbered]) -> list[float]:
         return self.model.predict_all([document for _, document in pairs])
 
     def _target_seconds(self) -> float:
         share = self._left_seconds / (_SHARES * self._slots)
-        return min(_LONGEST_SECONDS, max(_LEAST_SECONDS if self._ended else _TARGET_SECONDS, share))
+        return min(_LONGEST_SECONDS, max(_LEAST_SECONDS if self._source.ended else _TARGET_SECONDS, share))
 
 
 def make_batch(
-    number: int, taken: list[_Numbered], read: Callable[[str], bytes] | None, seconds: float = 0.0
+    number: int, taken: list[Numbered], read: Callable[[str], bytes] | None, seconds: float = 0.0
 ) -> Batch | None:
     """A first attempt at some documents, which is predicted to take so many seconds; ``None`` for none."""
     if not taken:

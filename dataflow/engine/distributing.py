@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["DaskExecutor"]
 
 _LOOK_SECONDS = 1.0
+_WOKEN = -1  # no batch has that number
 _RETURN_SECONDS = 0.1  # a worker that died is back in two
 _SHORT_SECONDS = 5.0  # longer than a nanny takes to start one again
 _TELLINGS = 4
@@ -207,12 +208,17 @@ class DaskExecutor:
             numbers = [first]
             while not self._ended.empty():
                 numbers.append(self._ended.get())
+            woken = _WOKEN in numbers
             futures = {n: self._futures.pop(n) for n in numbers if n in self._futures}
             results = self._gather({n: f for n, f in futures.items() if f.status == "finished"})
             done = [d for n, f in futures.items() if (d := self._done(n, f, results))]
             self._account(done, len(futures))
-            if done:
+            if done or woken:
                 return done
+
+    def wake(self) -> None:
+        """End a wait."""
+        self._ended.put(_WOKEN)
 
     def _account(self, done: Sequence[Done], ended: int) -> None:
         """See who is free; and which workers there are, where a batch was lost, or a result."""

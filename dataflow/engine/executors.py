@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from dataflow.graph.child import ChildDied, close_children
 from dataflow.graph.plan import Batch, Plan, forget_plan, register_plan
 
 __all__ = ["Done", "Executor", "InlineExecutor", "run_here"]
+
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,9 @@ class Executor(Protocol):
             ClusterError: nothing can end any more.
         """
 
+    def wake(self) -> None:
+        """End a wait that is under way, or else the next; for other threads."""
+
     def paused(self) -> Sequence[str]:
         """The workers that take no more work, since they hold nearly all the memory that they may."""
 
@@ -73,6 +79,7 @@ class InlineExecutor:
     def __init__(self) -> None:
         self._batches: deque[Batch] = deque()
         self._plan: Plan | None = None
+        self._woken = threading.Event()
 
     def start(self, plan: Plan) -> None:
         """Register the plan in this process."""
@@ -89,7 +96,15 @@ class InlineExecutor:
     def wait(self) -> list[Done]:
         """Run the next one."""
         assert self._plan is not None
+        if not self._batches:
+            self._woken.wait(_LOOK_SECONDS)
+            self._woken.clear()
+            return []
         return [run_here(self._plan, self._batches.popleft())]
+
+    def wake(self) -> None:
+        """End a wait for the next."""
+        self._woken.set()
 
     def paused(self) -> Sequence[str]:
         """None: there are no workers."""

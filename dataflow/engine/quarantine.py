@@ -20,6 +20,7 @@ from dataflow.document import Document
 from dataflow.engine.contents import read_manifest, read_part
 from dataflow.engine.identity import describe_run, refuse_other
 from dataflow.engine.journal import FOLDER
+from dataflow.engine.listing import Listing
 from dataflow.engine.manifest import Manifest
 from dataflow.engine.output import Keeper, Output
 from dataflow.engine.running import Run
@@ -143,11 +144,11 @@ def replay(
             return None
         sink = sink_for(pipeline, f"{name}/{FOLDER}/replay-{secrets.token_hex(4)}")
         output = Replay(sink, manifest, entries, notes)
-        documents = open_corpus([_document(e) for e in entries])
+        listing = Listing(lambda: open_corpus([_document(e) for e in entries]))
     except BaseException:
         manifest.release()
         raise
-    return start(pipeline, documents, output, chosen, cluster=cluster, **place)
+    return start(pipeline, listing, output, chosen, cluster=cluster, **place)
 
 
 def strategy_of(header: dict[str, Any]) -> Strategy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from dataflow.corpus import Corpus, open_corpus
 from dataflow.document import Document
+from dataflow.engine.listing import Listing
 from dataflow.engine.manifest import refuse_used
 from dataflow.engine.output import NewOutput, Output
 from dataflow.engine.resume import resume_output
@@ -50,7 +52,8 @@ def run(
 
     Args:
         pipeline: the stages: a pipeline, a single one, or a list of them.
-        corpus: a URL pattern, or any iterable of URLs and documents.
+        corpus: a URL pattern, or any iterable of URLs and documents. It is iterated in a thread of its own, and may
+            wait, for what becomes of the documents that it has named too; the first is waited for here.
         strategy: how to run; the profile's, or the default strategy, if left out.
         cluster: where: a name, a YAML file, an address, an open ``distributed.Client``, or ``inline`` for
             this very process. ``memory://`` works on any: the bytes travel with the batches. ``auto`` is ``local``,
@@ -82,11 +85,15 @@ def run(
     )
     chosen = (strategy or profiled.strategy).replace(**overrides)
     pipeline = pipeline_of(pipeline)
-    documents = open_corpus(corpus)
-    target = _output(pipeline, output, documents, resume)
+    listing = Listing(functools.partial(open_corpus, corpus))
+    try:
+        target = _output(pipeline, output, listing.corpus, resume)
+    except BaseException:
+        listing.close()
+        raise
     return start(
         pipeline,
-        documents,
+        listing,
         target,
         chosen,
         cluster=cluster,

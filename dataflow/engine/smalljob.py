@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
-from concurrent.futures import wait as wait_for
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 
-from dataflow.document import Document
 from dataflow.engine.cost import CostModel
 from dataflow.engine.executors import Done, Executor, run_here
+from dataflow.engine.listing import Listing, Numbered
 from dataflow.engine.specs import UNDER_MAIN, imports_the_script, usable_cores
 from dataflow.errors import ClusterError, counted
 from dataflow.graph.child import begin_children, close_children, limit_children
@@ -35,8 +34,7 @@ _WORTH_SECONDS = 3.0  # of work that is left: for less, a cluster isn't started 
 _SECONDS_A_PROCESS = 0.25  # starting one takes more
 _LOOK_SECONDS = 2.0
 _GLANCE_SECONDS = 0.05
-
-_Numbered = tuple[int, Document]
+_LOOKED_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -71,23 +69,26 @@ class SmallJob:
 
 
 def look_at(
-    numbered: Iterator[_Numbered],
+    listing: Listing,
     model: CostModel | None = None,
     clock: Callable[[], float] = time.monotonic,
-) -> tuple[SmallJob | None, Iterator[_Numbered]]:
-    """Whether all documents together are a small job, and the documents, all of them still to come.
+) -> SmallJob | None:
+    """The small job that all documents together are, if they are one; all of them are still to come.
 
     A corpus that takes long to list isn't waited for.
     """
     model, until = model or CostModel(), clock() + _LISTING_SECONDS
-    looked: list[_Numbered] = []
+    looked: list[Numbered] = []
     seconds, most_seconds = 0.0, _SMALL_SECONDS * usable_cores()
-    for pair in numbered:
-        looked.append(pair)
-        seconds += model.predict(pair[1])
-        if seconds > most_seconds or len(looked) > _SMALL_DOCUMENTS or clock() > until:
-            return None, itertools.chain(looked, numbered)
-    return SmallJob(len(looked), seconds), iter(looked)
+    while seconds <= most_seconds and len(looked) <= _SMALL_DOCUMENTS and clock() <= until:
+        if not listing.wait(max(0.0, until - clock())) and listing.ended:
+            break
+        some = listing.take(_LOOKED_AT_ONCE)
+        looked += some
+        seconds += sum(model.predict_all([document for _, document in some]))
+    small = listing.ended and seconds <= most_seconds and len(looked) <= _SMALL_DOCUMENTS
+    listing.put_back(looked)
+    return SmallJob(len(looked), seconds) if small else None
 
 
 class SmallJobExecutor:
@@ -115,6 +116,7 @@ class SmallJobExecutor:
         self._cluster: Executor | None = None
         self._batches: deque[Batch] = deque()
         self._running: dict[Future[Done], int] = {}  # how many documents each has
+        self._ended: SimpleQueue[Future[Done] | None] = SimpleQueue()
         self._done = 0
         self._plan: Plan | None = None
         self._waited = 0.0  # seconds; a consumer that takes its time is no long job
@@ -155,15 +157,17 @@ class SmallJobExecutor:
         """What has ended since; waits for one, and gives up after some seconds."""
         if self._batches and self._is_long():
             self._go_over()
-        if self._running:
-            began, seconds = self._clock(), _LOOK_SECONDS if self._cluster is None else _GLANCE_SECONDS
-            ended, _ = wait_for(self._running, seconds, FIRST_COMPLETED)
-            self._waited += self._clock() - began
-            self._done += sum(self._running.pop(future) for future in ended)
-            self._begin()
+        if self._running or self._cluster is None:
+            ended = self._next(_LOOK_SECONDS if self._cluster is None else _GLANCE_SECONDS)
             if ended or self._cluster is None:
-                return [future.result() for future in ended]
-        return self._cluster.wait() if self._cluster is not None else []
+                return ended
+        return self._cluster.wait()
+
+    def wake(self) -> None:
+        """End a wait."""
+        self._ended.put(None)
+        if self._cluster is not None:
+            self._cluster.wake()
 
     def paused(self) -> Sequence[str]:
         """Those of the cluster that has taken over."""
@@ -183,7 +187,22 @@ class SmallJobExecutor:
         assert self._plan is not None
         while self._batches and len(self._running) < self._job.processes:
             batch = self._batches.popleft()
-            self._running[self._threads.submit(run_here, self._plan, batch)] = len(batch)
+            future = self._threads.submit(run_here, self._plan, batch)
+            self._running[future] = len(batch)
+            future.add_done_callback(self._ended.put)
+
+    def _next(self, seconds: float) -> list[Done]:
+        """What has ended here since; waits for one, or to be woken, for so long at most."""
+        began, ended = self._clock(), list[Future[Done] | None]()
+        with contextlib.suppress(Empty):
+            ended.append(self._ended.get(timeout=seconds))
+            while True:
+                ended.append(self._ended.get_nowait())
+        self._waited += self._clock() - began
+        futures = [future for future in ended if future is not None]
+        self._done += sum(self._running.pop(future) for future in futures)
+        self._begin()
+        return [future.result() for future in futures]
 
     def _is_long(self) -> bool:
         """Whether it takes much longer than was predicted, and will for a while."""

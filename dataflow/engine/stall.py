@@ -32,6 +32,7 @@ class Stall:
         limit_seconds: when the worker will be ended.
         waiting: where no worker is at any document, the others being empty: how many wait.
         paused: workers that take no more work, since they hold nearly all the memory that they may.
+        listing: nothing is left to do, and the corpus doesn't say whether there is another document.
     """
 
     document: str
@@ -42,8 +43,14 @@ class Stall:
     limit_seconds: float
     waiting: int = 0
     paused: tuple[str, ...] = ()
+    listing: bool = False
 
     def __str__(self) -> str:
+        if self.listing:
+            return (
+                f"nothing has moved for {self.seconds:.0f} s: what the corpus has named is done, and it hasn't named "
+                "another document, nor ended. If no more will come, stop: what is done is kept"
+            )
         if self.paused:
             return (
                 f"nothing has moved for {self.seconds:.0f} s: {counted(self.waiting, 'document')} wait, and Dask has "
@@ -105,8 +112,10 @@ class StallWatch:
         self._told = True
         live = list(live)
         at, workers = worked_on(ledger, live), tuple(paused())
-        if workers or (ledger and not at):
-            seconds = self._clock() - self._since
+        seconds = self._clock() - self._since
+        if not live:
+            self._tell(Stall("", "", "", seconds, "", 0.0, listing=True))
+        elif workers or (ledger and not at):
             self._tell(Stall("", "", "", seconds, "", 0.0, sum(map(len, live)), workers))
         for url, note in at:
             line = innermost_line(note.stack)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
 from typing import Any
 
 from dataflow.corpus import Corpus, read_document
-from dataflow.document import Document
 from dataflow.engine.batches import batcher_for
 from dataflow.engine.clusters import OpenCluster, open_cluster
 from dataflow.engine.cost import CostModel
 from dataflow.engine.deploy import prepare_cluster
 from dataflow.engine.executors import Executor, InlineExecutor
 from dataflow.engine.identity import foresee, header
+from dataflow.engine.listing import Listing
 from dataflow.engine.output import Keeper, Output
 from dataflow.engine.planning import plan_for, stage_ids
 from dataflow.engine.remembered import remember, remembered
@@ -35,12 +34,10 @@ from dataflow.strategy import Strategy
 
 __all__ = ["start"]
 
-_Numbered = Iterator[tuple[int, Document]]
-
 
 def start(
     pipeline: Pipeline,
-    documents: Corpus,
+    listing: Listing,
     output: Output,
     strategy: Strategy,
     *,
@@ -57,18 +54,21 @@ def start(
     """Start a run whose arguments have been looked at; see :func:`dataflow.run`.
 
     Args:
-        output: where rows go, and which of the documents are to be done. It is given up if this raises.
+        listing: the corpus.
+        output: where rows go, and which of the documents are to be done. It is given up, and the listing closed, if
+            this raises.
     """
     with contextlib.ExitStack() as stack, contextlib.ExitStack() as undo:
         undo.callback(output.release)
-        numbered = output.numbered(documents)
-        first = next(numbered, None)
-        if first is None:  # no cluster is needed to say that nothing is left
+        stack.callback(listing.close)
+        documents = listing.corpus
+        listing.number(output.numbered)
+        if not listing.wait():  # no cluster is needed to say that nothing is left
             keeper = output.open({}, documents)
             undo.pop_all()
-            return Run(stack, (), documents, output, keeper, Summary(notes=output.notes))
+            return Run(stack.pop_all(), (), documents, output, keeper, Summary(notes=output.notes))
         known = {**remembered(pipeline), **(costs or {})}
-        cluster, numbered = _where(cluster, workers, chain([first], numbered), known)
+        cluster = _where(cluster, workers, listing, known)
         waits = not isinstance(cluster, SmallJob) and prepare_cluster(cluster)
         # First of all that asks for fingerprints: workers, which ask for nothing else, are to find the same.
         ids, why_not = stage_ids(pipeline, strategy)
@@ -86,7 +86,7 @@ def start(
         model = CostModel(known)
         stack.callback(_learn, pipeline, model, summary)
         see, mark = _counting(summary, on_batch), summary.mark
-        stream = _stream(plan, documents, numbered, executor, keeper, see, on_stall, model, mark)
+        stream = _stream(plan, listing, executor, keeper, see, on_stall, model, mark)
         summary.mark("opened")
         started = Run(stack.pop_all(), stream, documents, output, keeper, summary, stream.stop)
         started.dashboard_link = opened.dashboard_link if opened else None
@@ -98,14 +98,12 @@ def _learn(pipeline: Pipeline, model: CostModel, summary: Summary) -> None:
         remember(pipeline, model.costs())
 
 
-def _where(
-    cluster: Any, workers: int | None, numbered: _Numbered, costs: Mapping[str, Cost]
-) -> tuple[Any, _Numbered]:
-    """What ``auto`` comes to: a small job, or the local cluster; and the documents, all of them still to come."""
+def _where(cluster: Any, workers: int | None, listing: Listing, costs: Mapping[str, Cost]) -> Any:
+    """What ``auto`` comes to: a small job, or the local cluster."""
     if cluster != "auto":
-        return cluster, numbered
-    small, numbered = look_at(numbered, CostModel(costs)) if workers is None else (None, numbered)
-    return small or "local", numbered
+        return cluster
+    small = look_at(listing, CostModel(costs)) if workers is None else None
+    return small or "local"
 
 
 def _is_local(opened: OpenCluster | None) -> bool:
@@ -140,8 +138,7 @@ def _notes(opened: OpenCluster | None, cluster: Any, plan: Plan, why_not: str | 
 
 def _stream(
     plan: Plan,
-    documents: Corpus,
-    numbered: _Numbered,
+    listing: Listing,
     executor: Executor,
     keeper: Keeper | None,
     on_batch: Callable[[BatchResult], None] | None,
@@ -149,8 +146,11 @@ def _stream(
     model: CostModel,
     on_mark: Callable[[str], None],
 ) -> Stream:
-    read = read_document if documents.process_local and not isinstance(executor, InlineExecutor) else None
-    batcher = batcher_for(plan.strategy, iter(()), executor.slots, read, numbered=numbered, model=model)
+    elsewhere = listing.corpus.process_local and not isinstance(executor, InlineExecutor)
+    batcher = batcher_for(
+        plan.strategy, listing, executor.slots, read_document if elsewhere else None, model=model
+    )
+    listing.on_news = executor.wake
     return Stream(
         plan,
         batcher,

@@ -13,7 +13,7 @@ from dataflow.engine.executors import Done, Executor
 from dataflow.engine.ladder import Ladder, Rescue
 from dataflow.engine.output import Keeper
 from dataflow.engine.stall import Stall, StallWatch, worked_on
-from dataflow.errors import ClusterError, DataflowError, DocumentError, OutputError, counted, one_line
+from dataflow.errors import ClusterError, DocumentError, OutputError, counted, one_line
 from dataflow.graph.plan import Batch, Plan
 from dataflow.graph.table import write_part
 from dataflow.graph.work import BatchResult, Part
@@ -64,7 +64,7 @@ class Stream:
         self._mark = on_mark or (lambda name: None)
         self._live: dict[int, Batch] = {}
         self._again: deque[Batch] = deque()
-        self._ended = self._stopped = False
+        self._stopped = False
         self._numbers = 0
         self._held: dict[int, Outcome] = {}
         self._due: deque[int] = deque()  # positions in the corpus's order, where outcomes come in that order
@@ -75,6 +75,7 @@ class Stream:
     def stop(self) -> None:
         """No more is waited for; for another thread than the one that iterates, whose iterating ends soon."""
         self._stopped = True
+        self._executor.wake()
 
     def __iter__(self) -> Iterator[Outcome]:
         """The outcomes, as the strategy's ``collect`` says."""
@@ -91,23 +92,24 @@ class Stream:
         self._refill(self._executor.slots)  # each worker has something to do while the rest is listed
         self._mark("sent")
         self._refill()
-        while self._live:
+        while self._live or self._again or not self._batcher.ended:
             ended = self._wait()
             if self._stopped:
                 return
             if not ended:
                 self._stall.idle(self._live.values(), self._executor.paused)
+                self._refill()  # the source may have paused, and goes on
                 continue
             self._mark("come")
             outcomes = self._settle(ended)
+            if self._stopped:  # by whom each batch's result is told
+                return
             self._mark("committed")
             self._refill()
             for some in outcomes:
                 yield from some
             self._stall.moved()  # only now: a consumer that takes its time is no standstill
             self._refill()  # what was held back for an earlier document may have gone out by now
-        if self._again or not self._ended:
-            raise DataflowError("the run ended before its corpus did: please report this, with the command.")
 
     def _wait(self) -> list[Done]:
         try:
@@ -147,10 +149,7 @@ class Stream:
     def _next_batch(self) -> Batch | None:
         if self._again:
             return self._again.popleft()
-        if self._ended:
-            return None
         batch = self._batcher.take(self._number())
-        self._ended = batch is None
         if batch and self._plan.strategy.collect == "ordered":
             self._due.extend(batch.positions)
         return batch
@@ -203,7 +202,8 @@ class Stream:
             self._manifest.commit([r.part or self._driver_part(r) for r in results])
         if self._on_batch:
             for result in results:
-                self._on_batch(result)
+                if not self._stopped:
+                    self._on_batch(result)
         if self._plan.strategy.errors == "fail":
             for bad in (o for r in results for o in r.outcomes if o.status != OK):
                 raise DocumentError(f"{bad.document}: {bad.error_type}: {bad.error}")

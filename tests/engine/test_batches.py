@@ -4,8 +4,9 @@ import random
 import pytest
 
 from dataflow import Document, Outcome, Strategy
-from dataflow.engine.batches import MAX_DOCUMENTS, AdaptiveBatcher, batcher_for
+from dataflow.engine.batches import MAX_DOCUMENTS, AdaptiveBatcher, BytesBatcher, FixedBatcher, batcher_for
 from dataflow.engine.cost import CostModel
+from dataflow.engine.listing import Listed
 from dataflow.graph.work import BatchResult
 from dataflow.profile import Cost
 
@@ -36,23 +37,27 @@ def sizes_of(batches):
 def test_every_document_is_in_one_batch_under_its_own_position(batching, collect):
     listed = documents(*[random.Random(0).randrange(1, 20) for _ in range(5000)])
     strategy = Strategy(batching=batching, collect=collect)
-    batches = drained(batcher_for(strategy, iter(listed), slots=2), cost=lambda d: 0.001)
+    batches = drained(batcher_for(strategy, Listed(enumerate(listed)), slots=2), cost=lambda d: 0.001)
     pairs = [p for b in batches for p in zip(b.positions, b.documents, strict=True)]
     assert sorted(pairs, key=lambda p: p[0]) == list(enumerate(listed))
 
 
 def test_fixed_batches_have_a_fixed_count():
-    batcher = batcher_for(Strategy(batching="fixed:2"), iter(documents(1, 2, 3)), slots=1)
+    batcher = batcher_for(Strategy(batching="fixed:2"), Listed(enumerate(documents(1, 2, 3))), slots=1)
     assert sizes_of(drained(batcher)) == [[1, 2], [3]]
 
 
 def test_byte_bounded_batches_stay_within_and_a_larger_document_travels_alone():
-    batcher = batcher_for(Strategy(batching="bytes:10"), iter(documents(4, 6, 1, 50, 10, 2, 9)), slots=1)
+    batcher = batcher_for(
+        Strategy(batching="bytes:10"), Listed(enumerate(documents(4, 6, 1, 50, 10, 2, 9))), slots=1
+    )
     assert sizes_of(drained(batcher)) == [[4, 6], [1], [50], [10], [2], [9]]
 
 
 def test_documents_of_unknown_size_still_end_a_batch():
-    batcher = batcher_for(Strategy(batching="bytes:10"), iter(documents(*[None] * 3000)), slots=1)
+    batcher = batcher_for(
+        Strategy(batching="bytes:10"), Listed(enumerate(documents(*[None] * 3000))), slots=1
+    )
     assert all(len(b) <= MAX_DOCUMENTS for b in drained(batcher))
 
 
@@ -62,12 +67,12 @@ def test_bytes_travel_with_the_batch_where_only_the_driver_can_read_them():
             raise OSError("gone")
         return url.encode()
 
-    (batch,) = drained(batcher_for(Strategy(batching="fixed:9"), iter(documents(1, 1)), 1, read))
+    (batch,) = drained(batcher_for(Strategy(batching="fixed:9"), Listed(enumerate(documents(1, 1))), 1, read))
     assert batch.payloads == (b"0.txt", None)
 
 
 def adaptive(listed, slots=2, clock=lambda: 0.0, **options):
-    return AdaptiveBatcher(enumerate(listed), slots, clock=clock, **options)
+    return AdaptiveBatcher(Listed(enumerate(listed), clock), slots, **options)
 
 
 def test_adaptive_batches_take_the_largest_first():
@@ -117,7 +122,7 @@ def test_where_costs_are_known_so_much_is_listed_at_first_that_no_share_of_it_is
 
 def test_adaptive_batches_that_can_learn_nothing_are_cut_by_what_is_known_at_first():
     strategy = Strategy(collect="gather")
-    batches = drained(batcher_for(strategy, iter(documents(*[100_000] * 2000)), slots=2))
+    batches = drained(batcher_for(strategy, Listed(enumerate(documents(*[100_000] * 2000))), slots=2))
     assert 10 < len(batches) < 100
 
 
@@ -222,5 +227,39 @@ def test_largest_first_and_shrinking_beats_fixed_batches_on_a_heavy_tail():
     def cost(document):
         return 1e-7 * document.size_bytes
 
-    fixed = drained(batcher_for(Strategy(batching="fixed:64"), iter(listed), 4))
+    fixed = drained(batcher_for(Strategy(batching="fixed:64"), Listed(enumerate(listed)), 4))
     assert makespan(drained(adaptive(listed, slots=4), cost=cost), cost, 4) < makespan(fixed, cost, 4)
+
+
+class PausingSource:
+    """Says what it was given to say, take by take; an empty list is a pause."""
+
+    def __init__(self, *takes):
+        self.takes, self.asked = list(takes), []
+
+    @property
+    def ended(self):
+        return not self.takes
+
+    def take(self, most):
+        self.asked.append(most)
+        given = self.takes.pop(0)
+        return list(enumerate(documents(*given)))
+
+
+@pytest.mark.parametrize("kind", [FixedBatcher, BytesBatcher])
+def test_what_is_too_little_for_a_batch_waits_for_more_but_not_where_the_source_pauses(kind):
+    now = 0.0
+    source = PausingSource([1, 1], [], [], [1, 1, 1], [], [])
+    batcher = kind(source, 4, clock=lambda: now)
+    assert batcher.take(0) is None
+    now = 0.4
+    assert batcher.take(0) is None
+    now = 0.6
+    assert len(batcher.take(0)) == 2
+    assert batcher.take(1) is None
+    now = 1.0
+    assert batcher.take(1) is None
+    assert not batcher.ended
+    assert len(batcher.take(1)) == 3
+    assert batcher.ended

@@ -11,8 +11,10 @@ import psutil
 import pytest
 
 from dataflow import Pipeline, run
+from dataflow.corpus import Corpus
 from dataflow.document import Document
 from dataflow.engine.executors import Done
+from dataflow.engine.listing import Listing
 from dataflow.engine.remembered import remember
 from dataflow.engine.smalljob import SmallJob, SmallJobExecutor, look_at
 from dataflow.errors import ClusterError
@@ -23,7 +25,22 @@ from dataflow.strategy import Strategy
 
 
 def documents(count, size):
-    return iter(enumerate(Document(f"{i}.txt", size, "text/plain") for i in range(count)))
+    return (Document(f"{i}.txt", size, "text/plain") for i in range(count))
+
+
+@contextlib.contextmanager
+def listing_of(listed):
+    listing = Listing(lambda: Corpus("<iterable>", listed))
+    listing.number(enumerate)
+    yield listing
+    listing.close()
+
+
+def drained(listing):
+    found = []
+    while not listing.ended:
+        found += listing.take(1000)
+    return found
 
 
 def batch_of(number):
@@ -31,22 +48,27 @@ def batch_of(number):
 
 
 def test_a_job_is_small_by_what_it_is_predicted_to_take():
-    small, numbered = look_at(documents(3, 1000))
-    assert small is not None
-    assert small.documents == len(list(numbered)) == 3
+    with listing_of(documents(3, 1000)) as listing:
+        small = look_at(listing)
+        assert small is not None
+        assert small.documents == len(drained(listing)) == 3
     assert "3 documents" in str(small)
 
 
 @pytest.mark.parametrize(("count", "size"), [(100_000, 10), (3, 1_000_000_000)])
 def test_of_a_large_job_no_more_is_looked_at_than_says_so(count, size, monkeypatch):
     monkeypatch.setattr("dataflow.engine.smalljob.usable_cores", lambda: 2)
-    source = documents(count, size)
-    small, numbered = look_at(source)
-    assert small is None
-    seen = next(numbered)[0]
-    assert seen == 0
-    assert next(source)[0] <= 8200
-    assert sum(1 for _ in numbered) == count - 2  # one was taken from each
+    looked_at = []
+
+    def source():
+        for document in documents(count, size):
+            looked_at.append(document)
+            yield document
+
+    with listing_of(source()) as listing:
+        assert look_at(listing) is None
+        assert len(looked_at) <= 8192 + 256
+        assert [position for position, _ in drained(listing)] == list(range(count))
 
 
 def test_no_cluster_is_started_for_it_and_a_note_says_so(words, write_corpus, monkeypatch):
@@ -170,17 +192,18 @@ def test_a_consumer_that_takes_its_time_is_no_long_job(monkeypatch):
 
 
 def test_a_source_that_is_slow_to_list_is_no_small_job():
-    listed = []
+    times, goes_on = iter([0.0, 0.5]), threading.Event()
 
     def feed():
-        for pair in documents(50, 10):
-            listed.append(pair)
-            yield pair
+        for number, document in enumerate(documents(50, 10)):
+            if number == 3:
+                assert goes_on.wait(60)
+            yield document
 
-    small, numbered = look_at(feed(), clock=lambda: float(len(listed)))
-    assert small is None
-    assert len(listed) < 5
-    assert len(list(numbered)) == 50
+    with listing_of(feed()) as listing:
+        assert look_at(listing, clock=lambda: next(times, 1.5)) is None
+        goes_on.set()
+        assert len(drained(listing)) == 50
 
 
 def test_a_pipeline_that_was_seen_to_be_dear_is_no_small_job_the_next_time(monkeypatch, tmp_path):

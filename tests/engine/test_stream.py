@@ -5,6 +5,7 @@ import pytest
 from dataflow import Document, Outcome, Pipeline, Strategy
 from dataflow.engine.batches import batcher_for
 from dataflow.engine.executors import Done, InlineExecutor
+from dataflow.engine.listing import Listed
 from dataflow.engine.stream import Stream
 from dataflow.errors import DocumentError, OutputError
 from dataflow.graph.plan import Plan
@@ -41,6 +42,8 @@ class FakeExecutor:
         ]
         return Done(batch.number, BatchResult(batch.number, outcomes, None, "w", self.seconds, 0.0, {}, {}))
 
+    def wake(self): ...
+
     def paused(self):
         return ()
 
@@ -50,7 +53,9 @@ class FakeExecutor:
 def stream(executor, listed, clock=lambda: 0.0, **strategy):
     chosen = Strategy(**{"batching": "fixed:2", **strategy})
     plan = Plan("beef", Pipeline(len), chosen, MemoSpec("none"))
-    return Stream(plan, batcher_for(chosen, iter(listed), executor.slots), executor, clock=clock)
+    return Stream(
+        plan, batcher_for(chosen, Listed(enumerate(listed), clock), executor.slots), executor, clock=clock
+    )
 
 
 def documents(n):
@@ -156,7 +161,9 @@ def test_the_inline_executor_runs_when_it_is_waited_for():
     chosen = Strategy(batching="fixed:2")
     plan = Plan("beef", Pipeline(len), chosen, MemoSpec("none"))
     executor.start(plan)
-    outcomes = list(Stream(plan, batcher_for(chosen, documents(3), 1, lambda url: b"abc"), executor))
+    outcomes = list(
+        Stream(plan, batcher_for(chosen, Listed(enumerate(documents(3))), 1, lambda url: b"abc"), executor)
+    )
     assert [o.value for o in outcomes] == [3, 3, 3]
     executor.close()
 
