@@ -25,8 +25,8 @@ from typing import Any, cast
 from dataflow.corpus import open_document, read_document
 from dataflow.document import Document
 from dataflow.errors import ClusterError, one_line
-from dataflow.graph.nodes import write_rows
-from dataflow.graph.table import Sink, sink_for
+from dataflow.graph.nodes import rows_of
+from dataflow.graph.table import Sink, sink_for, write_table
 from dataflow.graph.work import BatchResult, Item, Part
 from dataflow.measure.probes import Probe, ProcessProbe
 from dataflow.measure.subject import Execution
@@ -289,11 +289,12 @@ def _processed(document: Document, position: int, seconds: dict[str, float]) -> 
 def _written(sink: Sink, number: int, items: list[Item], seconds: dict[str, float]) -> Part:
     """Write rows, and let go of their values."""
     before = time.perf_counter()
-    part, _ = write_rows(sink, number, items)
+    rows, _ = rows_of(sink, number, items)
+    name, size = write_table(sink, number, rows)
     for item in items:
         item.value = None
     seconds["write"] += time.perf_counter() - before
-    return part
+    return Part(name, len(items), size)
 
 
 def _children() -> set[int]:

@@ -76,8 +76,10 @@ class DaskExecutor:
         Raises:
             WorkloadError: the pipeline can't be sent to other processes.
         """
+        from dataflow.engine import frames
         from dataflow.engine.worker import PlanPlugin
 
+        frames.register()
         try:
             plugin = PlanPlugin(plan)
         except Exception as error:
@@ -344,7 +346,8 @@ class DaskExecutor:
             error = future.exception()
             return Done(number, error=error, lost=isinstance(error, KilledWorker | ChildDied))
         if future.status == "cancelled":
-            raise ClusterError("the scheduler was lost, and the work on it: start the cluster again.")
+            self._check_scheduler()
+            return Done(number, error=CancelledError("the cluster was restarted"), lost=True)
         self._expect(number, future)
         return None
 

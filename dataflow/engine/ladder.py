@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dataflow.graph.guard import NOBODY, read_blame
+from dataflow.graph.guard import NOBODY, SOMEBODY, read_blame
 from dataflow.graph.plan import Batch
 from dataflow.graph.sandbox import quarantined
 from dataflow.outcome import FAILED, Outcome
@@ -48,7 +48,8 @@ class Ladder:
     def lost(self, batch: Batch, reason: str) -> Rescue:
         """A batch whose worker died."""
         if not self._bisect:
-            if self._blamed(batch).isdisjoint(batch.positions) and self._again(batch, self._patience):
+            blamed = self._blamed(batch)
+            if blamed.isdisjoint((*batch.positions, SOMEBODY)) and self._again(batch, self._patience):
                 return Rescue([self._part(batch, range(len(batch)), begun=False)])
             return Rescue(outcomes=[quarantined(batch, i, "WorkerDied", reason) for i in range(len(batch))])
         if batch.isolated:  # the worker around the sandbox died: that was another's doing
@@ -58,7 +59,7 @@ class Ladder:
                 )
             return Rescue([self._part(batch, range(len(batch)), isolated=True, begun=False)])
         blamed = self._blamed(batch)
-        if NOBODY in blamed:  # whichever document it was, it wasn't noticed before all were behind it
+        if not blamed.isdisjoint((NOBODY, SOMEBODY)):  # it was noticed when all were through their stages
             return Rescue(self._halves(batch))
         suspects = [i for i, position in enumerate(batch.positions) if position in blamed]
         if suspects:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from dataflow.errors import counted
-from dataflow.graph.guard import Note, ask_for_stacks, innermost_line, read_running
+from dataflow.graph.guard import SOMEBODY, Note, ask_for_stacks, innermost_line, read_running
 from dataflow.graph.plan import Batch, Plan
 
 __all__ = ["STALL_SECONDS", "Stall", "StallWatch", "worked_on"]
@@ -119,12 +119,18 @@ class StallWatch:
             self._tell(Stall("", "", "", seconds, "", 0.0, sum(map(len, live)), workers))
         for url, note in at:
             line = innermost_line(note.stack)
-            name = self._plan.pipeline.stages[note.stage].name if note.stage >= 0 else "read"
+            name = self._plan.stage_names[note.stage]
             self._tell(Stall(url, name, note.worker, note.seconds, line, note.limit_seconds))
 
 
 def worked_on(ledger: str | None, live: Iterable[Batch]) -> list[tuple[str, Note]]:
     """The documents of batches in flight that some worker is at, or was at when it died, with its note."""
-    documents = {(b.number, p): d.url for b in live for p, d in zip(b.positions, b.documents, strict=True)}
+    documents = {(b.number, SOMEBODY): _one_of(b) for b in live}
+    documents |= {(b.number, p): d.url for b in live for p, d in zip(b.positions, b.documents, strict=True)}
     notes = read_running(ledger) if ledger else []
     return [(documents[n.batch, n.position], n) for n in notes if (n.batch, n.position) in documents]
+
+
+def _one_of(batch: Batch) -> str:
+    first = batch.documents[0].url
+    return first if len(batch) == 1 else f"one of {first} and {len(batch) - 1} more"

@@ -9,6 +9,7 @@ from typing import Any
 
 from distributed import WorkerPlugin
 
+from dataflow.engine import frames
 from dataflow.graph.child import close_children, limit_children
 from dataflow.graph.guard import OUT_OF_FILES, drop_guard, guard_of, has_no_files
 from dataflow.graph.plan import Plan, forget_plan, register_plan
@@ -42,6 +43,7 @@ class PlanPlugin(WorkerPlugin):
 
         One that an earlier run's stages have left no file descriptor is ended: the next one can do it.
         """
+        frames.register()
         try:
             self._load(worker)
         except Exception:

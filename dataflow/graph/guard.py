@@ -28,6 +28,7 @@ from pathlib import Path
 __all__ = [
     "NOBODY",
     "OUT_OF_FILES",
+    "SOMEBODY",
     "Guard",
     "Note",
     "ask_for_stacks",
@@ -46,6 +47,9 @@ unsafe_lock = threading.RLock()
 
 NOBODY = -1
 """The position of the document in the note of a process that no document in it is known to have ended."""
+
+SOMEBODY = -2
+"""The position in the note of one that was at some of its documents at once, or all."""
 
 OUT_OF_FILES = 79
 """The exit status of such a process, for want of file descriptors."""

@@ -22,6 +22,7 @@ from dataflow.graph.steps import (
     end_without_files,
     ending_without_files,
     move_seconds,
+    noted,
     read,
     run_stage,
     run_stages,
@@ -32,7 +33,7 @@ from dataflow.graph.work import BatchResult, Item, Part, Work
 from dataflow.memo.codecs import own_copy
 from dataflow.outcome import OK, Outcome, Outcomes
 
-__all__ = ["compute", "in_order", "lookup", "probe", "run_nodes", "store", "write", "write_rows"]
+__all__ = ["compute", "in_order", "lookup", "probe", "rows_of", "run_nodes", "store", "write"]
 
 Node = tuple[str, Callable[..., Any], tuple[Any, ...]]
 
@@ -150,11 +151,17 @@ def write(run: str, work: Work) -> BatchResult:
     with timed(work, "write"):
         if plan.sink is None:
             end_without_files(plan, work.batch.number)  # where a part is written, that finds it out
-            values = _packed(work)
-            outcomes = [i.outcome(work.batch.number) for i in work.items]
+            with noted(plan, work.batch.number):
+                values = _packed(work)
+                outcomes = [i.outcome(work.batch.number) for i in work.items]
+                _let_go(work)
         else:
+            with noted(plan, work.batch.number):
+                rows, outcomes = rows_of(plan.sink, work.batch.number, work.items)
+                _let_go(work)
             with writing(run), ending_without_files(plan, work.batch.number):
-                part, outcomes = write_rows(plan.sink, work.batch.number, work.items)
+                name, size = table.write_table(plan.sink, work.batch.number, rows)
+            part = Part(name, len(outcomes), size)
             if not is_known(run):  # it took so long, or this process was stopped: orphans have been collected
                 table.remove_part(plan.sink, part.name)
                 raise ClusterError(f"run {run} ended while batch {work.batch.number} was being written.")
@@ -172,6 +179,12 @@ def write(run: str, work: Work) -> BatchResult:
         started=work.started,
         values=values,
     )
+
+
+def _let_go(work: Work) -> None:
+    """Drop the values, whose own code may run then."""
+    for item in work.items:
+        item.value = None
 
 
 def _packed(work: Work) -> bytes:
@@ -210,29 +223,22 @@ def _pickled(value: Any) -> bytes:
         return packed
 
 
-def write_rows(sink: table.Sink, batch: int, items: Sequence[Item]) -> tuple[Part, list[Outcome]]:
-    """Write one part. An item whose value doesn't fit its column becomes a failed one.
-
-    Raises:
-        OSError: the folder's fault, and no document's.
-    """
+def rows_of(sink: table.Sink, batch: int, items: Sequence[Item]) -> tuple[Any, list[Outcome]]:
+    """A part's rows, and the outcomes. An item whose value doesn't fit its column becomes a failed one."""
     try:
-        return _write_part(sink, batch, items)
-    except OSError:
-        raise
+        return _rows(sink, batch, items)
     except Exception:
         for item in items:
             reason = table.fits(sink, item.value) if item.status == OK else None
             if reason:
                 item.fail("UnwritableValue", reason)
-        return _write_part(sink, batch, items)
+        return _rows(sink, batch, items)
 
 
-def _write_part(sink: table.Sink, batch: int, items: Sequence[Item]) -> tuple[Part, list[Outcome]]:
+def _rows(sink: table.Sink, batch: int, items: Sequence[Item]) -> tuple[Any, list[Outcome]]:
     outcomes = [item.outcome(batch) for item in items]
     values = [item.value if item.status == OK else None for item in items]
-    name, size = table.write_part(sink, batch, outcomes, values)
-    return Part(name, len(outcomes), size), outcomes
+    return table.part_table(sink, outcomes, values), outcomes
 
 
 def _copy_to_twins(plan: Plan, work: Work) -> None:

@@ -134,14 +134,14 @@ class Plan:
 
     @functools.cached_property
     def stage_names(self) -> tuple[str, ...]:
-        """The stages' names by their numbers; that of reading, at -1, included."""
-        return (*(s.name for s in self.pipeline.stages), "read")
+        """The stages' names by their numbers; those of reading, at -1, and writing, at -2, included."""
+        return (*(s.name for s in self.pipeline.stages), "write", "read")
 
     @functools.cached_property
     def limits(self) -> tuple[float, ...]:
-        """The stages' time limits in seconds by their numbers; that of reading, at -1, included."""
+        """The stages' time limits in seconds by their numbers; of reading, at -1, and writing, at -2, too."""
         usual = self.strategy.timeout_seconds
-        return (*(s.timeout_seconds or usual for s in self.pipeline.stages), usual)
+        return (*(s.timeout_seconds or usual for s in self.pipeline.stages), usual, usual)
 
     @functools.cached_property
     def unsafe_stages(self) -> frozenset[int]:

@@ -26,6 +26,7 @@ from dataflow.graph.overdue import Overdue
 from dataflow.graph.plan import Batch, Plan, plan_of, register_plan, writing
 from dataflow.graph.scratch import scratch_folder
 from dataflow.graph.steps import ending_without_files
+from dataflow.graph.turns import READ
 from dataflow.graph.work import BatchResult, Item
 from dataflow.outcome import QUARANTINED, Outcome
 
@@ -163,8 +164,8 @@ def _where(folder: str, plan: Plan, process_id: int) -> str:
     """
     name = f"{socket.gethostname()}-{process_id}"
     for note in read_running(plan.ledger, name) if plan.ledger else ():
-        if note.stage >= 0:
-            return f" in stage {plan.pipeline.stages[note.stage].name}"
+        if note.stage != READ:  # of which the file says more: whether it was done
+            return f" in stage {plan.stage_names[note.stage]}"
     try:
         return f" in stage {Path(folder, 'at').read_text()}"
     except OSError:

@@ -15,10 +15,10 @@ from typing import Any
 from dataflow.corpus import read_document
 from dataflow.errors import one_line
 from dataflow.graph.files import OpenDocument, digest_content
-from dataflow.graph.guard import guard_of, has_no_files
+from dataflow.graph.guard import SOMEBODY, guard_of, has_no_files
 from dataflow.graph.patience import patiently
 from dataflow.graph.plan import Plan
-from dataflow.graph.turns import READ, Turns
+from dataflow.graph.turns import READ, WRITE, Turns
 from dataflow.graph.work import Item, Work
 from dataflow.outcome import OK
 
@@ -27,6 +27,7 @@ __all__ = [
     "end_without_files",
     "ending_without_files",
     "move_seconds",
+    "noted",
     "read",
     "run_stage",
     "run_stages",
@@ -207,6 +208,21 @@ def timed(work: Work, node: str) -> Iterator[None]:
         yield
     finally:
         work.node_seconds[node] = work.node_seconds.get(node, 0.0) + time.perf_counter() - started
+
+
+@contextlib.contextmanager
+def noted(plan: Plan, batch: int) -> Iterator[None]:
+    """Hold the block, in which the values' own code may run, to the time limit that a document has to be read.
+
+    Not a document at a time, which would take longer than what is done with most. Where it overruns, the batch is
+    halved until one document is left.
+    """
+    guard = guard_of(plan.ledger)
+    if guard is None:
+        yield
+    else:
+        with guard.at(batch, SOMEBODY, WRITE, plan.limits[WRITE]):
+            yield
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from dataflow.pipeline import Pipeline
 
-__all__ = ["Sink", "load_writer", "part_table", "remove_part", "sink_for", "write_part"]
+__all__ = ["Sink", "load_writer", "part_table", "remove_part", "sink_for", "write_part", "write_table"]
 
 _BASE: tuple[tuple[str, str, str], ...] = (
     ("document", "string", "URL or path of the document"),
@@ -116,10 +116,14 @@ def write_part(sink: Sink, batch: int, outcomes: Sequence[Outcome], values: Sequ
         OSError: the file can't be written.
         TypeError, ValueError, pyarrow.ArrowException: a value doesn't fit its column.
     """
+    return write_table(sink, batch, part_table(sink, outcomes, values))
+
+
+def write_table(sink: Sink, batch: int, table: pa.Table) -> tuple[str, int]:
+    """As :func:`write_part`, of rows that :func:`part_table` has made."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = part_table(sink, outcomes, values)
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd", use_dictionary=["media_type", "status", "error_type"])
     data = buffer.getvalue()
@@ -169,12 +173,10 @@ def part_table(sink: Sink, outcomes: Sequence[Outcome], values: Sequence[Any]) -
 
 def fits(sink: Sink, value: Any) -> str | None:
     """Why a value doesn't fit the sink's columns, in one line; ``None`` when it does."""
-    import pyarrow as pa
-
     try:
         for (_, kind, _), values in zip(sink.columns, _value_columns(sink, [value]), strict=True):
             column(values, _arrow(kind))
-    except (TypeError, ValueError, AttributeError, OverflowError, pa.ArrowException) as error:
+    except Exception as error:  # a value's own code may raise anything
         return " ".join(f"the value doesn't fit the last stage's return annotation: {error}".split())
     return None
 

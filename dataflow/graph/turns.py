@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from dataflow.graph.plan import Plan
     from dataflow.graph.work import Item
 
-__all__ = ["READ", "Pieces", "Turns"]
+__all__ = ["READ", "WRITE", "Pieces", "Turns"]
 
 READ = -1
 """The number of the stage that reads a document, as the ledger has it."""
+
+WRITE = -2
+"""That of packing values, or making columns of them: a value's own code may run there."""
 
 
 class Turns:

@@ -19,6 +19,7 @@ from typing import Any
 
 from dataflow.memo.asides import asides, asks_for
 from dataflow.memo.bindings import (
+    Binding,
     Finder,
     attached_bindings,
     default_bindings,
@@ -98,6 +99,7 @@ class Walk:
         self._left = [_MOST_INNER_VISITS]
         self._told: dict[tuple[str, int], bytes] = {}
         self.asked: set[str] = set()
+        self._makings: dict[tuple[Finder, str], Binding | None] = {}
 
     def root(self, value: object) -> bytes:
         """The description of one value; what it refers to waits in the queue."""
@@ -189,8 +191,18 @@ class Walk:
 
     def how_made(self) -> bytes | None:
         """The statements that make what the walk stands at, and what holds it; ``None`` where none can be seen."""
-        made = [binding for find, name in self._makers if (binding := find(name)) is not None]
+        made = self._around()
         return b"".join(self._statements(one.tree, one.space) for one in made) if made else None
+
+    def _around(self) -> list[Binding]:
+        """How what the walk stands at was made, and what holds it, as far as that can be seen."""
+        for maker in self._makers:
+            if (
+                maker not in self._makings
+            ):  # each module may be looked at for it, and many objects have one maker
+                find, name = maker
+                self._makings[maker] = find(name)
+        return [made for maker in self._makers if (made := self._makings[maker]) is not None]
 
     def says_its_state(self, value: object) -> None:
         """Takes note of an object that says itself what its state is: what is set on it elsewhere may not show."""
@@ -387,7 +399,7 @@ class Walk:
         binding = find(name)
         if binding is None or not follows_a_set(binding):
             if (binding is None or binding.is_given) and not name.startswith("__"):
-                around = [made for make, one in self._makers if (made := make(one)) is not None]
+                around = self._around()
                 if any(map(follows_a_set, around)) and seems_ordered(value, around):
                     self.notices.order()
             return None

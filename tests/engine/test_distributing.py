@@ -221,3 +221,24 @@ def test_a_worker_that_goes_while_all_are_told_something_is_not_waited_for(monke
         assert elsewhere.submit(asyncio.run, executor._of_all(answers())).result() == "loaded"
         with pytest.raises(ConnectionError):
             elsewhere.submit(asyncio.run, executor._of_all(is_lost())).result()
+
+
+@stage
+def slowly(data: bytes) -> int:
+    import time
+
+    time.sleep(0.02)
+    return int(data)
+
+
+def test_a_run_goes_on_when_its_cluster_is_restarted(write_corpus):
+    from dataflow.engine.clusters import open_cluster
+
+    folder = write_corpus(*map(str, range(60)))
+    with open_cluster("processes", 2) as opened:
+        outcomes = []
+        for outcome in run(slowly, folder, cluster=opened.client, batching="fixed:4"):
+            if len(outcomes) == 10:
+                opened.client.restart()
+            outcomes.append(outcome)
+    assert sorted(o.value for o in outcomes) == list(range(60))

@@ -4,7 +4,7 @@ import pytest
 
 from dataflow import Document
 from dataflow.engine.ladder import Ladder
-from dataflow.graph.guard import Guard
+from dataflow.graph.guard import SOMEBODY, Guard
 from dataflow.graph.plan import Batch
 
 
@@ -100,3 +100,12 @@ def test_one_poison_costs_at_most_2n_attempts(n):
         if poison in one.positions and not one.isolated:
             queue += chosen.lost(one, "died").batches
     assert attempts <= 2 * n
+
+
+def test_a_batch_whose_values_ended_it_is_halved_or_given_up_whole(tmp_path):
+    guard = Guard(str(tmp_path))
+    with guard.at(1, SOMEBODY, -2, 60):
+        halves = ladder(ledger=str(tmp_path), all_note=True).lost(batch(5), "died")
+        whole = ladder(ledger=str(tmp_path), all_note=True, bisect=False).lost(batch(2), "died")
+    assert [b.positions for b in halves.batches] == [(0, 1), (2, 3, 4)]
+    assert [o.status for o in whole.outcomes] == ["quarantined"] * 2

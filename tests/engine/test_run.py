@@ -231,7 +231,7 @@ def test_a_part_that_is_being_written_when_a_run_is_closed_neither_stays_nor_hin
     written, words, write_corpus, tmp_path, monkeypatch
 ):
     output, folder = tmp_path / "out", write_corpus(*TEXTS[:6])
-    write, at_once = table.write_part, threading.Semaphore(written)
+    write, at_once = table.write_table, threading.Semaphore(written)
     begun, closed, ended = threading.Event(), threading.Event(), threading.Event()
 
     def write_late(*part):
@@ -246,7 +246,7 @@ def test_a_part_that_is_being_written_when_a_run_is_closed_neither_stays_nor_hin
 
     in_process = Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=":0")
     with in_process as client, monkeypatch.context() as patched:
-        patched.setattr(table, "write_part", write_late)
+        patched.setattr(table, "write_table", write_late)
         options = {"cluster": client, "output": output, "batching": "fixed:1"}
         with run(words.pipeline, folder, **options) as running:
             iterating = threading.Thread(target=list, args=(running,))
@@ -585,3 +585,46 @@ def test_workers_that_an_earlier_run_has_left_no_file_descriptor_are_replaced(wr
             list(run(Pipeline(stage(leaking)), [leaks], cluster=opened.client))
             found = list(run(Pipeline(stage(leaking)), plain, cluster=opened.client))
             assert [o.status for o in found] == ["ok"] * 20
+
+
+def test_a_run_that_is_closed_by_whom_its_batches_are_told_ends_there(
+    processes, words, write_corpus, tmp_path
+):
+    told = []
+
+    def see(result):
+        told.append(result)
+        running.close()
+
+    options = {
+        "cluster": processes.client,
+        "batching": "fixed:5",
+        "output": tmp_path / "out",
+        "on_batch": see,
+    }
+    running = run(words.pipeline, write_corpus(*TEXTS), **options)
+    assert list(running) == []
+    assert len(told) == 1
+    assert len(pd.read_parquet(tmp_path / "out")) == running.committed < 200
+
+
+class NeverPacked:
+    def __reduce__(self):
+        import time
+
+        time.sleep(3600)
+        return NeverPacked, ()
+
+
+@stage
+def packed_or_not(data: bytes) -> object:
+    return NeverPacked() if data == b"never" else data.decode()
+
+
+def test_a_value_that_is_never_packed_is_quarantined_and_nothing_else_is(processes, write_corpus):
+    folder = write_corpus("one", "never", "two")
+    options = {"cluster": processes.client, "batching": "fixed:3", "timeout_seconds": 1.0}
+    outcomes = sorted(run(packed_or_not, folder, **options), key=lambda o: o.position)
+    assert [o.value for o in outcomes] == ["one", None, "two"]
+    assert (outcomes[1].status, outcomes[1].error_type) == ("quarantined", "TimeLimit")
+    assert "in stage write" in outcomes[1].error

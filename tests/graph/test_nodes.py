@@ -1,12 +1,14 @@
 """The nodes by themselves, in this process, with the dictionary memo."""
 
 import threading
+from typing import TypedDict
 
 import pytest
 
 from dataflow import Document, DocumentError, Pipeline, Strategy, stage
 from dataflow.errors import ClusterError
 from dataflow.graph import nodes, table
+from dataflow.graph.guard import SOMEBODY, drop_guard, read_running
 from dataflow.graph.plan import Batch, Plan, forget_plan, is_known, plan_of, register_plan, writing
 from dataflow.graph.table import sink_for
 from dataflow.memo.spec import MemoSpec, close_memos
@@ -101,6 +103,52 @@ def test_a_value_that_cannot_be_taken_out_again_is_that_documents_failure():
     assert [(o.status, o.value) for o in result.take()] == [("ok", []), ("failed", None), ("ok", [])]
     assert result.take()[1].error_type == "TypeError"
     assert result.take()[1].error.startswith("the result can't be sent: ")
+
+
+class Looking:
+    """A value that says, while it is packed or made a column of, what the ledger says of its process."""
+
+    def __init__(self, ledger):
+        self.ledger, self.seen = ledger, []
+
+    def look(self):
+        self.seen += [(note.batch, note.position, note.limit_seconds) for note in read_running(self.ledger)]
+        return "title"
+
+    def __reduce__(self):
+        return str, (self.look(),)
+
+    title = property(look)
+
+    def __del__(self):
+        self.look()
+
+
+class Row(TypedDict):
+    title: str
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_code_of_values_is_held_to_the_time_limit(written, tmp_path):
+    """Else one that never comes back, in its ``__reduce__``, a property or its ``__del__``, stood still for ever."""
+    (tmp_path / "ledger").mkdir()
+    ledger, seen = str(tmp_path / "ledger"), []
+
+    @stage
+    def titles(data: bytes) -> Row:
+        value = Looking(ledger)
+        value.seen = seen
+        return value
+
+    pipeline = Pipeline(titles)
+    sink = sink_for(pipeline, str(tmp_path)) if written else None
+    strategy = Strategy(timeout_seconds=7.0)
+    register_plan(Plan("cafe", pipeline, strategy, MemoSpec("none"), sink=sink, ledger=ledger))
+    result = nodes.run_nodes("cafe", batch(b"a", b"b", number=5).pack())
+    drop_guard(ledger)
+    assert [o.status for o in result.outcomes] == ["ok", "ok"]
+    assert len(seen) >= 4
+    assert set(seen) == {(5, SOMEBODY, 7.0)}
 
 
 def test_a_document_that_cannot_be_read_is_an_outcome():
