@@ -137,8 +137,8 @@ class Run:
     def close(self) -> None:
         """Cancel what is in flight and give everything back. Closing twice is fine.
 
-        A thread that waits for the next outcome is let go first, which may take two seconds, or the rest of a batch
-        where this very process computes it, or as long as the corpus takes to say what its next document is.
+        A thread that waits for the next outcome is let go first, which may take as long as the rest of a batch where
+        this very process computes it. A corpus that is just saying what its next document is isn't waited for.
         """
         self._closing = True
         self._stop()
