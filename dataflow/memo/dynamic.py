@@ -17,7 +17,15 @@ from typing import Any
 
 from dataflow.memo.code import TRANSPARENT, Chain, Reads
 
-__all__ = ["dynamic_name", "taken_of", "texts_of", "unseen_by_name"]
+__all__ = [
+    "dynamic_name",
+    "names_a_file",
+    "reads_files",
+    "taken_of",
+    "texts_of",
+    "unseen_by_name",
+    "written_names",
+]
 
 # What leads to a file's content, or a folder's.
 _READERS = frozenset(
@@ -102,10 +110,19 @@ def unseen_by_name(code: types.CodeType, found: Reads, space: Mapping[str, Any])
     yield from sorted(_NAMESPACES & found.loose.union(*found.chains))
     if ("__file__",) in found.chains:  # most likely for a file that lies beside it
         yield "__file__"
-    if _PERHAPS & found.loose.union(*found.chains) and not _only_writes(code):
-        yield from sorted(".".join(chain) for chain in found.chains if _names_a_file(_led_to(chain, space)))
-        texts = {*_opened_texts(code), *(text for text in texts_of(code) if _is_there(text))}
-        yield from sorted(map(repr, texts))
+    if reads_files(code, found):
+        yield from sorted(".".join(chain) for chain in found.chains if names_a_file(_led_to(chain, space)))
+        yield from sorted({*map(repr, _opened_texts(code)), *written_names(code)})
+
+
+def reads_files(code: types.CodeType, found: Reads) -> bool:
+    """Whether code may read a file, by the names of what it calls."""
+    return not _PERHAPS.isdisjoint(found.loose.union(*found.chains)) and not _only_writes(code)
+
+
+def written_names(code: types.CodeType) -> set[str]:
+    """Texts in code that name a file which is there, as they are written."""
+    return {repr(text) for text in texts_of(code) if _is_there(text)}
 
 
 def _opened_texts(code: types.CodeType) -> Iterator[str]:
@@ -139,10 +156,14 @@ def _led_to(chain: Chain, space: Mapping[str, Any]) -> Any:
     return value
 
 
-def _names_a_file(value: Any) -> bool:
-    if isinstance(value, dict | list | tuple) and len(value) <= _FEW:
-        return any(_names_a_file(one) for one in (value.values() if isinstance(value, dict) else value))
-    return isinstance(value, pathlib.PurePath) or (isinstance(value, str) and _is_there(value))
+def names_a_file(value: Any, depth: int = 2) -> bool:
+    """Whether a value is a path, or a text that names a file which is there, or holds one of them."""
+    kind = type(value)  # and not what the value says that it is
+    if issubclass(kind, dict | list | tuple) and len(value) <= _FEW:
+        return depth > 0 and any(
+            names_a_file(one, depth - 1) for one in (value.values() if isinstance(value, dict) else value)
+        )
+    return issubclass(kind, pathlib.PurePath) or (issubclass(kind, str) and _is_there(value))
 
 
 def _is_there(text: str) -> bool:

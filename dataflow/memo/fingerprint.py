@@ -44,6 +44,7 @@ def fingerprint(
     try:
         parts = [walk.root(function), *(walk.root(dep) for dep in deps)]
         nodes = walk.finish() + walk.effects()
+        walk.notices.files()
     except RecursionError:
         raise Uncacheable(f"{name}: data that it reaches is nested too deep to be keyed.") from None
     except (Uncacheable, Warning):

@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from dataflow.memo.dynamic import dynamic_name, taken_of
+from dataflow.memo.code import Reads
+from dataflow.memo.dynamic import dynamic_name, names_a_file, reads_files, taken_of, written_names
 
 __all__ = ["DynamicCodeWarning", "Notices", "SetOrderWarning"]
 
@@ -33,10 +34,15 @@ class Notices:
         self.path: tuple[str, ...] = ()
         self.quiet = False
         self.place = (__file__, 1)
+        self._said: set[str] = set()
+        # Names of files by the name that they go by, the way to it and the place; and the code that may read them.
+        self._files: dict[str, tuple[tuple[str, ...], tuple[str, int]]] = {}
+        self._readers: list[types.CodeType] = []
 
     def as_in(self, other: Notices) -> None:
         """Go on where another walk stands, and as quietly."""
         self.path, self.quiet, self.place = other.path, other.quiet, other.place
+        self._said, self._files, self._readers = other._said, other._files, other._readers
 
     def order(self) -> None:
         """What the walk stands at has the order of a set, or may have it."""
@@ -48,6 +54,7 @@ class Notices:
 
     def unseen(self, name: str) -> None:
         """What a name leads to can't be seen."""
+        self._said.add(name)
         self._warn(
             DynamicCodeWarning,
             f"uses {name}: what that leads to isn't part of the key; "
@@ -59,6 +66,27 @@ class Notices:
         name = dynamic_name(value)
         if name is not None:
             self.unseen(name)
+
+    def named(self, value: object) -> None:
+        """What the walk stands at may name a file, which code reads that is told of it."""
+        if not self.quiet and names_a_file(value):
+            self._files.setdefault(self.path[-1], (self.path, self.place))
+
+    def code(self, code: types.CodeType, found: Reads) -> None:
+        """Code may name files, and may read those that it is told of."""
+        if self.quiet:
+            return
+        for name in written_names(code):
+            self._files.setdefault(name, ((*self.path, name), self.place))
+        if reads_files(code, found):
+            self._readers.append(code)
+
+    def files(self) -> None:
+        """At the end: the files that are named somewhere, where some code reads files."""
+        for name, (path, place) in self._files.items() if self._readers else ():
+            if name not in self._said:
+                self.path, self.place = path[:-1], place
+                self.unseen(name)
 
     def unseen_in(self, module: object, names: Sequence[str], code: types.CodeType) -> None:
         """The same of what is taken of an installed module, of which no code is read: some leads to code of ours."""

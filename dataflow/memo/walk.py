@@ -255,6 +255,7 @@ class Walk:
         if name in self._ignore:
             return tagged(b"ignored", encode(name))
         outer, self.notices.path = self.notices.path, (*self.notices.path, name)
+        self.notices.named(value)
         makers = self._makers
         # The global, and what is nearest: an object may be far down a chain of them.
         self._makers = (*makers[:1], *makers[1:][-2:], (find, name)) if find else makers
@@ -390,6 +391,7 @@ class Walk:
         self.asked.update(asks_for(found, code))
         for name in unseen_by_name(code, found, space):
             self.notices.unseen(name)
+        self.notices.code(code, found)
         parts = [chain_parts(self, chain, space, code) for chain in sorted(found.chains)]
         parts += [import_parts(self, statement, space, code) for statement in sorted(found.imports)]
         return tagged(b"reads", b"".join(parts))

@@ -80,6 +80,19 @@ UNSEEN |= {
     "the environment": "import os\ndef f(x):\n    return os.environ['MODE']\n",
     "a variable of the environment": "from os import getenv\ndef f(x):\n    return getenv('MODE')\n",
 }  # fmt: skip
+READ = "from pathlib import Path\nimport dataclasses, functools\ndef read(path):\n    return Path(path).read_text()\n"
+UNSEEN |= {
+    f"{where}, and another function reads": READ + text
+    for where, text in {
+        "a global names a file": "WORDS = Path('words.txt')\ndef f(x):\n    return read(WORDS)\n",
+        "a text names a file": f"def f(x):\n    return read({THERE!r})\n",
+        "a default names a file": f"def load(path={THERE!r}):\n    return read(path)\ndef f(x):\n    return load()\n",
+        "a closure names a file": "def made(path):\n    return lambda x: read(path)\nf = made(Path('words.txt'))\n",
+        "a class names a file": f"class C:\n    words = {THERE!r}\n    def get(self):\n        return read(self.words)\ndef f(x):\n    return C().get()\n",
+        "an object names a file": f"@dataclasses.dataclass\nclass C:\n    words: str\nS = C({THERE!r})\ndef f(x):\n    return read(S.words)\n",
+        "a partial names a file": f"f = functools.partial(read, {THERE!r})\n",
+    }.items()
+}
 SEEN = {
     "a file of its argument's": "def f(x):\n    return open(x).read(), x.open('rb'), x.read_text()\n",
     "a file that is written": "def f(x):\n    open('log.txt', 'a').write(x)\n",
@@ -89,6 +102,9 @@ SEEN = {
     "a text that is read": "import json\nURL = 'https://example.org/a'\ndef f(x):\n    return json.load(x), URL, 'utf-8', 'text/html', '1.2'\n",
     "a text that is parsed": "import xml.etree.ElementTree as ET\nimport ast\ndef f(x):\n    return ET.fromstring(x), ast.parse('a.b'), ET.parse(x)\n",
     "a text that is loaded": "import yaml\ndef f(x):\n    return yaml.load('!x 1', yaml.Loader), x.read(100)\n",
+    "a path that nobody reads": "from pathlib import Path\ndef name(path, of=Path('b')):\n    return path.name, of.name\ndef f(x):\n    return name(Path('a'))\n",
+    "a file that another function writes": "from pathlib import Path\nLOG = Path('log.txt')\ndef log(path, x):\n    open(path, 'a').write(x)\ndef f(x):\n    log(LOG, x)\n",
+    "data that holds itself": "L = ['a']\nL.append(L)\ndef f(x):\n    return open(x).read(), L\n",
     "a path's name": "from pathlib import Path\nWORDS = Path('words.txt')\ndef f(x):\n    return WORDS.name\n",
     "a pattern": "import re\nP = re.compile('a')\ndef f(x):\n    return re.compile(x), P\n",
     "sys": "import sys\ndef f(x):\n    return sys.maxsize\n",
