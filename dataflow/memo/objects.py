@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from dataflow.memo.bindings import attribute_bindings
 from dataflow.memo.hints import hint
 from dataflow.memo.keys import encode, slots_of, tagged
-from dataflow.memo.origin import class_owner, installed_as
-from dataflow.memo.special import file_digest, importable
+from dataflow.memo.origin import class_owner, installed_as, module_of
+from dataflow.memo.special import file_digest, filled_by_calls, importable
 
 if TYPE_CHECKING:
     from dataflow.memo.walk import Walk
@@ -105,6 +106,8 @@ def _state(walk: Walk, kind: type, state: object) -> bytes:
     find = attribute_bindings(kind)
     if isinstance(state, dict) and all(isinstance(name, str) for name in state):
         kept = _without_cached(kind, state)
+        if class_owner(kind) is not None:  # what it keeps a thread apart is filled by calls, and no setting
+            kept = {name: one for name, one in kept.items() if type(one) is not threading.local}
         if not kept and state:  # an object without attributes has no state at all
             return walk.value(None)
         # Of classes that aren't ours, some show their attributes in order: a namespace's text, perhaps.
@@ -128,7 +131,8 @@ def _members(walk: Walk, value: Any) -> bytes:
 
 
 def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
-    yield from getattr(value, "__dict__", {}).items()
+    filled = filled_by_calls(module_of(type(value)))
+    yield from ((name, one) for name, one in getattr(value, "__dict__", {}).items() if name not in filled)
     for kind in type(value).__mro__:
         yield from ((name, getattr(value, name)) for name in slots_of(kind) if hasattr(value, name))
 

@@ -18,7 +18,7 @@ import threading
 import types
 import typing
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from dataflow.pipeline import Stage
 if TYPE_CHECKING:
     from dataflow.memo.walk import Walk
 
-__all__ = ["contents", "file_digest", "importable", "special"]
+__all__ = ["contents", "file_digest", "filled_by_calls", "importable", "special"]
 
 _BUILTIN_CALLABLES = (
     types.BuiltinFunctionType,
@@ -96,6 +96,14 @@ def contents(cell: Any) -> object:
         return cell.cell_contents
     except ValueError:
         return ("an empty cell", ...)
+
+
+def filled_by_calls(module: str) -> Set[str]:
+    """What an installed decorator's functions and objects hold under these names is filled when they are called."""
+    return _FILLED.get(module.partition(".")[0], frozenset())
+
+
+_FILLED = {"cachetools": {"cache"}, "tenacity": {"statistics"}}
 
 
 def file_digest(path: str | None) -> bytes:
@@ -193,6 +201,7 @@ _TABLE: tuple[tuple[Any, Callable[[Walk, Any], bytes]], ...] = (
     (contextvars.ContextVar, _variable),
     (threading.Event, lambda walk, value: encode(value.is_set())),
     (threading.local, _local),
+    (typing.ForwardRef, _attributes("__forward_arg__")),
     (typing.NewType, _attributes("__name__", "__supertype__")),
     (weakref.ref, _weak),
     ((weakref.WeakSet, weakref.WeakKeyDictionary, weakref.WeakValueDictionary), _weak_members),

@@ -50,7 +50,7 @@ from dataflow.memo.order import (
 )
 from dataflow.memo.origin import class_owner, installed_as, module_of
 from dataflow.memo.running import top_of
-from dataflow.memo.special import contents, file_digest, importable, special
+from dataflow.memo.special import contents, file_digest, filled_by_calls, importable, special
 
 __all__ = ["Walk"]
 
@@ -378,9 +378,12 @@ class Walk:
             parts = [describe_function(code), encode(given), self._reads(function)]
         find = None if owner else default_bindings(function)
         parts.append(tagged(b"defaults", self.items(defaults_of(function), find)))
+        filled = filled_by_calls(module) if owner else frozenset()
         cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
-        parts.append(self.items({name: contents(cell) for name, cell in cells}, local_bindings(function)))
-        parts.append(self.items(vars(function), attached_bindings(function.__name__, function.__globals__)))
+        held = {name: contents(cell) for name, cell in cells if name not in filled}
+        parts.append(self.items(held, local_bindings(function)))
+        own = {name: one for name, one in vars(function).items() if name not in filled}
+        parts.append(self.items(own, attached_bindings(function.__name__, function.__globals__)))
         if owner is None:
             parts.append(hints_of(self, function))
         return parts

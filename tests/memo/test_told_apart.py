@@ -609,3 +609,27 @@ def test_members_of_two_enums_of_one_name_are_told_apart_in_a_set(of_files: Of) 
 def test_derived_classes_that_are_asked_for_of_type_count(of_files: Of) -> None:
     text = "class B:\n    pass\nclass D(B):\n    n = 1\ndef f(x):\n    return type.__subclasses__(B)\n"
     assert of_files(text) != of_files(text.replace("n = 1", "n = 2"))
+
+
+@pytest.mark.parametrize(
+    "decorator",
+    [
+        "tenacity.retry(stop=tenacity.stop_after_attempt(3))",
+        "cachetools.cached({})",
+        "cachetools.cached(cachetools.TTLCache(10, 60))",
+        "functools.cache",
+    ],
+)
+def test_what_an_installed_decorator_fills_when_it_is_called_does_not_count(
+    of_files: Of, decorator: str
+) -> None:
+    """Else whoever had called the function found nothing of what others keep."""
+    text = f"import cachetools, functools, tenacity\n@{decorator}\ndef f(x):\n    return x + 1\n"
+    assert of_files(text) == of_files(f"{text}f(1)\n")
+    assert of_files(text) != of_files(text.replace("x + 1", "x + 2"))
+
+
+def test_a_type_that_is_named_by_a_text_in_an_alias_is_told_by_it(of_files: Of) -> None:
+    text = "import typing\nA = typing.Optional['B']\ndef f(x):\n    return A\n"
+    assert of_files(text) == of_files(text)
+    assert of_files(text) != of_files(text.replace("'B'", "'C'"))
