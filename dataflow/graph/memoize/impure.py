@@ -22,6 +22,7 @@ __all__ = [
     "denied_below",
     "denied_value",
     "is_fixed",
+    "is_plain",
     "is_text_clock",
     "is_zoned",
     "makes_times",
@@ -67,7 +68,8 @@ pdfplumber.open pdfplumber.pdf.PDF.open pikepdf.open pikepdf.Pdf.open pdfminer.h
 pptx.Presentation pptx.api openpyxl.load_workbook openpyxl.reader xlrd.open_workbook ebooklib.epub.read_epub
 PIL.ImageFont.truetype zstandard.open lz4.frame.open dotenv
 soundfile librosa rasterio netCDF4 xarray.open_dataset scipy.io skimage.io torch.load torch.save joblib.load
-joblib.dump
+joblib.dump pyarrow.ipc.open_file pyarrow.ipc.open_stream pyarrow.ipc.RecordBatchFileReader
+pyarrow.ipc.RecordBatchStreamReader
 """
 _NETWORK = """
 socket _socket socketserver ssl _ssl select selectors urllib.request urllib.robotparser urllib3 http.client
@@ -117,7 +119,7 @@ to_pickle to_feather to_excel to_hdf to_orc to_stata to_clipboard to_gbq
 write_csv write_parquet write_json write_ndjson write_excel write_ipc write_avro write_database write_delta
 savefig unlink mkdir rmdir touch open stat lstat exists
 is_file is_dir is_symlink is_mount samefile glob rglob resolve absolute expanduser readlink symlink_to hardlink_to
-chmod sample now utcnow today getsize getmtime
+chmod sample shuffle now utcnow today getsize getmtime
 update_mmap
 """
 # Without a place they give the text.
@@ -156,6 +158,8 @@ DENIED_METHODS = frozenset(_METHODS.split())
 WRITING_METHODS = frozenset(_PLACED.split())
 """Methods that write where they are given a place, which is their first argument or one of ``PLACES``."""
 PLACES = frozenset({"buf", "fp", "file", "filename", "path", "path_or_buf", "path_or_buffer"})
+FILES = PLACES - {"path"}
+"""Of these whatever is installed makes a file's content, or an open file."""
 _READERS = ("pandas.read_", "dask.dataframe.read_", "polars.read_", "polars.scan_", "geopandas.read_")
 # Of their text "now" or "today" they make the time of day.
 _TEXT_CLOCKS = frozenset(_TEXT_CLOCKS_NAMES.split())
@@ -174,6 +178,11 @@ CLOCK_TEXTS = frozenset({"now", "today"})
 FIXED = (str, bytes, int, float, complex, tuple, frozenset, type(None), range, datetime.date, datetime.timedelta,
           datetime.time, types.FunctionType, types.BuiltinFunctionType, types.MappingProxyType)  # fmt: skip
 _PLAIN_MODULES = ("builtins", "types", "functools", "collections", "abc", "typing")
+
+
+def is_plain(called: Any) -> bool:
+    """Whether it is a function or a class of the language itself, to which a name says nothing: ``dict(file=x)``."""
+    return getattr(called, "__module__", None) in _PLAIN_MODULES
 
 
 @functools.lru_cache(maxsize=8192)

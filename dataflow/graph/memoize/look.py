@@ -38,6 +38,7 @@ from dataflow.graph.memoize.standins import (
     of_object,
 )
 from dataflow.memo.keys import LEAVES, of_leaves
+from dataflow.memo.origin import installed_as
 
 __all__ = ["Looked", "own_parts", "texts_of"]
 
@@ -237,10 +238,12 @@ class Looked:
 
     def _place_reason(self, use: Use) -> str | None:
         """A call that writes to the place that it is given, if that isn't in memory: ``frame.to_json(path)``."""
-        path = use.origin.path
+        path, called = use.origin.path, self._resolved(use.origin)[0]
         writes = bool(path) and path[-1] in impure.WRITING_METHODS
-        if not writes or isinstance(self._resolved(use.origin)[0], Method):
+        if isinstance(called, Method):
             return None
+        if not writes:
+            return self._file_reason(use, called)
         if use.named == (ANY,):
             places = list(use.args)
         else:
@@ -250,6 +253,18 @@ class Looked:
         if all(map(self._is_in_memory, places)):
             return None
         return f"{self._function.__qualname__} writes to the place that it gives .{path[-1]}()"
+
+    def _file_reason(self, use: Use, called: object) -> str | None:
+        """A call of what is installed that is given a file by a name that says so: ``XMLSchema(file=path)``."""
+        if called is ABSENT or called is SOME or impure.is_plain(called):
+            return None
+        if installed_as(str(getattr(called, "__module__", None) or "builtins")) is None:
+            return None  # it is looked at itself
+        named = dict(zip(use.named[::-1], use.args[::-1], strict=False))
+        files = [given for name, given in named.items() if name in impure.FILES]
+        if all(map(self._is_in_memory, files)):
+            return None
+        return f"{self._function.__qualname__} gives {_shown(use.origin)}() a file by its name"
 
     def _is_in_memory(self, place: frozenset[Origin]) -> bool:
         """Whether it is ``io.BytesIO()``, or ``None``."""
