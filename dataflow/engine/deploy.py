@@ -27,6 +27,7 @@ from dataflow.engine.specs import (
     load_cluster,
 )
 from dataflow.errors import ClusterError, one_line
+from dataflow.graph.groups import end_left_by
 
 if TYPE_CHECKING:
     import logging
@@ -87,7 +88,7 @@ def deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
             options["env"] = {**os.environ, **(options.get("env") or {})}
         try:
             cluster = _begun(functools.partial(_class(spec), **options))
-            stack.callback(close_quietly, cluster)
+            stack.callback(_close, cluster)
             client = _client(cluster)
             stack.callback(close_quietly, client)
             _await_workers(client, cluster, _expected(options))
@@ -98,6 +99,14 @@ def deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
             # Dask's own account of a worker that didn't start has three tracebacks, and not why.
             raise ClusterError(_cannot_open(spec, error)) from (None if _is_dead_worker(error) else error)
         yield client
+
+
+def _close(cluster: Any) -> None:
+    """Close a cluster; what stages had started and not waited for ends with its workers."""
+    workers = [getattr(nanny, "pid", None) for nanny in getattr(cluster, "workers", {}).values()]
+    close_quietly(cluster)
+    for number in filter(None, workers):
+        end_left_by(number)
 
 
 _placings: weakref.WeakKeyDictionary[Client, Placing] = weakref.WeakKeyDictionary()

@@ -1,4 +1,4 @@
-"""Ends workers that are at a document for longer than they may, and can't end themselves.
+"""Ends workers that are at a document for longer than they may, and can't end themselves; and what dead ones left.
 
 A document that stops its worker (``SIGSTOP``) stops the watchdog in it too. Its nanny sees a process that lives, and
 Dask's scheduler asks the nanny for another one after five minutes at the soonest. Results that lie on the worker can't
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataflow.graph.groups import end_group, end_left_by
 from dataflow.graph.overdue import Overdue
 
 if TYPE_CHECKING:
@@ -36,28 +37,40 @@ class OverdueWorkers:
     def __init__(self, ledger: str | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._ledger, self._clock, self._looked = ledger, clock, clock()
         self._watched: dict[psutil.Process, Overdue] = {}
+        self._gone: set[int] = set()
 
     def look(self) -> None:
-        """End those that are overdue; looks every few seconds, however often it is called."""
+        """End those that are overdue, and programs that dead ones had started; looks every few seconds, however often
+        it is called.
+        """
         if self._ledger is None or self._clock() - self._looked < _LOOK_SECONDS:
             return
         import psutil
 
         self._looked = self._clock()
-        for worker in _workers(self._ledger):
+        noted = _noted(self._ledger)
+        for number in noted - self._gone:
+            if not psutil.pid_exists(number):
+                self._gone.add(number)  # once, since later another may have the number
+                end_left_by(number)
+        for worker in _workers(noted - self._gone):
             with contextlib.suppress(psutil.Error):  # it has ended
                 # Kept from look to look: by it, a process is told from a later one with the same number.
                 if self._watched.setdefault(worker, Overdue(worker, self._ledger)).look():
-                    worker.kill()
+                    end_group(worker.pid)
 
 
-def _workers(ledger: str) -> list[psutil.Process]:
-    """The processes below this one that have noted something, and whom nobody else would end."""
+def _noted(ledger: str) -> set[int]:
+    """The numbers of the processes of this machine that have a ledger."""
+    names = (path.stem.rpartition("-") for path in Path(ledger).glob(f"{socket.gethostname()}-*.ledger"))
+    return {int(number) for _, _, number in names}
+
+
+def _workers(noted: set[int]) -> list[psutil.Process]:
+    """Those of them that are below this one, and whom nobody else would end."""
     import psutil
 
-    mine = {process.pid: process for process in psutil.Process().children(recursive=True)}
-    names = (path.stem.rpartition("-") for path in Path(ledger).glob(f"{socket.gethostname()}-*.ledger"))
-    found = [mine[int(number)] for _, _, number in names if int(number) in mine]
+    found = [process for process in psutil.Process().children(recursive=True) if process.pid in noted]
     # What leads a session is a sandbox, or a worker's child: whoever started it ends it, and knows why.
     return [process for process in found if not _leads_a_session(process.pid)]
 

@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from dataflow.graph.command import module_command, search_path
+from dataflow.graph.groups import end_group, end_left_by
 from dataflow.graph.guard import guard_of
 from dataflow.graph.nodes import run_nodes
 from dataflow.graph.overdue import Overdue
@@ -154,8 +155,7 @@ class _Child:
         return result
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._process.kill()
+        end_group(self._process.pid)
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             with contextlib.suppress(OSError):
@@ -184,11 +184,12 @@ class _Child:
             elif self._overdue.look():
                 why = "was at a document for longer than its time limit, and didn't end itself"
             if why:
-                self._process.kill()
+                end_group(self._process.pid)
                 raise ChildDied(f"its process {why}")
 
     def _died(self) -> ChildDied:
         self._process.wait()
+        end_left_by(self._process.pid)
         self._errors.seek(0)
         lines = self._errors.read()[-4000:].decode(errors="replace").strip().splitlines()
         return ChildDied(f"its process ended: status {self._process.returncode} {lines[-1] if lines else ''}")

@@ -16,7 +16,6 @@ import math
 import mmap
 import os
 import re
-import signal
 import socket
 import struct
 import threading
@@ -24,6 +23,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from dataflow.graph.groups import end_own_group
 
 __all__ = [
     "NOBODY",
@@ -173,7 +174,7 @@ class Guard:
         left = [started + limit - now for started, limit in list(self._active.values())]
         if left and min(left) <= 0:
             self._write_stacks()
-            os.kill(os.getpid(), signal.SIGKILL)
+            end_own_group()
         # Armed even when nothing runs: the next document may hold the interpreter's lock from the first.
         if self._ask_path.exists():
             self._ask_path.unlink(missing_ok=True)

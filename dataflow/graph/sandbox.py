@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dataflow.graph.command import module_command, search_path
+from dataflow.graph.groups import end_group, end_left_by
 from dataflow.graph.guard import OUT_OF_FILES, innermost_line, read_running
 from dataflow.graph.overdue import Overdue
 from dataflow.graph.plan import Batch, Plan, plan_of, register_plan, writing
@@ -106,6 +107,7 @@ def _run_child(folder: str, limit_seconds: float, plan: Plan) -> _Ending | None:
         )  # fmt: skip
         try:
             status = _wait(child, limit_seconds, plan)
+            end_left_by(child.pid)
         except BaseException:
             _end(child)
             raise
@@ -153,7 +155,7 @@ def _line(said: str) -> str:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    os.killpg(child.pid, signal.SIGKILL)
+    end_group(child.pid)
     child.wait()
 
 

@@ -70,7 +70,7 @@ def test_a_process_that_is_not_below_this_one_is_none_of_its_workers(watch, tmp_
     above = tmp_path / f"{socket.gethostname()}-{psutil.Process().ppid()}.ledger"
     for path in (own, above):
         path.write_bytes(bytes(64))
-    assert overdue._workers(str(tmp_path)) == []
+    assert overdue._workers(overdue._noted(str(tmp_path))) == []
 
 
 def test_without_a_ledger_nobody_is_ended():
