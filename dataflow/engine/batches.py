@@ -26,8 +26,11 @@ class Batcher(Protocol):
     def ended(self) -> bool:
         """No batch comes any more."""
 
-    def take(self, number: int) -> Batch | None:
-        """The next batch, under the given number; ``None`` where there is none, or none yet."""
+    def take(self, number: int, *, idle: bool = False) -> Batch | None:
+        """The next batch, under the given number; ``None`` where there is none, or none yet.
+
+        ``idle`` says that nothing is in flight, so that it is better to send little than to wait for more.
+        """
 
     def learn(self, result: BatchResult) -> None:
         """See what a batch took."""
@@ -83,12 +86,12 @@ class FixedBatcher:
         """See :class:`Batcher`."""
         return self._source.ended and not self._held
 
-    def take(self, number: int) -> Batch | None:
+    def take(self, number: int, *, idle: bool = False) -> Batch | None:
         """The next documents, as many as are due."""
         self._list()
         taken = self._held[: self._due()]
         whole = len(taken) < len(self._held) or self._is_full(taken) or self._source.ended
-        if not whole and not self._pause.is_long(len(taken)):
+        if not whole and not idle and not self._pause.is_long(len(taken)):
             return None
         del self._held[: len(taken)]
         return make_batch(number, taken, self._read)
@@ -248,7 +251,7 @@ class AdaptiveBatcher:
         """See :class:`Batcher`."""
         return self._source.ended and self._next == len(self._ahead)
 
-    def take(self, number: int) -> Batch | None:
+    def take(self, number: int, *, idle: bool = False) -> Batch | None:
         """The next batch of about the target's seconds."""
         self._look_ahead()
         if self._next == len(self._ahead):

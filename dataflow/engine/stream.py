@@ -149,7 +149,7 @@ class Stream:
     def _next_batch(self) -> Batch | None:
         if self._again:
             return self._again.popleft()
-        batch = self._batcher.take(self._number())
+        batch = self._batcher.take(self._number(), idle=not self._live)
         if batch and self._plan.strategy.collect == "ordered":
             self._due.extend(batch.positions)
         return batch

@@ -263,3 +263,10 @@ def test_what_is_too_little_for_a_batch_waits_for_more_but_not_where_the_source_
     assert not batcher.ended
     assert len(batcher.take(1)) == 3
     assert batcher.ended
+
+
+@pytest.mark.parametrize("kind", [FixedBatcher, BytesBatcher])
+def test_what_is_too_little_for_a_batch_goes_out_where_nothing_is_in_flight(kind):
+    batcher = kind(PausingSource([], [1, 1], []), 4, clock=lambda: 0.0)
+    assert batcher.take(0, idle=True) is None
+    assert len(batcher.take(0, idle=True)) == 2
