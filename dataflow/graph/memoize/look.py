@@ -32,6 +32,7 @@ from dataflow.graph.memoize.standins import (
     Reached,
     any_of,
     by_names,
+    getters_of,
     is_first_party,
     is_mark,
     of_module,
@@ -89,6 +90,7 @@ class Looked:
         names = self._code.co_varnames[count - len(defaults) : count] if defaults else ()
         self._defaults = {**dict(zip(names, defaults, strict=False)), **(function.__kwdefaults__ or {})}
         self._memory: dict[Origin, tuple[Any, str | None]] = {}
+        self._getters: list[tuple[Any, Any]] = []  # each with the object that something is taken of by it
 
     @functools.cached_property
     def _texts(self) -> set[str]:
@@ -107,6 +109,7 @@ class Looked:
                 yield f"{self._function.__qualname__} is too long to be looked through"
                 continue
             value, reason = self._resolved(use.origin)
+            yield from self._passed_by()
             reason = reason or self._reason(use, value)
             if reason:
                 yield reason
@@ -120,6 +123,14 @@ class Looked:
                     yield from self._bound_call(value, use)
             elif isinstance(value, types.ModuleType):
                 yield Reached(value)
+
+    def _passed_by(self) -> Iterator[Reached]:
+        """What ran on the way to what has been looked up since."""
+        while self._getters:
+            getter, owner = self._getters.pop()
+            yield Reached(getter)
+            if isinstance(getter, types.FunctionType) and is_first_party(getter):
+                yield Reached(Call(getter, by_names(getter.__code__, [owner], {})))
 
     def given(self) -> Any:
         """What the function gives its caller that isn't the caller's own; ``ABSENT`` if nothing is known to be."""
@@ -433,6 +444,7 @@ class Looked:
         reason = impure.denied_attribute(value, name)
         if reason:
             return value, reason
+        self._getters += [(getter, value) for getter in getters_of(value, name)]
         inner = of_object(value, name)
         own = isinstance(inner, Method) or (isinstance(inner, types.FunctionType) and is_first_party(inner))
         data = inner is not SOME and not callable(inner)

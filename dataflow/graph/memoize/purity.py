@@ -55,8 +55,14 @@ class Purity:
     def _looked(self, value: object) -> tuple[Any, str | None, bool]:
         known = self._known.get(id(value))
         if known is None:
-            known = self._known[id(value)] = (value, *self._search(value))
+            known = self._known[id(value)] = (value, *self._search_safely(value))
         return known
+
+    def _search_safely(self, root: object) -> tuple[str | None, bool]:
+        try:
+            return self._search(root)
+        except Exception as error:  # an object's own code runs at any look at it, and does as it likes
+            return f"looking at what it reaches raised {type(error).__name__}", False
 
     def _search(self, root: object) -> tuple[str | None, bool]:
         if reason := _root_reason(root):

@@ -6,6 +6,7 @@ import functools
 import importlib
 import inspect
 import types
+from collections.abc import Iterator
 from typing import Any
 
 from dataflow.graph.memoize.origins import ANY, starred
@@ -24,6 +25,7 @@ __all__ = [
     "Reached",
     "any_of",
     "by_names",
+    "getters_of",
     "is_first_party",
     "is_mark",
     "of_module",
@@ -151,6 +153,30 @@ def of_module(module: types.ModuleType, name: str) -> Any:
         return ABSENT
 
 
+def getters_of(value: Any, name: str) -> Iterator[Any]:
+    """What runs when an attribute is taken of an object, or of a class: a property's function, ``__getattr__``."""
+    kind = type(value)
+    yield from _own_method(kind, "__getattribute__")
+    try:
+        held = inspect.getattr_static(value, name)
+    except AttributeError:
+        yield from _own_method(kind, "__getattr__")
+        return
+    of_its_own = issubclass(kind, type) and any(name in vars(one) for one in value.__mro__)
+    if isinstance(held, property):
+        yield from () if of_its_own or held.fget is None else (held.fget,)
+    elif isinstance(held, functools.cached_property):
+        yield from () if of_its_own else (held.func,)
+    elif type(held).__module__ not in ("builtins", "types"):
+        yield from _own_method(type(held), "__get__")
+
+
+def _own_method(kind: type, name: str) -> Iterator[types.FunctionType]:
+    held = inspect.getattr_static(kind, name, None)
+    if isinstance(held, types.FunctionType) and is_first_party(held):
+        yield held
+
+
 def of_object(value: Any, name: str) -> Any:
     """What an object or class holds under a name, without running any of its code."""
     try:
@@ -168,4 +194,4 @@ def of_object(value: Any, name: str) -> Any:
         return Method(held, value) if is_first_party(held) else held
     if isinstance(value, type):
         return held
-    return SOME if hasattr(type(held), "__get__") else held
+    return held if inspect.getattr_static(type(held), "__get__", None) is None else SOME

@@ -1295,3 +1295,54 @@ def test_what_is_called_in_too_many_ways_is_refused_and_not_looked_at_for_ever()
     source = "\n".join([*tables, *functions, "def f(x): g0(T0, T1, T2)"])
 
     assert "too much" in Purity().why_not(made(source))
+
+
+GOTTEN = """
+    import functools, random
+    class Meta(type):
+        @property
+        def chance(cls): return random.random()
+        def __getattr__(cls, name): return random.random()
+    class Given:
+        def __get__(self, owner, kind): return random.random()
+    class Settings(metaclass=Meta):
+        given, name = Given(), "settings"
+        n = 0
+        @property
+        def jitter(self): return random.random()
+        @functools.cached_property
+        def kept(self): return random.random()
+        @property
+        def counted(self):
+            self.n += 1
+            return self.n
+        @property
+        def title(self): return self.name.title()
+    class Any:
+        def __getattr__(self, name): return open(name).read()
+    class All:
+        k = 1
+        def __getattribute__(self, name): return open(name).read()
+    class Table:
+        def __getattr__(self, name): return {"a": 1}.get(name)
+    class App:
+        def __init__(self): self.settings = Settings()
+        def jitter(self): return self.settings.jitter
+    S, ANY, ALL, TABLE, APP = Settings(), Any(), All(), Table(), App()
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "S.jitter", "S.kept", "S.counted", "S.given", "Settings.given", "Settings.chance", "Settings.other",
+        "ANY.words", "ALL.k", "APP.settings.jitter", "APP.jitter()", "[S.jitter for _ in x]",
+    ],
+)  # fmt: skip
+def test_what_runs_where_an_attribute_is_taken_is_looked_at(text):
+    assert Purity().why_not(made(f"{GOTTEN}    def f(x): return {text}\n"))
+
+
+@pytest.mark.parametrize("text", ["S.title", "S.name", "Settings.name", "TABLE.a", "APP.settings.title"])
+def test_what_runs_there_and_is_pure_is_not_refused(text):
+    assert Purity().why_not(made(f"{GOTTEN}    def f(x): return {text}\n")) is None
