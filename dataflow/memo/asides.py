@@ -6,7 +6,7 @@ import types
 from collections.abc import Iterable, Iterator, Set
 
 from dataflow.memo.code import Reads
-from dataflow.memo.dynamic import texts_of
+from dataflow.memo.filenames import texts_of
 from dataflow.memo.keys import encode, tagged
 from dataflow.memo.origin import class_owner, installed_as
 

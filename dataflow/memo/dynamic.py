@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dis
 import importlib
 import importlib.util
 import inspect
 import os
-import pathlib
 import pkgutil
 import runpy
 import sys
@@ -15,37 +13,17 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dataflow.memo.code import TRANSPARENT, Chain, Reads
+from dataflow.memo.code import Reads
+from dataflow.memo.filenames import (
+    built_of,
+    led_to,
+    names_a_file,
+    opened_texts,
+    reads_files,
+    written_names,
+)
 
-__all__ = [
-    "dynamic_name",
-    "names_a_file",
-    "reads_files",
-    "taken_of",
-    "texts_of",
-    "unseen_by_name",
-    "written_names",
-]
-
-# What leads to a file's content, or a folder's.
-_READERS = frozenset(
-    [
-        "connect", "fromfile", "genfromtxt", "getline", "getlines", "glob", "iterdir", "listdir", "loadtxt", "memmap",
-        "open", "read_bytes", "read_csv", "read_excel", "read_feather", "read_fwf", "read_html", "read_json",
-        "read_orc", "read_parquet", "read_sas", "read_spss", "read_stata", "read_table", "read_text", "read_xml",
-        "rglob", "scandir",
-    ]
-)  # fmt: skip
-_OPENERS = _READERS | {"Path"}
-# What may do so, or take the content itself: the name of a file that is there tells.
-_PERHAPS = _READERS | frozenset(
-    [
-        "Document", "ExcelFile", "ParquetFile", "PdfDocument", "PdfReader", "Reader", "XMLSchema", "ZipFile", "cat",
-        "dataset", "dotenv_values", "input", "iterparse", "load", "load_workbook", "mbox", "parse", "read", "read_ipc",
-        "scan_csv", "scan_parquet", "sql", "truetype",
-    ]
-)  # fmt: skip
-_FEW = 64
+__all__ = ["dynamic_name", "taken_of", "unseen_by_name"]
 
 _KNOWN: dict[str, tuple[Any, ...]] = {
     "builtins": (eval, exec, compile, globals, locals, vars, __import__),
@@ -59,17 +37,19 @@ _KNOWN: dict[str, tuple[Any, ...]] = {
         inspect.stack,
     ),
     "os": (os.getenv, os.popen, os.system),
+    "os.path": (os.path.expandvars, os.path.expanduser),
     "pkgutil": (pkgutil.get_data, pkgutil.resolve_name),
     "runpy": (runpy.run_module, runpy.run_path),
     "sys": (sys._getframe,),
 }
 # Held in this table, they live as long as the process: no other object is given their identity.
 _NAMES = {id(one): f"{one.__name__}()" for found in _KNOWN.values() for one in found}
-_NAMES |= {id(sys.modules): "sys.modules", id(os.environ): "os.environ"}
+_NAMES |= {id(sys.modules): "sys.modules", id(os.environ): "os.environ", id(sys.argv): "sys.argv"}
 # Of these the import takes too long: they are looked for where they are loaded.
 _LATER = {
     "importlib.resources": ("files", "open_binary", "open_text", "read_binary", "read_text"),
     "logging.config": ("dictConfig", "fileConfig"),
+    "dotenv": ("dotenv_values", "load_dotenv"),
     "pydoc": ("locate",),
     "asyncio": ("create_subprocess_exec", "create_subprocess_shell"),
     "subprocess": ("Popen", "call", "check_call", "check_output", "getoutput", "getstatusoutput", "run"),
@@ -110,74 +90,20 @@ def unseen_by_name(code: types.CodeType, found: Reads, space: Mapping[str, Any])
     yield from sorted(_NAMESPACES & found.loose.union(*found.chains))
     if ("__file__",) in found.chains:  # most likely for a file that lies beside it
         yield "__file__"
-    if reads_files(code, found):
-        yield from sorted(".".join(chain) for chain in found.chains if names_a_file(_led_to(chain, space)))
-        yield from sorted({*map(repr, _opened_texts(code)), *written_names(code)})
+    yield from sorted(".".join(chain) for chain in found.chains if _takes_settings(led_to(chain, space)))
+    if reads_files(code, found, space):
+        named = {".".join(chain) for chain in found.chains if names_a_file(led_to(chain, space))}
+        yield from sorted(named.union(built_of(code, space)))
+        yield from sorted({*map(repr, opened_texts(code)), *written_names(code)})
 
 
-def reads_files(code: types.CodeType, found: Reads) -> bool:
-    """Whether code may read a file, by the names of what it calls."""
-    return not _PERHAPS.isdisjoint(found.loose.union(*found.chains)) and not _only_writes(code)
-
-
-def written_names(code: types.CodeType) -> set[str]:
-    """Texts in code that name a file which is there, as they are written."""
-    return {repr(text) for text in texts_of(code) if _is_there(text)}
-
-
-def _opened_texts(code: types.CodeType) -> Iterator[str]:
-    """Texts that are the first argument of what opens files: of a function of a module, and of no object's method."""
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            yield from _opened_texts(inner)
-    last = ""
-    for step in dis.get_instructions(code) if not _OPENERS.isdisjoint(code.co_names) else ():
-        if step.opname == "LOAD_GLOBAL" or (last and step.opname in ("LOAD_ATTR", "LOAD_METHOD")):
-            last = str(step.argval)
-        elif step.opname not in TRANSPARENT:
-            if last in _OPENERS and step.opname == "LOAD_CONST" and isinstance(step.argval, str):
-                yield step.argval
-            last = ""
-
-
-def _only_writes(code: types.CodeType) -> bool:
-    modes = {text for text in texts_of(code) if 0 < len(text) <= 3 and set(text) <= set("rwaxbt+")}
-    return bool(modes) and not any(mode[0] == "r" for mode in modes)
-
-
-def _led_to(chain: Chain, space: Mapping[str, Any]) -> Any:
-    """What a name with its attributes leads to, as far as no code runs for it."""
-    value = space.get(chain[0])
-    for name in chain[1:]:
-        held = getattr(value, "__dict__", {})
-        if name not in held:
-            return value
-        value = held[name]
-    return value
-
-
-def names_a_file(value: Any, depth: int = 2) -> bool:
-    """Whether a value is a path, or a text that names a file which is there, or holds one of them."""
-    kind = type(value)  # and not what the value says that it is
-    if issubclass(kind, dict | list | tuple) and len(value) <= _FEW:
-        return depth > 0 and any(
-            names_a_file(one, depth - 1) for one in (value.values() if isinstance(value, dict) else value)
-        )
-    return issubclass(kind, pathlib.PurePath) or (issubclass(kind, str) and _is_there(value))
-
-
-def _is_there(text: str) -> bool:
-    """Whether a text is the name of a file, or of a folder that isn't at the top of all."""
-    if not 2 < len(text) < 256 or any(one in text for one in "\n\0 "):
-        return False
-    return ("." in text or "/" in text) and os.path.exists(text) and text.strip("./") != ""
-
-
-def texts_of(code: types.CodeType) -> tuple[str, ...]:
-    """All texts in code, in order, and in the code that is nested in it."""
-    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    own = [constant for constant in code.co_consts if isinstance(constant, str)]
-    return (*own, *(text for one in inner for text in texts_of(one)))
+def _takes_settings(value: object) -> bool:
+    """Whether a value is a class whose objects are made of the environment: pydantic's ``BaseSettings``."""
+    bases = value.__mro__ if isinstance(value, type) else ()
+    return any(
+        (one.__module__.partition(".")[0], one.__name__) == ("pydantic_settings", "BaseSettings")
+        for one in bases
+    )
 
 
 def _words(code: types.CodeType) -> set[str]:

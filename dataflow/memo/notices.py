@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import types
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataflow.memo.code import Reads
-from dataflow.memo.dynamic import dynamic_name, names_a_file, reads_files, taken_of, written_names
+from dataflow.memo.dynamic import dynamic_name, taken_of
+from dataflow.memo.filenames import names_a_file, reads_files, written_names
 
 __all__ = ["DynamicCodeWarning", "Notices", "SetOrderWarning"]
 
@@ -72,13 +73,13 @@ class Notices:
         if not self.quiet and names_a_file(value):
             self._files.setdefault(self.path[-1], (self.path, self.place))
 
-    def code(self, code: types.CodeType, found: Reads) -> None:
+    def code(self, code: types.CodeType, found: Reads, space: Mapping[str, Any]) -> None:
         """Code may name files, and may read those that it is told of."""
         if self.quiet:
             return
         for name in written_names(code):
             self._files.setdefault(name, ((*self.path, name), self.place))
-        if reads_files(code, found):
+        if reads_files(code, found, space):
             self._readers.append(code)
 
     def files(self) -> None:

@@ -394,7 +394,7 @@ class Walk:
         self.asked.update(asks_for(found, code))
         for name in unseen_by_name(code, found, space):
             self.notices.unseen(name)
-        self.notices.code(code, found)
+        self.notices.code(code, found, space)
         parts = [chain_parts(self, chain, space, code) for chain in sorted(found.chains)]
         parts += [import_parts(self, statement, space, code) for statement in sorted(found.imports)]
         return tagged(b"reads", b"".join(parts))

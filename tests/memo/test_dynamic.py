@@ -93,6 +93,27 @@ UNSEEN |= {
         "a partial names a file": f"f = functools.partial(read, {THERE!r})\n",
     }.items()
 }
+# In a folder that has a folder ``prompts``.
+UNSEEN |= {
+    "a folder that is joined": "import os\ndef f(x):\n    return open(os.path.join('prompts', x)).read()\n",
+    "a folder in a text": "PROMPTS = 'prompts'\ndef f(x):\n    return open(f'{PROMPTS}/{x}.txt').read()\n",
+    "a folder in a sum": "PROMPTS = 'prompts'\ndef f(x):\n    return open(PROMPTS + '/' + x).read()\n",
+    "a folder as a path": "from pathlib import Path\ndef f(x):\n    return (Path('prompts') / x).read_text()\n",
+    "a template": "PROMPT = 'prompts/{}.txt'\ndef f(x):\n    return open(PROMPT.format(x)).read()\n",
+    "an old template": "def f(x):\n    return open('prompts/%s.txt' % x).read()\n",
+    "a pickle": f"import pandas as pd\ndef f(x):\n    return pd.read_pickle({THERE!r})\n",
+    "a reader by another name": f"from pandas import read_csv as rc\ndef f(x):\n    return rc({THERE!r})\n",
+    "open by another name": f"from io import open as op\ndef f(x):\n    return op({THERE!r})\n",
+    "a path's method": "from pathlib import Path\nread = Path('words.txt').read_text\ndef f(x):\n    return read()\n",
+    "a method by its name": "from pathlib import Path\nW = Path('w')\ndef f(x):\n    return getattr(W, 'read_text')()\n",
+    "a file's size": f"import os\ndef f(x):\n    return os.path.getsize({THERE!r})\n",
+    "a file that is read and one that is written": f"def f(x):\n    open('log', 'w').write(x)\n    return open({THERE!r}).read()\n",
+    "a short text that is no mode": f"def f(x):\n    return x == 'a' and open({THERE!r}).read()\n",
+    "a default that is no mode": f"def f(x, tag='x'):\n    return open({THERE!r}).read()\n",
+    "a path with variables": "import os\ndef f(x):\n    return os.path.expandvars(x)\n",
+    "the command line": "import sys\ndef f(x):\n    return sys.argv[1]\n",
+    "settings of the environment": "import sys, types\nclass BaseSettings: pass\nBaseSettings.__module__ = 'pydantic_settings.main'\nclass S(BaseSettings): pass\ndef f(x):\n    return S()\n",
+}  # fmt: skip
 SEEN = {
     "a file of its argument's": "def f(x):\n    return open(x).read(), x.open('rb'), x.read_text()\n",
     "a file that is written": "def f(x):\n    open('log.txt', 'a').write(x)\n",
@@ -105,6 +126,9 @@ SEEN = {
     "a path that nobody reads": "from pathlib import Path\ndef name(path, of=Path('b')):\n    return path.name, of.name\ndef f(x):\n    return name(Path('a'))\n",
     "a file that another function writes": "from pathlib import Path\nLOG = Path('log.txt')\ndef log(path, x):\n    open(path, 'a').write(x)\ndef f(x):\n    log(LOG, x)\n",
     "data that holds itself": "L = ['a']\nL.append(L)\ndef f(x):\n    return open(x).read(), L\n",
+    "a word that is a folder's": "NAME = 'prompts'\ndef f(x):\n    return open(x).read(), NAME, x['prompts'], f'{x}/{NAME}'\n",
+    "two files that are written": "from pathlib import Path\nLOG = Path('log')\ndef f(x):\n    LOG.open('w').write(x)\n    open(LOG, mode='ab').write(x)\n",
+    "settings that were made": "class BaseSettings:\n    pass\nBaseSettings.__module__ = 'pydantic_settings.main'\nclass S(BaseSettings):\n    k = 1\nS = S()\ndef f(x):\n    return S.k\n",
     "a path's name": "from pathlib import Path\nWORDS = Path('words.txt')\ndef f(x):\n    return WORDS.name\n",
     "a pattern": "import re\nP = re.compile('a')\ndef f(x):\n    return re.compile(x), P\n",
     "sys": "import sys\ndef f(x):\n    return sys.maxsize\n",
@@ -117,6 +141,8 @@ SEEN = {
 def function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], object]:
     def made(text: str) -> object:
         (tmp_path / "loads.py").write_text(text)
+        (tmp_path / "prompts").mkdir()
+        monkeypatch.chdir(tmp_path)
         monkeypatch.syspath_prepend(str(tmp_path))
         monkeypatch.delitem(sys.modules, "loads", raising=False)
         monkeypatch.setattr(sys, "dont_write_bytecode", True)
