@@ -57,6 +57,7 @@ class DaskExecutor:
         self._address = client.scheduler_info()["address"]
         self._futures: dict[int, Future[Any]] = {}
         self._ended: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._unsent: dict[int, Exception] = {}  # why a result can't be had
         self._plan: Plan | None = None
         self._overdue = OverdueWorkers(None)
         self._plugin: str | None = None
@@ -328,9 +329,15 @@ class DaskExecutor:
     def _each(self, futures: dict[int, Future[Any]]) -> Iterator[tuple[int, Any]]:
         for number, future in futures.items():
             # Its status says so where it was cancelled, or its worker can't be asked: see _done.
-            with contextlib.suppress(CancelledError, OSError):
+            try:
                 if future.exception() is None:
                     yield number, self._fetch([future])[0]
+            except (CancelledError, OSError):
+                continue
+            except ClusterError:
+                raise
+            except Exception as error:  # a document has left its worker unable to hand anything out
+                self._unsent[number] = error
 
     def _fetch(self, futures: list[Future[Any]]) -> list[Any]:
         found: list[Any] = self._wait_for(self._on_loop(self._client.gather(futures, asynchronous=True)))
@@ -342,12 +349,14 @@ class DaskExecutor:
 
         if number in results:
             return Done(number, results[number])
+        if number in self._unsent:
+            return Done(number, error=self._unsent.pop(number))
         if future.status == "error":
             error = future.exception()
             return Done(number, error=error, lost=isinstance(error, KilledWorker | ChildDied))
         if future.status == "cancelled":
             self._check_scheduler()
-            return Done(number, error=CancelledError("the cluster was restarted"), lost=True)
+            return Done(number, error=CancelledError("the cluster was restarted"), taken=True)
         self._expect(number, future)
         return None
 

@@ -26,12 +26,14 @@ class Done:
         result: what its last node returned.
         error: why there is no result.
         lost: its worker died, so the error is no word of the batch's own.
+        taken: it was taken from its worker by somebody's will, so that nothing is to be looked into.
     """
 
     number: int
     result: Any = None
     error: BaseException | None = None
     lost: bool = False
+    taken: bool = False
 
 
 class Executor(Protocol):

@@ -71,6 +71,10 @@ class Ladder:
             return Rescue([self._part(batch, range(len(batch)), begun=False)])
         return Rescue(self._halves(batch))
 
+    def again(self, batch: Batch) -> Rescue:
+        """A batch that was taken from its worker, and is to blame for nothing."""
+        return Rescue([self._part(batch, range(len(batch)), isolated=batch.isolated, begun=False)])
+
     def failed(self, batch: Batch, error_type: str, reason: str) -> Rescue:
         """A batch that raised as a whole: a result that can't be sent, a value that can't be written."""
         if len(batch) > 1 and self._bisect:

@@ -187,6 +187,8 @@ class Stream:
             raise OutputError(
                 f"a worker can't write the output: {one_line(error)}. {mend} and run again."
             ) from error
+        if done.taken:
+            return self._ladder.again(batch)
         if self._plan.strategy.errors == "fail":
             raise DocumentError(
                 f"a batch of {counted(len(batch), 'document')} failed: {type(error).__name__}: {one_line(error)}"

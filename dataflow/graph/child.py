@@ -46,7 +46,7 @@ __all__ = [
     "run_in_child",
 ]
 
-_LENGTH = struct.Struct(">Q")
+_LENGTH = _NUMBER = struct.Struct(">Q")
 _LOOK_SECONDS = 0.1
 _SHARE_OF_LIMIT = 0.95  # as a nanny has it
 
@@ -132,7 +132,7 @@ class _Child:
     def __init__(self, plan: bytes, memory_bytes: int | None, ledger: str) -> None:
         import psutil
 
-        self._memory_bytes = memory_bytes
+        self._memory_bytes, self._asked = memory_bytes, 0
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         self._process = subprocess.Popen(
             module_command("dataflow.graph.child", str(os.getpid())),
@@ -146,9 +146,13 @@ class _Child:
         self._send(plan)
 
     def run(self, packed: bytes) -> BatchResult:
-        self._send(packed)
+        self._asked += 1
+        self._send(_NUMBER.pack(self._asked) + packed)
         self._wait()
-        kind, answer = pickle.loads(self._receive())
+        frame = self._receive()
+        if frame[: _NUMBER.size] != _NUMBER.pack(self._asked):
+            raise ChildDied("its process answered for another batch")
+        kind, answer = pickle.loads(memoryview(frame)[_NUMBER.size :])
         if kind == "raised":
             raise answer
         result: BatchResult = answer
@@ -272,7 +276,9 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     guard_of(plan.ledger, limit_seconds=plan.longest_seconds)
     with contextlib.suppress(EOFError):
         while True:
-            _write(answers, _answer(plan.run, _read(requests)))
+            request = _read(requests)
+            number, packed = request[: _NUMBER.size], request[_NUMBER.size :]
+            _write(answers, number + _answer(plan.run, packed))
 
 
 def _answer(run: str, packed: bytes) -> bytes:

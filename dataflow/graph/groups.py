@@ -8,10 +8,36 @@ lead a group of their own each, which what they start is in, unless it leaves on
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
-__all__ = ["end_group", "end_left_by", "end_own_group"]
+__all__ = ["end_copy", "end_group", "end_left_by", "end_own_group", "without_copies"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def end_copy(process: int, code: int = 0) -> None:
+    """End this process if it isn't the one of that number, but a copy: it would answer for all documents to come."""
+    if os.getpid() != process:
+        os._exit(code)
+
+
+def without_copies(function: Callable[P, T]) -> Callable[P, T]:
+    """A function from which no copy of the process returns, whichever code of a document's has made it by a fork."""
+
+    @functools.wraps(function)
+    def alone(*args: P.args, **kwargs: P.kwargs) -> T:
+        process = os.getpid()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            end_copy(process)
+
+    return alone
 
 
 def end_group(leader: int) -> None:

@@ -27,6 +27,7 @@ from pathlib import Path
 from dataflow.graph.groups import end_own_group
 
 __all__ = [
+    "LIMITED_FILES",
     "NOBODY",
     "OUT_OF_FILES",
     "SOMEBODY",
@@ -54,6 +55,9 @@ SOMEBODY = -2
 
 OUT_OF_FILES = 79
 """The exit status of such a process, for want of file descriptors."""
+
+LIMITED_FILES = 80
+"""That of a process in which a stage has set a limit on how long a file may be."""
 
 _RECORD = struct.Struct("<qqddi")  # batch, position, started, limit, stage
 _SLOTS = 512

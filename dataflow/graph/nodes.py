@@ -11,21 +11,25 @@ import pickle
 import socket
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from dataflow.errors import ClusterError, one_line
+from dataflow.errors import ClusterError
 from dataflow.graph import recall, table
 from dataflow.graph.admit import admit
+from dataflow.graph.groups import without_copies
 from dataflow.graph.plan import Batch, Plan, is_known, plan_of, writing
 from dataflow.graph.steps import (
     count,
     end_without_files,
     ending_without_files,
+    let_through,
     move_seconds,
     noted,
     read,
     run_stage,
     run_stages,
+    said,
     timed,
 )
 from dataflow.graph.turns import Turns
@@ -57,6 +61,7 @@ def in_order(plan: Plan) -> list[Node]:
     return [("probe", probe, given), *stages, ("write", write, given)]
 
 
+@without_copies
 def run_nodes(run: str, packed: bytes) -> BatchResult:
     """All nodes of a batch one after the other, in this thread: what its graph comes to.
 
@@ -77,6 +82,7 @@ def run_nodes(run: str, packed: bytes) -> BatchResult:
     return write(run, work)
 
 
+@without_copies
 def probe(run: str, packed: bytes) -> Work:
     """Read a packed batch's documents; not those that the memo may know by what the file system says of them."""
     return _begin(plan_of(run), Batch.unpack(packed))
@@ -102,6 +108,7 @@ def _begin(plan: Plan, batch: Batch) -> Work:
     return work
 
 
+@without_copies
 def lookup(run: str, work: Work) -> Work:
     """Ask the memo for the batch's last memoized value: one round trip, equal keys once."""
     plan = plan_of(run)
@@ -112,6 +119,7 @@ def lookup(run: str, work: Work) -> Work:
     return work
 
 
+@without_copies
 def compute(run: str, index: int, work: Work) -> Work:
     """Run one stage on the documents that have not got it behind them."""
     plan = plan_of(run)
@@ -134,6 +142,7 @@ def compute(run: str, index: int, work: Work) -> Work:
     return work
 
 
+@without_copies
 def store(run: str, work: Work) -> Work:
     """Give what was computed to the memo, in one round trip, and take what others computed meanwhile."""
     plan = plan_of(run)
@@ -144,6 +153,7 @@ def store(run: str, work: Work) -> Work:
     return work
 
 
+@without_copies
 def write(run: str, work: Work) -> BatchResult:
     """Write the batch's part where the run has an output, and boil the work down to its result."""
     plan = plan_of(run)
@@ -191,13 +201,20 @@ def _packed(work: Work) -> bytes:
     """The values as bytes; a document whose value can't be packed, or taken out again, has failed."""
     try:
         return _sendable([i.value for i in work.items])
-    except Exception:
+    except BaseException as error:
+        let_through(error)
         for item in work.items:
-            try:
-                _sendable(item.value)
-            except Exception as error:
-                item.fail(type(error).__name__, f"the result can't be sent: {one_line(error)}")
+            _fail_unless(item, "the result can't be sent", _sendable)
     return _pickled([i.value for i in work.items])
+
+
+def _fail_unless(item: Item, what: str, works: Callable[[Any], Any]) -> None:
+    """Fail a document whose value's own code raises while something is done with it, whatever that is."""
+    try:
+        works(item.value)
+    except BaseException as error:
+        let_through(error)
+        item.fail(type(error).__name__, f"{what}: {said(error)}")
 
 
 _CLASS = (
@@ -227,12 +244,18 @@ def rows_of(sink: table.Sink, batch: int, items: Sequence[Item]) -> tuple[Any, l
     """A part's rows, and the outcomes. An item whose value doesn't fit its column becomes a failed one."""
     try:
         return _rows(sink, batch, items)
-    except Exception:
+    except BaseException as error:
+        let_through(error)
         for item in items:
-            reason = table.fits(sink, item.value) if item.status == OK else None
-            if reason:
-                item.fail("UnwritableValue", reason)
+            if item.status == OK:
+                _fail_unless(item, "the result can't be written", partial(_check_fit, sink, item))
         return _rows(sink, batch, items)
+
+
+def _check_fit(sink: table.Sink, item: Item, value: Any) -> None:
+    reason = table.fits(sink, value)
+    if reason:
+        item.fail("UnwritableValue", reason)
 
 
 def _rows(sink: table.Sink, batch: int, items: Sequence[Item]) -> tuple[Any, list[Outcome]]:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from dataflow.graph.command import module_command, search_path
 from dataflow.graph.groups import end_group, end_left_by
-from dataflow.graph.guard import OUT_OF_FILES, innermost_line, read_running
+from dataflow.graph.guard import LIMITED_FILES, OUT_OF_FILES, innermost_line, read_running
 from dataflow.graph.overdue import Overdue
 from dataflow.graph.plan import Batch, Plan, plan_of, register_plan, writing
 from dataflow.graph.scratch import scratch_folder
@@ -35,6 +35,7 @@ __all__ = ["isolate", "quarantined"]
 
 _OUT_OF_MEMORY = 77  # exit status of a child whose document needed more than it may have
 _OVERRAN = 78
+_SPOILED = {errno.EMFILE: OUT_OF_FILES, errno.EFBIG: LIMITED_FILES}
 _CHANCES = 4
 _LOOK_SECONDS = 0.2
 _START_SECONDS = 30.0  # for the interpreter and the imports, on a loaded machine
@@ -145,6 +146,10 @@ def _verdict(status: int, said: str, where: str, plan: Plan) -> _Ending:
         return _Ending(
             "TooManyOpenFiles", f"left so many files open{where} that its process could open no more"
         )
+    if status == LIMITED_FILES:
+        return _Ending(
+            "WorkerDied", f"set a limit on the length of files{where}, under which none could be written"
+        )
     return _Ending("WorkerDied", f"ended its process{where}: {_reason(status)}", status == -signal.SIGKILL)
 
 
@@ -201,8 +206,8 @@ def _child(folder: str, memory_bytes: int) -> None:
     try:
         _answer(folder, _run_nodes(plan, batch, Path(folder, "at")))
     except OSError as error:
-        if error.errno == errno.EMFILE:
-            os._exit(OUT_OF_FILES)
+        if error.errno in _SPOILED:
+            os._exit(_SPOILED[error.errno])
         raise
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import signal
 import sys
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 from dataflow.corpus import read_document
 from dataflow.errors import one_line
 from dataflow.graph.files import OpenDocument, digest_content
+from dataflow.graph.groups import end_copy
 from dataflow.graph.guard import SOMEBODY, guard_of, has_no_files
 from dataflow.graph.patience import patiently
 from dataflow.graph.plan import Plan
@@ -26,11 +28,13 @@ __all__ = [
     "count",
     "end_without_files",
     "ending_without_files",
+    "let_through",
     "move_seconds",
     "noted",
     "read",
     "run_stage",
     "run_stages",
+    "said",
     "timed",
 ]
 
@@ -161,13 +165,26 @@ def _run_together(turns: Turns, item: Item, index: int, value: Any) -> tuple[Any
         return turns.take(end - 1, list, value), end
 
 
-def _fail(turns: Turns, error: BaseException, index: int) -> None:
-    """Make what a document raised its own failure."""
-    # A parser that calls sys.exit() is a bad parser, no bad run.
+def said(error: BaseException) -> str:
+    """What an error says, in one line; its own code says it, which may fail."""
+    try:
+        return one_line(error)
+    except BaseException as other:
+        let_through(other)
+        return f"{type(error).__name__}, which can't say what it is about ({type(other).__name__})"
+
+
+def let_through(error: BaseException) -> None:
+    """Raise the user's Ctrl-C; all else is a document's own: a parser that calls ``sys.exit()`` is no bad run."""
     if isinstance(error, KeyboardInterrupt) and _user_may_interrupt():
         raise error
+
+
+def _fail(turns: Turns, error: BaseException, index: int) -> None:
+    """Make what a document raised its own failure."""
+    let_through(error)
     item, culprit = turns.item, turns.culprit(error, index)
-    item.fail(type(error).__name__, one_line(error))
+    item.fail(type(error).__name__, said(error))
     item.stage = max(culprit, index, 0)
     lasting = turns.plan.pipeline.stages[culprit].cache_errors if culprit != READ else ()
     item.lasting = (
@@ -192,6 +209,7 @@ def _cancelled(error: BaseException) -> bool:
 
 def _book(turns: Turns) -> None:
     """Add what its stages took to the document's clocks."""
+    end_copy(turns.process)
     turns.forget()
     item, names = turns.item, turns.plan.stage_names
     for number, seconds in turns.seconds.items():
@@ -218,11 +236,16 @@ def noted(plan: Plan, batch: int) -> Iterator[None]:
     halved until one document is left.
     """
     guard = guard_of(plan.ledger)
-    if guard is None:
+    if guard:
+        guard.note(batch, SOMEBODY, WRITE, plan.limits[WRITE])
+    try:
         yield
-    else:
-        with guard.at(batch, SOMEBODY, WRITE, plan.limits[WRITE]):
-            yield
+    except Exception:
+        if guard:
+            guard.clear()
+        raise  # what isn't one ends the process, and the note says where
+    if guard:
+        guard.clear()
 
 
 @contextlib.contextmanager
@@ -230,14 +253,17 @@ def ending_without_files(plan: Plan, batch: int) -> Iterator[None]:
     """Where the block finds no file descriptor left, end this process if it may be: no document in it is to blame."""
     try:
         yield
-    except OSError:
-        end_without_files(plan, batch)
+    except OSError as error:
+        end_without_files(plan, batch, error)
         raise
 
 
-def end_without_files(plan: Plan, batch: int) -> None:
-    """End this process if it may be and has no file descriptor left: it can't even be asked for its results."""
-    guard = guard_of(plan.ledger) if has_no_files() else None
+def end_without_files(plan: Plan, batch: int, error: OSError | None = None) -> None:
+    """End this process if it may be and has no file descriptor left: it can't even be asked for its results. Also if
+    an error says that stages have set a limit on how long a file may be, since no part is that long.
+    """
+    limited = error is not None and error.errno == errno.EFBIG
+    guard = guard_of(plan.ledger) if limited or has_no_files() else None
     if guard:
         guard.end(batch)
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from dataflow.graph.groups import end_copy
 from dataflow.graph.guard import guard_of, unsafe_lock
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Turns:
         batch: the batch's number.
         item: the document whose turns these are.
         seconds: what each of its stages took itself, by its number.
+        process: the number of the process that they began in, of which a document may make a copy.
     """
 
     item: Item
@@ -53,7 +55,7 @@ class Turns:
         self._since = 0.0
         self.seconds: dict[int, float] = {}
         self._raised: tuple[BaseException, int] | None = None
-        self._process = os.getpid()
+        self.process = os.getpid()
 
     def __enter__(self) -> Turns:
         return self
@@ -81,13 +83,13 @@ class Turns:
         except StopIteration:
             raise
         except BaseException as error:
-            self._end_copy(error.code if isinstance(error, SystemExit) else 1)
+            code = error.code if isinstance(error, SystemExit) else 1
+            end_copy(self.process, code if isinstance(code, int) else int(code is not None))
             if self._raised is None or self._raised[0] is not error:
                 self.blame(error, number)
             raise
         finally:
-            if os.getpid() != self._process:
-                self._end_copy(0)
+            end_copy(self.process)
             self._book(number)
             if unsafe:
                 unsafe_lock.release()
@@ -95,11 +97,6 @@ class Turns:
                 self._number = None
             else:
                 self._start(outer)
-
-    def _end_copy(self, code: object) -> None:
-        """End this process if it is a copy that a stage has made, which would answer for all documents to come."""
-        if os.getpid() != self._process:
-            os._exit(code if isinstance(code, int) else code is not None)
 
     def pieces(self, number: int, iterator: Iterator[Any]) -> Pieces:
         """A stage's result, piece by piece, for the stage after it."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dataflow.document import Document
+from dataflow.errors import one_line
 from dataflow.graph.plan import Batch
 from dataflow.memo.base import Entry
 from dataflow.outcome import FAILED, OK, Outcome, Outcomes, make_outcome
@@ -147,8 +148,19 @@ class BatchResult:
     started: float = 0.0
 
     def take(self) -> Sequence[Outcome]:
-        """The outcomes, with their values."""
+        """The outcomes, with their values. Where these can't be made again here, the documents have failed."""
         if self.values is None:
             return self.outcomes
         outcomes = self.outcomes if isinstance(self.outcomes, Outcomes) else Outcomes(self.outcomes)
-        return outcomes.with_values(pickle.loads(self.values))
+        try:
+            return outcomes.with_values(pickle.loads(self.values))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # values' own code did it again, or knows what only workers have
+            why = f"the batch's results can't be taken out here: {one_line(error)}"
+            return [
+                replace(one, status=FAILED, error_type=type(error).__name__, error=why)
+                if one.status == OK
+                else one
+                for one in outcomes
+            ]

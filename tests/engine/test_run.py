@@ -628,3 +628,51 @@ def test_a_value_that_is_never_packed_is_quarantined_and_nothing_else_is(process
     assert [o.value for o in outcomes] == ["one", None, "two"]
     assert (outcomes[1].status, outcomes[1].error_type) == ("quarantined", "TimeLimit")
     assert "in stage write" in outcomes[1].error
+
+
+class Forks:
+    def __del__(self):
+        if self.forks:
+            self.forks = False
+            os.fork()
+
+    def __init__(self, forks):
+        self.forks = forks
+
+    def __reduce__(self):
+        return str, ("made",)
+
+
+@stage
+def forks_or_not(data: bytes) -> object:
+    return Forks(data == b"7")
+
+
+def test_a_copy_of_its_process_that_a_document_leaves_answers_for_none(write_corpus):
+    """It answered beside its original, and all that came after was another batch's answer."""
+    outcomes = list(run(forks_or_not, write_corpus(*map(str, range(40))), cluster="auto", batching="fixed:3"))
+    assert sorted(o.position for o in outcomes) == list(range(40))
+    assert {(o.status, o.value) for o in outcomes} == {("ok", "made")}
+
+
+@stage
+def limits_files_or_not(data: bytes) -> str:
+    import resource
+
+    if data == b"7":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    return data.decode()
+
+
+@pytest.mark.parametrize("where", ["auto", "processes"])
+def test_a_document_that_forbids_its_process_to_write_files_is_quarantined_and_nothing_else_is(
+    where, processes, write_corpus, tmp_path
+):
+    cluster = processes.client if where == "processes" else where
+    folder, output = write_corpus(*map(str, range(20))), tmp_path / "out"
+    list(run(limits_files_or_not, folder, cluster=cluster, batching="fixed:3", output=output))
+    rows = pd.read_parquet(output)
+    assert sorted(rows.position) == list(range(20))
+    (bad,) = rows[rows.status != "ok"].itertuples()
+    assert (bad.status, bad.position) == ("quarantined", 7)
+    assert "set a limit on the length of files" in bad.error

@@ -193,3 +193,19 @@ def test_in_order_a_lost_first_batch_is_run_again_however_many_are_held(monkeypa
 
     outcomes = list(stream(LosesFirst(), documents(200), collect="ordered"))
     assert [o.position for o in outcomes] == list(range(200))
+
+
+@pytest.mark.parametrize("errors", ["bisect", "skip", "fail"])
+def test_what_was_taken_from_its_worker_by_somebodys_will_is_run_again_and_blamed_for_nothing(errors):
+    class Restarted(FakeExecutor):
+        taken = False
+
+        def wait(self):
+            if self.taken:
+                return super().wait()
+            self.taken = True
+            return [Done(self.live.pop().number, error=RuntimeError("restarted"), taken=True)]
+
+    outcomes = list(stream(Restarted(), documents(20), errors=errors))
+    assert sorted(o.position for o in outcomes) == list(range(20))
+    assert {o.status for o in outcomes} == {"ok"}

@@ -1,8 +1,11 @@
 """The nodes by themselves, in this process, with the dictionary memo."""
 
+import dataclasses
+import os
 import threading
 from typing import TypedDict
 
+import distributed  # noqa: F401 - its import makes exceptions that are defined by then packable, and those below aren't
 import pytest
 
 from dataflow import Document, DocumentError, Pipeline, Strategy, stage
@@ -105,6 +108,72 @@ def test_a_value_that_cannot_be_taken_out_again_is_that_documents_failure():
     assert result.take()[1].error.startswith("the result can't be sent: ")
 
 
+class Rude:
+    """A value whose own code does as it likes when it is packed, or made a column of."""
+
+    def __init__(self, what):
+        self.what = what
+
+    def act(self):
+        if self.what == "fork":
+            if not os.fork():
+                return
+            os.wait()
+        elif self.what:
+            raise {"exit": SystemExit(3), "kbd": GeneratorExit(), "os": OSError(28, "full")}[self.what]
+
+    def __reduce__(self):
+        self.act()
+        return str, (self.what,)
+
+    @property
+    def title(self):
+        self.act()
+        return self.what
+
+
+class Row(TypedDict):
+    title: str
+
+
+@stage
+def rude(data: bytes) -> Row:
+    if data == b"mute":
+        raise Mute
+    return Rude(data.decode())
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise SystemExit(4)
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_what_a_values_own_code_raises_is_its_documents_failure(written, tmp_path):
+    sink = sink_for(Pipeline(rude), str(tmp_path)) if written else None
+    register_plan(Plan("cafe", Pipeline(rude), Strategy(), MemoSpec("none"), sink=sink))
+    result = nodes.run_nodes("cafe", batch(b"", b"exit", b"kbd", b"os", b"mute", b"fork").pack())
+    assert [o.status for o in result.outcomes] == ["ok", *["failed"] * 4, "ok"]
+    types = [o.error_type for o in result.outcomes]
+    assert types == [
+        None,
+        "SystemExit",
+        "GeneratorExit",
+        "UnwritableValue" if written else "OSError",
+        "Mute",
+        None,
+    ]
+    assert "Mute, which can't say what it is about (SystemExit)" in result.outcomes[4].error
+
+
+def test_what_cannot_be_taken_out_by_who_asked_for_it_has_failed_there():
+    result = run_nodes([b"a", b"bad"])
+    broken = dataclasses.replace(result, values=b"no pickle")
+    assert [o.status for o in broken.take()] == ["failed", "failed"]
+    assert "can't be taken out here" in broken.take()[0].error
+    assert broken.take()[1].error == "no good"
+
+
 class Looking:
     """A value that says, while it is packed or made a column of, what the ledger says of its process."""
 
@@ -122,10 +191,6 @@ class Looking:
 
     def __del__(self):
         self.look()
-
-
-class Row(TypedDict):
-    title: str
 
 
 @pytest.mark.parametrize("written", [False, True])
