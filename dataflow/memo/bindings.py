@@ -45,7 +45,7 @@ _ASKING = "copy count endswith format get index items join keys split startswith
 _READING_METHODS = frozenset(_ASKING.split())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Binding:
     """How a value was made.
 
@@ -59,12 +59,12 @@ class Binding:
     tree: ast.Module
     space: Mapping[str, Any]
 
-    @property
+    @functools.cached_property
     def bound(self) -> set[str]:
         """Names that the statements give a meaning themselves."""
         return stored(self.tree)
 
-    @property
+    @functools.cached_property
     def is_given(self) -> bool:
         """Whether they read a name that has no meaning there, as an argument has none."""
         known = {
@@ -76,7 +76,7 @@ class Binding:
             known |= stored(statement)
         return any(name not in self.space and not hasattr(builtins, name) for name in given)
 
-    @property
+    @functools.cached_property
     def syntax(self) -> str:
         """The statements without positions."""
         return syntax_of(self.tree)

@@ -10,7 +10,6 @@ import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from dataflow.memo.bindings import attribute_bindings
 from dataflow.memo.hints import hint
 from dataflow.memo.keys import encode, slots_of, tagged
 from dataflow.memo.origin import class_owner, installed_as, module_of
@@ -63,7 +62,7 @@ def object_parts(walk: Walk, value: Any) -> bytes:
         # Where that can't be seen, what it leaves out counts as far as it can: it may be a connection.
         parts.append(walk.as_far_as_told(_left_out(value, content)) if made is None else made)
     elif first_party:
-        parts.append(tagged(b"left out", walk.items(_left_out(value, content), attribute_bindings(kind))))
+        parts.append(tagged(b"left out", walk.items(_left_out(value, content), walk.made_in(kind))))
     return tagged(b"instance", b"".join(parts))
 
 
@@ -103,7 +102,7 @@ def _left_out(value: Any, content: object) -> dict[str, Any]:
 
 
 def _state(walk: Walk, kind: type, state: object) -> bytes:
-    find = attribute_bindings(kind)
+    find = walk.made_in(kind)
     if isinstance(state, dict) and all(isinstance(name, str) for name in state):
         kept = _without_cached(kind, state)
         if class_owner(kind) is not None:  # what it keeps a thread apart is filled by calls, and no setting
@@ -127,7 +126,7 @@ def _without_cached(kind: type, state: dict[str, Any]) -> dict[str, Any]:
 
 def _members(walk: Walk, value: Any) -> bytes:
     """Attributes, also those in slots."""
-    return tagged(b"members", walk.items(_own(dict(_attributes(value))), attribute_bindings(type(value))))
+    return tagged(b"members", walk.items(_own(dict(_attributes(value))), walk.made_in(type(value))))
 
 
 def _attributes(value: Any) -> Iterator[tuple[str, Any]]:

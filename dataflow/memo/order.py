@@ -16,6 +16,7 @@ import operator
 import re
 import sys
 import types
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -213,9 +214,16 @@ def follows_a_set(binding: Binding, seen: set[tuple[int, str]] | None = None) ->
         binding: how it was made.
         seen: the names, with their modules' spaces, that have been followed: each is once, whatever leads to it.
     """
-    seen = set() if seen is None else seen
+    if seen is None:
+        known = _followed.get(binding)
+        if known is None:
+            known = _followed[binding] = follows_a_set(binding, set())
+        return known
     seen.add((id(binding.space), binding.name))
     return any(_is_of_a_set(node, binding, seen) for node in _telling(binding.tree))
+
+
+_followed: weakref.WeakKeyDictionary[Binding, bool] = weakref.WeakKeyDictionary()
 
 
 @functools.lru_cache(maxsize=8192)

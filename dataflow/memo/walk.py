@@ -22,6 +22,7 @@ from dataflow.memo.bindings import (
     Binding,
     Finder,
     attached_bindings,
+    attribute_bindings,
     default_bindings,
     defaults_of,
     local_bindings,
@@ -100,6 +101,7 @@ class Walk:
         self._told: dict[tuple[str, int], bytes] = {}
         self.asked: set[str] = set()
         self._makings: dict[tuple[Finder, str], Binding | None] = {}
+        self._finders: dict[type, Finder] = {}
 
     def root(self, value: object) -> bytes:
         """The description of one value; what it refers to waits in the queue."""
@@ -177,7 +179,7 @@ class Walk:
         walk._telling = self._telling
         walk.notices.as_in(self.notices)
         walk._spaces, walk._used, walk._left, walk._told = self._spaces, self._used, self._left, self._told
-        walk._saying = self._saying
+        walk._saying, walk._finders = self._saying, self._finders
         return walk
 
     def as_far_as_told(self, members: Mapping[str, Any]) -> bytes:
@@ -203,6 +205,13 @@ class Walk:
                 find, name = maker
                 self._makings[maker] = find(name)
         return [made for maker in self._makers if (made := self._makings[maker]) is not None]
+
+    def made_in(self, kind: type) -> Finder:
+        """How the attributes of a class's objects were made, which is looked for once, however many there are."""
+        find = self._finders.get(kind)
+        if find is None:
+            find = self._finders[kind] = functools.cache(attribute_bindings(kind))
+        return find
 
     def says_its_state(self, value: object) -> None:
         """Takes note of an object that says itself what its state is: what is set on it elsewhere may not show."""
