@@ -41,7 +41,7 @@ def generation(url: str, namespace: str = "dataflow") -> bytes:
                 only_new = {} if found is not None else {"nx": True}
                 client.set(name, new_epoch(), **only_new)
                 found = client.get(name)
-        except redis.ResponseError:
+        except (redis.ResponseError, redis.TimeoutError):  # it has just been seen to answer
             return new_epoch()
     return bytes(found) if _is_epoch(found) else new_epoch()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ __all__ = ["CONNECT_SECONDS", "SOCKET_SECONDS", "check_server", "client_of", "re
 
 CONNECT_SECONDS = 0.5
 SOCKET_SECONDS = 1.0
+_PAUSE_SECONDS = 0.1
 _SCHEMES = ("redis://", "rediss://", "unix://")
 
 
@@ -68,18 +70,28 @@ def client_of(
         raise CacheError(f"{redacted(url)} is no Redis URL: {why}.") from None
 
 
-def check_server(url: str) -> dict[str, Any]:
+def check_server(url: str, patience_seconds: float = 0.0) -> dict[str, Any]:
     """What a server says of itself (INFO), once it has answered a PING.
+
+    Args:
+        url: the server's.
+        patience_seconds: for how long it may be there and not answer, as while it forks, or loads what it had.
 
     Raises:
         CacheError: one line with the URL, without its password, and the mend.
     """
     import redis
 
-    client = client_of(url)
+    client, until = client_of(url), time.monotonic() + patience_seconds
     try:
-        client.ping()
-        return dict(client.info())
+        while True:
+            try:
+                client.ping()
+                return dict(client.info())
+            except (redis.TimeoutError, redis.BusyLoadingError):
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
     except redis.exceptions.NoPermissionError:
         return {}  # its user may not ask for INFO, and need not
     except (redis.AuthenticationError, redis.ResponseError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import gc
 import sys
@@ -34,7 +35,8 @@ def object_parts(walk: Walk, value: Any) -> bytes:
     if (kind.__module__, kind.__qualname__) == ("pydantic.type_adapter", "TypeAdapter"):
         return _adapter(walk, value)
     try:
-        state = value.__reduce_ex__(4)
+        registered = copyreg.dispatch_table.get(kind)  # as those of compiled types are, often
+        state = registered(value) if registered else value.__reduce_ex__(4)
     except Exception as error:
         if isinstance(getattr(value, "__wrapped__", None), types.FunctionType):
             return _standing_in(walk, value)

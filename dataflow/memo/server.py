@@ -204,7 +204,8 @@ def find_server(redis_url: str | None = None, **options: Any) -> Iterator[Server
         CacheError: it doesn't answer or refuses, or no embedded server can be started.
     """
     if redis_url:
-        yield ServerHandle(redis_url, redacted(redis_url), _version(check_server(redis_url)), None)
+        found = check_server(redis_url, patience_seconds=_PATIENCE_SECONDS)
+        yield ServerHandle(redis_url, redacted(redis_url), _version(found), None)
         return
     with EmbeddedServer(**options) as server:
         yield ServerHandle(server.url, redacted(server.url), _version(check_server(server.url)), server)
@@ -230,6 +231,7 @@ def server_info(url: str) -> dict[str, Any]:
     return {**numbers, "cpu_seconds": cpu, "keys": keys, "version": _version(info), "program": program}
 
 
+_PATIENCE_SECONDS = 5.0  # a server of somebody's may be at something else for a moment
 _INFO = {
     "used_memory_bytes": "used_memory",
     "peak_memory_bytes": "used_memory_peak",

@@ -60,6 +60,9 @@ def special(walk: Walk, value: object) -> bytes | None:
         return encode("a stream of the process")
     if (type(value).__module__, type(value).__name__) == ("loguru._logger", "Logger"):
         return encode("a logger")
+    if _is_client(type(value)):
+        walk.notices.unseen(f"a {type(value).__name__}")
+        return encode("a client of a server")
     for known, describe in _TABLE:
         if issubclass(type(value), known):
             if class_owner(type(value)) is not None:
@@ -67,6 +70,17 @@ def special(walk: Walk, value: object) -> bytes | None:
             own = b"" if _is_exactly(value, known) else walk.value(type(value)) + _state(walk, value)
             return encode(type(value).__qualname__) + describe(walk, value) + own
     return None
+
+
+def _is_client(kind: type) -> bool:
+    """Whether it speaks to a Redis: its connections and their numbers are another process's elsewhere."""
+    return any(
+        one.__module__.partition(".")[0] in ("redis", "valkey") and one.__name__ in _CLIENTS
+        for one in kind.__mro__
+    )
+
+
+_CLIENTS = ("Connection", "ConnectionPool", "Redis", "RedisCluster", "Sentinel", "Valkey", "ValkeyCluster")
 
 
 def _is_exactly(value: object, known: Any) -> bool:

@@ -110,6 +110,7 @@ UNSEEN |= {
     "a file that is read and one that is written": f"def f(x):\n    open('log', 'w').write(x)\n    return open({THERE!r}).read()\n",
     "a short text that is no mode": f"def f(x):\n    return x == 'a' and open({THERE!r}).read()\n",
     "a default that is no mode": f"def f(x, tag='x'):\n    return open({THERE!r}).read()\n",
+    "a client": "import redis\nR = redis.Redis()\ndef f(x):\n    return R.get(x)\n",
     "a path with variables": "import os\ndef f(x):\n    return os.path.expandvars(x)\n",
     "the command line": "import sys\ndef f(x):\n    return sys.argv[1]\n",
     "settings of the environment": "import sys, types\nclass BaseSettings: pass\nBaseSettings.__module__ = 'pydantic_settings.main'\nclass S(BaseSettings): pass\ndef f(x):\n    return S()\n",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dataflow.memo.fingerprint import Uncacheable, fingerprint
+from dataflow.memo.fingerprint import DynamicCodeWarning, Uncacheable, fingerprint
 
 Of = Callable[..., bytes]
 SILENT = "class A:\n    def __init__(self, k):\n        self.k, self.cache = k, {}\n    def __getstate__(self):\n        return {}\n"
@@ -108,3 +108,20 @@ def test_a_stage_that_is_an_object_may_leave_out_of_its_state_what_has_no_descri
     assert of_files(text) != of_files(text.replace("f = Call(1)", "f = Call(2)"))
     default = text.replace("f = Call(1)", "f = g")
     assert of_files(default) != of_files(default.replace("call=Call(1)", "call=Call(2)"))
+
+
+def test_an_object_whose_class_is_registered_says_its_state_by_that(of_files: Of) -> None:
+    """As those of ``regex`` do, which are compiled."""
+    text = (
+        "import copyreg\nclass P:\n    __slots__ = ('k',)\n    def __init__(self, k):\n        self.k = k\n"
+        "    def __reduce_ex__(self, version):\n        raise TypeError('compiled')\n"
+        "copyreg.pickle(P, lambda p: (P, (p.k,)))\np = P(1)\ndef f(x):\n    return p\n"
+    )
+    assert of_files(text) == of_files(text)
+    assert of_files(text) != of_files(text.replace("P(1)", "P(2)"))
+
+
+def test_a_client_of_a_server_is_the_same_in_every_process(of_files: Of) -> None:
+    text = "import redis\nR = redis.Redis()\nR.connection_pool.pid = NUMBER\ndef f(x):\n    return R.get(x)\n"
+    with pytest.warns(DynamicCodeWarning, match="R uses a Redis"):
+        assert of_files(text.replace("NUMBER", "1")) == of_files(text.replace("NUMBER", "2"))

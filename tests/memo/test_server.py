@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import redis
 
 from dataflow.errors import CacheError
 from dataflow.memo import launch
+from dataflow.memo.admin import generation
 from dataflow.memo.base import Entry, Found
 from dataflow.memo.connect import redacted
 from dataflow.memo.redis import RedisMemo
@@ -166,6 +168,25 @@ def test_a_long_temporary_folder_is_not_used(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(launch.tempfile, "tempdir", str(deep))
     with EmbeddedServer() as server:
         assert not str(server.folder).startswith(str(deep))
+
+
+def test_a_server_that_is_at_something_else_for_a_moment_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As while it forks, or somebody debugs it; a run that began then ended there."""
+    with EmbeddedServer() as server:
+        os.kill(server.pid, signal.SIGSTOP)
+        goes_on = threading.Timer(1.2, os.kill, (server.pid, signal.SIGCONT))
+        goes_on.start()
+        with find_server(server.url) as found:
+            assert found.url == server.url
+        goes_on.join()
+        os.kill(server.pid, signal.SIGSTOP)
+        monkeypatch.setattr("dataflow.memo.server._PATIENCE_SECONDS", 0.0)
+        with pytest.raises(CacheError, match="doesn't answer"), find_server(server.url):
+            pass
+        assert generation(server.url) != generation(server.url)  # each a run's own
+        os.kill(server.pid, signal.SIGCONT)
 
 
 def test_the_url_that_is_given_is_used(valkey: EmbeddedServer) -> None:

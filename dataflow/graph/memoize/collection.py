@@ -96,7 +96,9 @@ def _repacked(collection: Any, made: Iterator[Any]) -> Any:
 
 
 def uncacheable(collection: Any) -> dict[Any, str]:
-    """Of a memoized collection, the keys of the tasks that run plainly, each with the reason."""
+    """Of a memoized collection, or of several, the keys of the tasks that run plainly, each with the reason."""
+    if isinstance(collection, list | tuple):
+        return {key: reason for one in collection for key, reason in uncacheable(one).items()}
     graph = collection.__dask_graph__()
     found = {key: functions_of(task) for key, task in dict(graph).items()}
     plain = {key: [f for f in functions if isinstance(f, PlainNode)] for key, functions in found.items()}

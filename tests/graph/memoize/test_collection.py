@@ -231,6 +231,7 @@ def test_chance_clocks_and_identities_are_never_memoized(function, memo):
     for _ in range(2):
         assert counted(memoized)[1] == (0, 0, 1)
     assert len(uncacheable(memoized)) == 1
+    assert uncacheable([memoized, memoized]) == uncacheable(memoized)
 
 
 def test_what_reads_a_file_runs_each_time_and_what_follows_goes_by_content(tmp_path, memo):
