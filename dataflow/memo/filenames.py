@@ -18,19 +18,17 @@ __all__ = ["built_of", "led_to", "names_a_file", "opened_texts", "reads_files", 
 _READERS = frozenset(
     [
         "FileInput", "FileIO", "OSFile", "connect", "fromfile", "genfromtxt", "getline", "getlines", "glob", "iglob",
-        "iterdir", "listdir", "loadtxt", "memmap", "memory_map", "open", "read_bytes", "read_csv", "read_excel",
-        "read_feather", "read_fwf", "read_hdf", "read_html", "read_json", "read_orc", "read_parquet", "read_pickle",
-        "read_sas", "read_spss", "read_stata", "read_table", "read_text", "read_xml", "rglob", "scandir",
+        "iterdir", "listdir", "loadtxt", "memmap", "memory_map", "open", "rglob", "scandir",
     ]
 )  # fmt: skip
+_READING = ("read_", "scan_")  # of whatever: how libraries of tables name their readers, and paths theirs
 _OPENERS = _READERS | {"Path"}
 # What may do so, or take the content itself: the name of a file that is there tells.
 _PERHAPS = _READERS | frozenset(
     [
         "Document", "ExcelFile", "ParquetFile", "PdfDocument", "PdfReader", "Reader", "XMLSchema", "ZipFile", "cat",
         "dataset", "exists", "from_file", "from_path", "getmtime", "getsize", "input", "isfile", "is_file", "iterparse",
-        "load", "load_workbook", "mbox", "parse", "read", "read_ipc", "scan_csv", "scan_parquet", "sql", "stat",
-        "truetype", "walk",
+        "load", "load_workbook", "mbox", "parse", "read", "sql", "stat", "truetype", "walk",
     ]
 )  # fmt: skip
 # What makes a path of its first argument.
@@ -40,10 +38,15 @@ _FEW = 64
 
 def reads_files(code: types.CodeType, found: Reads, space: Mapping[str, Any]) -> bool:
     """Whether code may read a file, by the names of what it calls, or the texts by which it calls it."""
-    readers = _PERHAPS & found.loose.union(*found.chains)
-    readers |= {text for text in texts_of(code) if "_" in text} & _READERS
-    readers |= {str(getattr(led_to(chain, space), "__name__", "")) for chain in found.chains} & _READERS
+    readers = {name for name in found.loose.union(*found.chains) if name in _PERHAPS or _reads(name)}
+    readers |= set(filter(_reads, texts_of(code)))
+    called = {str(getattr(led_to(chain, space), "__name__", "")) for chain in found.chains}
+    readers |= {name for name in called if name in _READERS or _reads(name)}
     return bool(readers) and not (readers == {"open"} and _only_writes(code))
+
+
+def _reads(name: str) -> bool:
+    return name.startswith(_READING) and name.isidentifier()
 
 
 def written_names(code: types.CodeType) -> set[str]:
@@ -69,11 +72,16 @@ def opened_texts(code: types.CodeType) -> Iterator[str]:
         if isinstance(inner, types.CodeType):
             yield from opened_texts(inner)
     last = ""
-    for step in dis.get_instructions(code) if not _OPENERS.isdisjoint(code.co_names) else ():
+    opens = any(name in _OPENERS or _reads(name) for name in code.co_names)
+    for step in dis.get_instructions(code) if opens else ():
         if step.opname == "LOAD_GLOBAL" or (last and step.opname in ("LOAD_ATTR", "LOAD_METHOD")):
             last = str(step.argval)
         elif step.opname not in TRANSPARENT:
-            if last in _OPENERS and step.opname == "LOAD_CONST" and isinstance(step.argval, str):
+            if (
+                (last in _OPENERS or _reads(last))
+                and step.opname == "LOAD_CONST"
+                and isinstance(step.argval, str)
+            ):
                 yield step.argval
             last = ""
 

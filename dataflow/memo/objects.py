@@ -23,6 +23,10 @@ __all__ = ["object_parts"]
 
 _FROM_ELSEWHERE = ("__doc__", "__module__", "__qualname__", "__name__", "__annotations__")
 _CALLING = ("func", "__wrapped__", "py_func")
+_PACKED = (
+    b"\x80\x04\x95",
+    b"\x80\x05\x95",
+)  # how Python begins what it packs, functions by their names alone
 _SAYING = ("__getstate__", "__reduce__", "__reduce_ex__")
 
 
@@ -52,6 +56,10 @@ def object_parts(walk: Walk, value: Any) -> bytes:
         )
     make, arguments, *rest = state
     content, members, pairs = ([*rest, None, None, None])[:3]
+    if not first_party and type(content) is bytes and any(mark in content for mark in _PACKED):
+        raise walk.refuse(
+            f"a {kind.__module__}.{kind.__qualname__} holds functions as bytes, which can't be seen"
+        )
     parts = [walk.value(kind), walk.value(make), walk.value(tuple(arguments)), _state(walk, kind, content)]
     if not first_party:
         parts += [walk.value(one) for one in _functions_behind(value)]

@@ -125,3 +125,14 @@ def test_a_client_of_a_server_is_the_same_in_every_process(of_files: Of) -> None
     text = "import redis\nR = redis.Redis()\nR.connection_pool.pid = NUMBER\ndef f(x):\n    return R.get(x)\n"
     with pytest.warns(DynamicCodeWarning, match="R uses a Redis"):
         assert of_files(text.replace("NUMBER", "1")) == of_files(text.replace("NUMBER", "2"))
+
+
+def test_functions_that_are_packed_in_a_librarys_object_are_not_passed_over(of_files: Of) -> None:
+    """As those in an expression of Polars: an edit of one changed nothing, and a lambda's bytes differ in each process."""
+    text = (
+        "import pickle\nclass Expr:\n    def __init__(self, function):\n        self.function = function\n"
+        "    def __getstate__(self):\n        return b'PLPYFN' + pickle.dumps(self.function)\n"
+        "Expr.__module__ = 'numpy'\nE = [Expr(FUNCTION)]\ndef f(x):\n    return E\n"
+    )
+    with pytest.raises(Uncacheable, match=r"E can't be keyed: a numpy\.Expr holds functions as bytes"):
+        of_files(text.replace("FUNCTION", "print"))
