@@ -117,32 +117,27 @@ class Listing:
     @property
     def ended(self) -> bool:
         """See :class:`Source`."""
-        return self._over and not self._found and self._error is None
+        return self._over and not self._found
+
+    def check(self) -> None:
+        """Raise what listing has raised. Until it is asked, the corpus ended there: what was listed before is done."""
+        if self._error is not None:
+            raise self._error
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until there is something to be taken, or nothing will come; whether there is.
-
-        Raises:
-            Exception: what listing raised.
-        """
+        """Wait until there is something to be taken, or nothing will come; whether there is."""
         with self._changed:
             self._ask(1)
             self._changed.wait_for(lambda: self._found or self._over, seconds)
-            self._raise()
             return bool(self._found)
 
     def take(self, most: int) -> list[Numbered]:
-        """See :class:`Source`. What isn't there yet is listed meanwhile.
-
-        Raises:
-            Exception: what listing raised, once all that was listed before has been taken.
-        """
+        """See :class:`Source`. What isn't there yet is listed meanwhile."""
         found = self._found
         with self._changed:
             self._ask(most)
             left = self._asked_at + _PATIENCE_SECONDS - self._clock()
             self._changed.wait_for(lambda: len(found) >= most or self._over, max(0.0, left))
-            self._raise()
             taken = [found.popleft() for _ in range(min(most, len(found)))]
             self._wanted = most - len(taken)
             self._short = self._wanted > 0
@@ -165,15 +160,11 @@ class Listing:
         self._wanted = max(self._wanted, most)
         self._changed.notify_all()
 
-    def _raise(self) -> None:
-        if self._error is not None and not self._found:
-            raise self._error
-
     def _list(self, open_corpus: Callable[[], Corpus]) -> None:
         """What the thread does."""
         try:
             self._give_all(open_corpus())
-        except BaseException as error:  # it is raised where somebody takes
+        except BaseException as error:  # it is raised where somebody waits, or has come to the end
             self._error = error
         with self._changed:
             self._over = True

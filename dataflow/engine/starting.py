@@ -63,7 +63,9 @@ def start(
         stack.callback(listing.close)
         documents = listing.corpus
         listing.number(output.numbered)
-        if not listing.wait():  # no cluster is needed to say that nothing is left
+        if not listing.wait():
+            listing.check()
+            # no cluster is needed to say that nothing is left
             keeper = output.open({}, documents)
             undo.pop_all()
             return Run(stack.pop_all(), (), documents, output, keeper, Summary(notes=output.notes))
@@ -160,6 +162,7 @@ def _stream(
         on_stall=on_stall,
         on_mark=on_mark,
         all_note=bool(plan.ledger),
+        check=listing.check,
     )
 
 

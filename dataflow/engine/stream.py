@@ -42,6 +42,7 @@ class Stream:
         on_mark: told when the first batch was ``sent``, and each time that results have ``come`` and are
             ``committed``.
         all_note: every worker keeps a ledger that this machine can read.
+        check: called when all is done that the corpus has named: raises what kept it from naming more.
         clock: seconds, by which it is told whether the source is slow.
     """
 
@@ -56,11 +57,13 @@ class Stream:
         on_stall: Callable[[Stall], None] | None = None,
         on_mark: Callable[[str], None] | None = None,
         all_note: bool = False,
+        check: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._plan, self._batcher, self._executor = plan, batcher, executor
         self._manifest, self._on_batch = manifest, on_batch
+        self._check = check
         self._mark = on_mark or (lambda name: None)
         self._live: dict[int, Batch] = {}
         self._again: deque[Batch] = deque()
@@ -110,6 +113,7 @@ class Stream:
                 yield from some
             self._stall.moved()  # only now: a consumer that takes its time is no standstill
             self._refill()  # what was held back for an earlier document may have gone out by now
+        self._check()
 
     def _wait(self) -> list[Done]:
         try:

@@ -5,6 +5,7 @@ import queue
 import sqlite3
 import threading
 
+import pandas as pd
 import pytest
 
 from dataflow import run, stage
@@ -77,11 +78,32 @@ def test_what_was_named_before_a_source_broke_is_not_lost():
         raise RuntimeError("the database has gone")
 
     with listing_of(names()) as listing:
-        assert urls(listing.take(1)) == ["memory://a"]
-        for _ in range(2):
-            with pytest.raises(RuntimeError, match="the database has gone"):
-                listing.take(10)
-        assert not listing.ended
+        assert urls(listing.take(10)) == ["memory://a"]
+        assert listing.ended
+        assert not listing.wait()
+        with pytest.raises(RuntimeError, match="the database has gone"):
+            listing.check()
+
+
+@pytest.mark.parametrize(
+    ("cluster", "collect"),
+    [("inline", "as_completed"), ("inline", "ordered"), ("inline", "gather"), ("auto", "as_completed")],
+)
+def test_what_was_named_before_a_source_broke_is_done_and_kept(tmp_path, cluster, collect):
+    def names():
+        for number in range(30):
+            (tmp_path / f"{number}.txt").write_text("word")
+            yield str(tmp_path / f"{number}.txt")
+        raise RuntimeError("the database has gone")
+
+    options = {"cluster": cluster, "batching": "fixed:7", "collect": collect, "output": tmp_path / "out"}
+    seen = []
+    with (
+        pytest.raises(RuntimeError, match="the database has gone"),
+        run(links, names(), **options) as running,
+    ):
+        seen += running
+    assert len(pd.read_parquet(tmp_path / "out")) == running.committed == 30
 
 
 def test_a_corpus_that_cannot_be_opened_says_so():
