@@ -30,6 +30,7 @@ __all__ = [
     "WorkloadError",
     "counted",
     "one_line",
+    "said",
     "utf8",
 ]
 
@@ -86,3 +87,13 @@ def one_line(error: BaseException | str, limit: int = 500) -> str:
     text = utf8(" ".join(said.split()) or type(error).__name__)
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def said(error: BaseException) -> str:
+    """As :func:`one_line`, of an error whose own code says what it is about, and may fail at it."""
+    try:
+        return one_line(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as other:
+        return f"{type(error).__name__}, which can't say what it is about ({type(other).__name__})"

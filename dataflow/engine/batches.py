@@ -94,6 +94,7 @@ class FixedBatcher:
         if not whole and not idle and not self._pause.is_long(len(taken)):
             return None
         del self._held[: len(taken)]
+        self._pause.ends()
         return make_batch(number, taken, self._read)
 
     def learn(self, result: BatchResult) -> None:
@@ -150,10 +151,11 @@ class _Pause:
         now = self._clock()
         if count != self._count:
             self._count, self._since = count, now
-        long = count > 0 and now - self._since > _PAUSE_SECONDS
-        if long:
-            self._count = 0  # it is sent on, and the next pause is another
-        return long
+        return count > 0 and now - self._since > _PAUSE_SECONDS
+
+    def ends(self) -> None:
+        """What has come is sent on: the next pause is another."""
+        self._count = 0
 
 
 class _Pace:

@@ -88,7 +88,7 @@ def deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
             options["env"] = {**os.environ, **(options.get("env") or {})}
         try:
             cluster = _begun(functools.partial(_class(spec), **options))
-            stack.callback(_close, cluster)
+            stack.callback(_close, cluster, _starts_processes(spec, options))
             client = _client(cluster)
             stack.callback(close_quietly, client)
             _await_workers(client, cluster, _expected(options))
@@ -101,9 +101,9 @@ def deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
         yield client
 
 
-def _close(cluster: Any) -> None:
-    """Close a cluster; what stages had started and not waited for ends with its workers."""
-    workers = [getattr(nanny, "pid", None) for nanny in getattr(cluster, "workers", {}).values()]
+def _close(cluster: Any, has_processes: bool) -> None:
+    """Close a cluster; what stages had started and not waited for ends with its workers that are processes here."""
+    workers = [getattr(nanny, "pid", None) for nanny in cluster.workers.values()] if has_processes else []
     close_quietly(cluster)
     for number in filter(None, workers):
         end_left_by(number)

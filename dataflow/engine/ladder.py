@@ -48,7 +48,7 @@ class Ladder:
     def lost(self, batch: Batch, reason: str) -> Rescue:
         """A batch whose worker died."""
         if not self._bisect:
-            blamed = self._blamed(batch)
+            blamed = self._blamed(batch) - (set() if self._overran(batch) else {SOMEBODY})
             if blamed.isdisjoint((*batch.positions, SOMEBODY)) and self._again(batch, self._patience):
                 return Rescue([self._part(batch, range(len(batch)), begun=False)])
             return Rescue(outcomes=[quarantined(batch, i, "WorkerDied", reason) for i in range(len(batch))])
@@ -90,6 +90,10 @@ class Ladder:
 
     def _blamed(self, batch: Batch) -> set[int]:
         return {b.position for b in read_blame(self._ledger, batch.number)} if self._ledger else set()
+
+    def _overran(self, batch: Batch) -> bool:
+        """Whether its process was ended for it, and not for what another thread of it was at."""
+        return any(note.overran for note in read_blame(self._ledger, batch.number)) if self._ledger else False
 
     def _halves(self, batch: Batch) -> list[Batch]:
         if len(batch) == 1:

@@ -85,7 +85,7 @@ class Listing:
         self._number: Callable[[Corpus], Iterator[Numbered]] | None = None
         self._found: deque[Numbered] = deque()
         self._wanted = 0  # what is to lie ready
-        self._asked_at = -math.inf  # since when more has been asked for than was ready
+        self._asked_at = self._given_at = -math.inf  # since when more has been asked for than was ready
         self._short = False  # somebody was given less than he asked for
         self._over = self._closed = False
         self._error: BaseException | None = None
@@ -136,11 +136,15 @@ class Listing:
         found = self._found
         with self._changed:
             self._ask(most)
-            left = self._asked_at + _PATIENCE_SECONDS - self._clock()
+            # Where it comes little by little, little at a time is dear: there is a pause after what was given last.
+            since = max(self._asked_at, self._given_at) if found else self._asked_at
+            left = since + _PATIENCE_SECONDS - self._clock()
             self._changed.wait_for(lambda: len(found) >= most or self._over, max(0.0, left))
             taken = [found.popleft() for _ in range(min(most, len(found)))]
             self._wanted = most - len(taken)
             self._short = self._wanted > 0
+            if taken:
+                self._given_at = self._clock()
             return taken
 
     def put_back(self, pairs: Sequence[Numbered]) -> None:

@@ -63,7 +63,7 @@ class OverdueWorkers:
 def _noted(ledger: str) -> set[int]:
     """The numbers of the processes of this machine that have a ledger."""
     names = (path.stem.rpartition("-") for path in Path(ledger).glob(f"{socket.gethostname()}-*.ledger"))
-    return {int(number) for _, _, number in names}
+    return {int(number) for host, _, number in names if host == socket.gethostname()}
 
 
 def _workers(noted: set[int]) -> list[psutil.Process]:

@@ -6,6 +6,7 @@ native code holds the interpreter's lock can't, and is named without.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from dataflow.graph.plan import Batch, Plan
 __all__ = ["STALL_SECONDS", "Stall", "StallWatch", "worked_on"]
 
 STALL_SECONDS = 30.0
+_WRITING_SECONDS = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class StallWatch:
 
     def moved(self) -> None:
         """Something has ended."""
-        self._since, self._asked, self._told = self._clock(), False, False
+        self._since, self._asked_at, self._told = self._clock(), math.inf, False
 
     def idle(self, live: Iterable[Batch], paused: Callable[[], Sequence[str]] = tuple) -> None:
         """Nothing has ended since the last call. Asks for stacks first, and tells at the next call.
@@ -104,11 +106,12 @@ class StallWatch:
         ledger = self._plan.ledger
         if self._tell is None or self._told or self._clock() - self._since < self._after:
             return
-        if not self._asked:
-            self._asked = True
+        if self._asked_at == math.inf:
+            self._asked_at = self._clock()
             if ledger:
                 ask_for_stacks(ledger)
-            return
+        if self._clock() - self._asked_at < _WRITING_SECONDS:
+            return  # workers look for it twice a second
         self._told = True
         live = list(live)
         at, workers = worked_on(ledger, live), tuple(paused())

@@ -90,6 +90,8 @@ class Stream:
                 yield from self._in_order(outcome)
         else:
             yield from self._outcomes()
+        if not self._stopped:
+            self._check()
 
     def _outcomes(self) -> Iterator[Outcome]:
         self._refill(self._executor.slots)  # each worker has something to do while the rest is listed
@@ -113,7 +115,6 @@ class Stream:
                 yield from some
             self._stall.moved()  # only now: a consumer that takes its time is no standstill
             self._refill()  # what was held back for an earlier document may have gone out by now
-        self._check()
 
     def _wait(self) -> list[Done]:
         try:
@@ -133,7 +134,7 @@ class Stream:
         """Submit batches up to the window, in one message but where cutting them takes long."""
         batches: list[Batch] = []
         window, began = min(self._window(), most), self._clock()
-        sent = began
+        sent, idle = began, not self._live
         # What is run again goes in however many are held: they may be waiting for just that.
         while len(self._live) < window and (self._again or len(self._held) < _MOST_HELD):
             batch = self._next_batch()
@@ -149,6 +150,8 @@ class Stream:
                 batches, sent = [], now
         if batches:
             self._executor.submit(batches)
+        if idle and self._live:
+            self._stall.moved()  # what nobody was at until now hasn't stood still
 
     def _next_batch(self) -> Batch | None:
         if self._again:
@@ -179,7 +182,9 @@ class Stream:
         self._commit(results)
         for result in results:
             self._batcher.learn(result)
-        return [result.take() for result in results]
+        taken = [result.take() for result in results]
+        self._end_at_failure(taken)  # values may fail when they are taken out
+        return taken
 
     def _rescue(self, batch: Batch, done: Done) -> Rescue:
         error = done.error
@@ -210,8 +215,12 @@ class Stream:
             for result in results:
                 if not self._stopped:
                     self._on_batch(result)
+        self._end_at_failure(r.outcomes for r in results)
+
+    def _end_at_failure(self, batches: Iterable[Iterable[Outcome]]) -> None:
+        """Raise the first failure, where that is to end the run."""
         if self._plan.strategy.errors == "fail":
-            for bad in (o for r in results for o in r.outcomes if o.status != OK):
+            for bad in (o for outcomes in batches for o in outcomes if o.status != OK):
                 raise DocumentError(f"{bad.document}: {bad.error_type}: {bad.error}")
 
     def _driver_part(self, result: BatchResult) -> Part:

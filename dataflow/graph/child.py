@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from dataflow.graph.command import module_command, search_path
-from dataflow.graph.groups import end_group, end_left_by
+from dataflow.graph.groups import end_group, end_left_by, end_own_group
 from dataflow.graph.guard import guard_of
 from dataflow.graph.nodes import run_nodes
 from dataflow.graph.overdue import Overdue
@@ -159,7 +159,7 @@ class _Child:
         return result
 
     def close(self) -> None:
-        end_group(self._process.pid)
+        (end_group if self._process.poll() is None else end_left_by)(self._process.pid)
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             with contextlib.suppress(OSError):
@@ -295,7 +295,7 @@ def _end_with(parent: int) -> None:
     """A parent that was killed closes the pipe, but a child that is busy doesn't look at it."""
     while os.getppid() == parent:
         time.sleep(_LOOK_SECONDS)
-    os._exit(1)
+    end_own_group()
 
 
 def _main() -> None:

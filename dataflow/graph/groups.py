@@ -42,10 +42,11 @@ def without_copies(function: Callable[P, T]) -> Callable[P, T]:
 
 def end_group(leader: int) -> None:
     """Kill a process that has not been waited for yet, and the group that it leads, if it does."""
-    with contextlib.suppress(OSError):
+    try:
         os.killpg(leader, signal.SIGKILL)
-    with contextlib.suppress(OSError):
-        os.kill(leader, signal.SIGKILL)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.kill(leader, signal.SIGKILL)
 
 
 def end_own_group() -> None:

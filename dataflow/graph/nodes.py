@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from dataflow.errors import ClusterError
+from dataflow.errors import ClusterError, said
 from dataflow.graph import recall, table
 from dataflow.graph.admit import admit
 from dataflow.graph.groups import without_copies
@@ -29,7 +29,6 @@ from dataflow.graph.steps import (
     read,
     run_stage,
     run_stages,
-    said,
     timed,
 )
 from dataflow.graph.turns import Turns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ from types import MappingProxyType, NoneType
 from typing import Any
 
 from dataflow.corpus import read_document
-from dataflow.errors import one_line
+from dataflow.errors import said
 from dataflow.graph.files import OpenDocument, digest_content
 from dataflow.graph.groups import end_copy
 from dataflow.graph.guard import SOMEBODY, guard_of, has_no_files
@@ -34,7 +35,6 @@ __all__ = [
     "read",
     "run_stage",
     "run_stages",
-    "said",
     "timed",
 ]
 
@@ -165,15 +165,6 @@ def _run_together(turns: Turns, item: Item, index: int, value: Any) -> tuple[Any
         return turns.take(end - 1, list, value), end
 
 
-def said(error: BaseException) -> str:
-    """What an error says, in one line; its own code says it, which may fail."""
-    try:
-        return one_line(error)
-    except BaseException as other:
-        let_through(other)
-        return f"{type(error).__name__}, which can't say what it is about ({type(other).__name__})"
-
-
 def let_through(error: BaseException) -> None:
     """Raise the user's Ctrl-C; all else is a document's own: a parser that calls ``sys.exit()`` is no bad run."""
     if isinstance(error, KeyboardInterrupt) and _user_may_interrupt():
@@ -235,17 +226,19 @@ def noted(plan: Plan, batch: int) -> Iterator[None]:
     Not a document at a time, which would take longer than what is done with most. Where it overruns, the batch is
     halved until one document is left.
     """
-    guard = guard_of(plan.ledger)
+    guard, process = guard_of(plan.ledger), os.getpid()
     if guard:
         guard.note(batch, SOMEBODY, WRITE, plan.limits[WRITE])
+    stays = False
     try:
         yield
-    except Exception:
-        if guard:
+    except (SystemExit, KeyboardInterrupt):
+        stays = True  # they end the process, and the note says where
+        raise
+    finally:
+        end_copy(process)  # the note is its original's, and so is the part to be written
+        if guard and not stays:
             guard.clear()
-        raise  # what isn't one ends the process, and the note says where
-    if guard:
-        guard.clear()
 
 
 @contextlib.contextmanager

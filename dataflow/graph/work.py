@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dataflow.document import Document
-from dataflow.errors import one_line
+from dataflow.errors import said
 from dataflow.graph.plan import Batch
 from dataflow.memo.base import Entry
 from dataflow.outcome import FAILED, OK, Outcome, Outcomes, make_outcome
@@ -157,7 +157,7 @@ class BatchResult:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # values' own code did it again, or knows what only workers have
-            why = f"the batch's results can't be taken out here: {one_line(error)}"
+            why = f"the batch's results can't be taken out here: {said(error)}"
             return [
                 replace(one, status=FAILED, error_type=type(error).__name__, error=why)
                 if one.status == OK

@@ -33,6 +33,7 @@ _PERHAPS = _READERS | frozenset(
 )  # fmt: skip
 # What makes a path of its first argument.
 _JOINERS = _OPENERS | {"PurePath", "PosixPath", "WindowsPath", "join", "joinpath"}
+_NAMED = frozenset({types.FunctionType, types.BuiltinFunctionType, types.MethodType, type})
 _FEW = 64
 
 
@@ -40,8 +41,9 @@ def reads_files(code: types.CodeType, found: Reads, space: Mapping[str, Any]) ->
     """Whether code may read a file, by the names of what it calls, or the texts by which it calls it."""
     readers = {name for name in found.loose.union(*found.chains) if name in _PERHAPS or _reads(name)}
     readers |= set(filter(_reads, texts_of(code)))
-    called = {str(getattr(led_to(chain, space), "__name__", "")) for chain in found.chains}
-    readers |= {name for name in called if name in _READERS or _reads(name)}
+    called = (led_to(chain, space) for chain in found.chains)
+    names = {one.__name__ for one in called if type(one) in _NAMED}
+    readers |= {name for name in names if name in _READERS or _reads(name)}
     return bool(readers) and not (readers == {"open"} and _only_writes(code))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copyreg
 import functools
 import gc
+import re
 import sys
 import threading
 import types
@@ -23,10 +24,7 @@ __all__ = ["object_parts"]
 
 _FROM_ELSEWHERE = ("__doc__", "__module__", "__qualname__", "__name__", "__annotations__")
 _CALLING = ("func", "__wrapped__", "py_func")
-_PACKED = (
-    b"\x80\x04\x95",
-    b"\x80\x05\x95",
-)  # how Python begins what it packs, functions by their names alone
+_PACKED = re.compile(b"\x80[\x04\x05]\x95(.{8})", re.DOTALL)
 _SAYING = ("__getstate__", "__reduce__", "__reduce_ex__")
 
 
@@ -46,17 +44,24 @@ def object_parts(walk: Walk, value: Any) -> bytes:
             return _standing_in(walk, value)
         why = f"a {kind.__module__}.{kind.__qualname__} shows no state ({type(error).__name__})"
         raise walk.refuse(why) from None
-    first_party = class_owner(kind) is None
     if isinstance(state, str):
-        own = _members(walk, value) if first_party else b""
+        own = _members(walk, value) if class_owner(kind) is None else b""
         return tagged(b"global", walk.value(kind) + encode(state) + own)
     if not isinstance(state, tuple) or not 2 <= len(state) <= 6:
         raise walk.refuse(
             f"what a {kind.__module__}.{kind.__qualname__} says of its state is nothing of the kind"
         )
-    make, arguments, *rest = state
-    content, members, pairs = ([*rest, None, None, None])[:3]
-    if not first_party and type(content) is bytes and any(mark in content for mark in _PACKED):
+    return tagged(b"instance", b"".join(_parts_of(walk, value, *state)))
+
+
+def _parts_of(
+    walk: Walk, value: Any, make: Any, arguments: Any, content: Any = None, members: Any = None, pairs: Any = None,
+    _setter: Any = None,
+) -> list[bytes]:  # fmt: skip
+    """The parts of an object, by what copying it would take."""
+    kind = type(value)
+    first_party = class_owner(kind) is None
+    if not first_party and type(content) is bytes and _holds_packed(content):
         raise walk.refuse(
             f"a {kind.__module__}.{kind.__qualname__} holds functions as bytes, which can't be seen"
         )
@@ -73,7 +78,14 @@ def object_parts(walk: Walk, value: Any) -> bytes:
         parts.append(walk.as_far_as_told(_left_out(value, content)) if made is None else made)
     elif first_party:
         parts.append(tagged(b"left out", walk.items(_left_out(value, content), walk.made_in(kind))))
-    return tagged(b"instance", b"".join(parts))
+    return parts
+
+
+def _holds_packed(state: bytes) -> bool:
+    """Whether there is in it what Python packs, functions by their names alone: it begins with its length."""
+    return any(
+        int.from_bytes(found[1], "little") <= len(state) - found.end() for found in _PACKED.finditer(state)
+    )
 
 
 def _adapter(walk: Walk, value: Any) -> bytes:

@@ -73,11 +73,11 @@ def special(walk: Walk, value: object) -> bytes | None:
 
 
 def _is_client(kind: type) -> bool:
-    """Whether it speaks to a Redis: its connections and their numbers are another process's elsewhere."""
-    return any(
-        one.__module__.partition(".")[0] in ("redis", "valkey") and one.__name__ in _CLIENTS
-        for one in kind.__mro__
-    )
+    """Whether it speaks to a Redis: its connections and their numbers are another process's elsewhere.
+
+    One of ours that is derived of such a class has code of its own, and is told by that.
+    """
+    return kind.__module__.partition(".")[0] in ("redis", "valkey") and kind.__name__ in _CLIENTS
 
 
 _CLIENTS = ("Connection", "ConnectionPool", "Redis", "RedisCluster", "Sentinel", "Valkey", "ValkeyCluster")

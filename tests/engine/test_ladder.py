@@ -106,6 +106,10 @@ def test_a_batch_whose_values_ended_it_is_halved_or_given_up_whole(tmp_path):
     guard = Guard(str(tmp_path))
     with guard.at(1, SOMEBODY, -2, 60):
         halves = ladder(ledger=str(tmp_path), all_note=True).lost(batch(5), "died")
-        whole = ladder(ledger=str(tmp_path), all_note=True, bisect=False).lost(batch(2), "died")
+        innocent = ladder(ledger=str(tmp_path), all_note=True, bisect=False).lost(batch(2), "died")
     assert [b.positions for b in halves.batches] == [(0, 1), (2, 3, 4)]
+    assert [b.positions for b in innocent.batches] == [(0, 1)]  # another thread's document may have ended it
+    next(tmp_path.glob("*.stack")).write_text("it was ended for its time")
+    with guard.at(1, SOMEBODY, -2, 0):
+        whole = ladder(ledger=str(tmp_path), all_note=True, bisect=False).lost(batch(2), "died")
     assert [o.status for o in whole.outcomes] == ["quarantined"] * 2

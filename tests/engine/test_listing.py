@@ -15,6 +15,12 @@ from dataflow.engine.stall import StallWatch
 from dataflow.errors import CorpusError
 
 
+@pytest.fixture
+def patient(monkeypatch):
+    """However loaded the machine is, what is asked for is waited for."""
+    monkeypatch.setattr("dataflow.engine.listing._PATIENCE_SECONDS", 60.0)
+
+
 @contextlib.contextmanager
 def listing_of(names):
     listing = Listing(lambda: open_corpus(names))
@@ -27,7 +33,7 @@ def urls(pairs):
     return [document.url for _, document in pairs]
 
 
-def test_what_is_asked_for_is_listed_and_no_more():
+def test_what_is_asked_for_is_listed_and_no_more(patient):
     named = []
 
     def names():
@@ -64,7 +70,7 @@ def test_what_a_source_that_waits_has_named_is_there_and_somebody_is_told_when_i
         assert listing.ended
 
 
-def test_what_is_put_back_comes_again_first_of_all():
+def test_what_is_put_back_comes_again_first_of_all(patient):
     with listing_of([f"memory://{number}" for number in range(5)]) as listing:
         taken = listing.take(3)
         listing.put_back(taken)
@@ -72,7 +78,7 @@ def test_what_is_put_back_comes_again_first_of_all():
         assert [position for position, _ in listing.take(10)] == [0, 1, 2, 3, 4]
 
 
-def test_what_was_named_before_a_source_broke_is_not_lost():
+def test_what_was_named_before_a_source_broke_is_not_lost(patient):
     def names():
         yield "memory://a"
         raise RuntimeError("the database has gone")
@@ -131,11 +137,12 @@ def test_closing_waits_for_no_source_and_ends_one_that_waits_to_be_asked():
         stuck.wait(60)
 
     with listing_of(waiting()) as listing:
+        assert listing.wait()
         assert len(listing.take(5)) == 1
     stuck.set()
 
 
-def test_an_iterable_that_is_bound_to_a_thread_meets_one_alone(tmp_path):
+def test_an_iterable_that_is_bound_to_a_thread_meets_one_alone(tmp_path, patient):
     """As the cursor of SQLite is: opened, read and closed in the generator."""
     database = tmp_path / "names.db"
     with contextlib.closing(sqlite3.connect(database)) as made, made:
@@ -216,7 +223,7 @@ def test_a_corpus_that_says_nothing_more_is_reported(words):
     assert "hasn't named another document" in str(stall)
 
 
-def test_an_opened_corpus_knows_its_total_once_it_is_listed():
+def test_an_opened_corpus_knows_its_total_once_it_is_listed(patient):
     corpus = Corpus("<iterable>", iter(open_corpus(["memory://a", "memory://b"])))
     listing = Listing(lambda: corpus)
     listing.number(enumerate)

@@ -83,17 +83,19 @@ def test_without_a_ledger_only_paused_workers_are_told():
         stall, told, clock = watch(None)
         clock.now += 1000
         for _ in range(3):
+            clock.now += 1
             stall.idle(LIVE, lambda: paused)  # noqa: B023 - it is called here
         assert [one.paused for one in told] == [paused] * len(paused)
 
 
 def test_workers_that_dask_has_paused_are_named_with_the_mend(tmp_path):
     stall, told, clock = watch(tmp_path)
-    clock.now += 31
+    clock.now += 30
     for _ in range(3):
+        clock.now += 1
         stall.idle(LIVE, lambda: ["tcp://127.0.0.1:1"])
     assert str(told[0]) == (
-        "nothing has moved for 31 s: 2 documents wait, and Dask has paused 1 worker for the memory they hold: "
+        "nothing has moved for 32 s: 2 documents wait, and Dask has paused 1 worker for the memory they hold: "
         "restart tcp://127.0.0.1:1, and the run goes on; or start workers with more memory"
     )
 
@@ -159,3 +161,14 @@ def test_a_real_run_that_stands_still_says_at_which_line_of_which_document(
     assert hanging.stage == "extract"
     assert hanging.line.startswith("words.py:")
     assert "in misfortune" in hanging.line
+
+
+def test_a_woken_driver_gives_workers_the_time_to_write_their_stacks(tmp_path):
+    stall, told, clock = watch(tmp_path)
+    clock.now += 31
+    for _ in range(5):  # at once, as when documents come one by one
+        stall.idle(LIVE, lambda: ["tcp://127.0.0.1:1"])
+    assert not told
+    clock.now += 1
+    stall.idle(LIVE, lambda: ["tcp://127.0.0.1:1"])
+    assert told

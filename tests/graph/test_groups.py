@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import psutil
 import pytest
@@ -90,6 +91,13 @@ def calls_a_program(data: bytes) -> str:
     return "converted"
 
 
+def wait_until(holds):
+    until = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 def numbers(path):
     return [list(map(int, line.split())) for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -102,7 +110,7 @@ def test_a_program_that_hangs_is_ended_with_its_document(where, write_corpus, tm
     assert sorted(o.status for o in outcomes) == ["ok", "ok", "quarantined"]
     programs = [program for program, _ in numbers(started)]
     assert len(programs) == 2  # in a worker, and in the sandbox
-    assert all(map(is_gone, programs))
+    wait_until(lambda: all(map(is_gone, programs)))
 
 
 def test_a_program_whose_worker_was_killed_is_ended_and_so_is_one_that_runs_when_the_cluster_is_closed(
@@ -114,11 +122,9 @@ def test_a_program_whose_worker_was_killed_is_ended_and_so_is_one_that_runs_when
         with run(calls_a_program, folder, cluster=opened.client) as running:
             iterating = threading.Thread(target=list, args=(running,))
             iterating.start()
-            while len(numbers(started)) < 1:
-                iterating.join(0.05)
+            wait_until(lambda: numbers(started))
             program, worker = numbers(started)[0]
             os.kill(worker, signal.SIGKILL)
-            while not is_gone(program):
-                iterating.join(0.05)
+            wait_until(lambda: is_gone(program))
         iterating.join(30)
-    assert all(is_gone(program) for program, _ in numbers(started))
+    wait_until(lambda: all(is_gone(program) for program, _ in numbers(started)))

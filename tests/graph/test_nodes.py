@@ -164,6 +164,9 @@ def test_what_a_values_own_code_raises_is_its_documents_failure(written, tmp_pat
         None,
     ]
     assert "Mute, which can't say what it is about (SystemExit)" in result.outcomes[4].error
+    assert [path.name for path in tmp_path.iterdir()] == (
+        [result.part.name] if written else []
+    )  # none of a copy's
 
 
 def test_what_cannot_be_taken_out_by_who_asked_for_it_has_failed_there():

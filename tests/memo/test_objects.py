@@ -127,6 +127,14 @@ def test_a_client_of_a_server_is_the_same_in_every_process(of_files: Of) -> None
         assert of_files(text.replace("NUMBER", "1")) == of_files(text.replace("NUMBER", "2"))
 
 
+def test_a_class_that_is_derived_of_a_clients_is_told_by_its_code(of_files: Of) -> None:
+    text = (
+        "import redis\nclass Mine(redis.Redis):\n    def __init__(self):\n        pass\n    def look(self, x):\n        return 1\n"
+        "R = Mine()\ndef f(x):\n    return R.look(x)\n"
+    )
+    assert of_files(text) != of_files(text.replace("return 1", "return 2"))
+
+
 def test_functions_that_are_packed_in_a_librarys_object_are_not_passed_over(of_files: Of) -> None:
     """As those in an expression of Polars: an edit of one changed nothing, and a lambda's bytes differ in each process."""
     text = (
@@ -136,3 +144,7 @@ def test_functions_that_are_packed_in_a_librarys_object_are_not_passed_over(of_f
     )
     with pytest.raises(Uncacheable, match=r"E can't be keyed: a numpy\.Expr holds functions as bytes"):
         of_files(text.replace("FUNCTION", "print"))
+    chance = text.replace("pickle.dumps(self.function)", r"b'\x80\x05\x95' + b'\xff' * 99").replace(
+        "FUNCTION", "0"
+    )
+    assert of_files(chance) == of_files(chance)
