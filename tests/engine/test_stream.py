@@ -1,11 +1,14 @@
 """The stream on a fake executor: what is in flight, what comes out and in which order."""
 
+from functools import partial
+
 import pytest
 
 from dataflow import Document, Outcome, Pipeline, Strategy
 from dataflow.engine.batches import batcher_for
 from dataflow.engine.executors import Done, InlineExecutor
 from dataflow.engine.listing import Listed
+from dataflow.engine.stall import StallWatch
 from dataflow.engine.stream import Stream
 from dataflow.errors import DocumentError, OutputError
 from dataflow.graph.plan import Plan
@@ -209,3 +212,34 @@ def test_what_was_taken_from_its_worker_by_somebodys_will_is_run_again_and_blame
     outcomes = list(stream(Restarted(), documents(20), errors=errors))
     assert sorted(o.position for o in outcomes) == list(range(20))
     assert {o.status for o in outcomes} == {"ok"}
+
+
+def test_what_hangs_after_the_corpus_was_silent_is_told_too(monkeypatch):
+    """The silence isn't counted against the document that ends it, and telling of it doesn't silence the rest."""
+    now = 0.0
+    monkeypatch.setattr("dataflow.engine.stream.StallWatch", partial(StallWatch, clock=lambda: now))
+
+    class Source:
+        ended = False
+
+        def take(self, most):
+            if self.ended or now < 35:
+                return []
+            self.ended = True
+            return [(0, Document("a", 1, "text/plain"))]
+
+    class Hanging(FakeExecutor):
+        def wait(self):
+            nonlocal now
+            now += 5
+            return super().wait() if now >= 100 and self.live else []
+
+        def paused(self):
+            return ["tcp://far:1"]
+
+    told, executor = [], Hanging()
+    plan = Plan("beef", Pipeline(len), Strategy(batching="fixed:2"), MemoSpec("none"))
+    batcher = batcher_for(plan.strategy, Source(), executor.slots)
+    assert len(list(Stream(plan, batcher, executor, on_stall=told.append))) == 1
+    assert [(one.listing, one.waiting) for one in told] == [(True, 0), (False, 1)]
+    assert told[1].seconds < 40
