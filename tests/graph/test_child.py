@@ -166,7 +166,9 @@ def test_a_child_whose_parent_died_while_it_was_importing_ends():
         [sys.executable, "-m", "dataflow.graph.child", str(parent.pid)], stdin=subprocess.PIPE
     )
     try:
-        assert orphan.wait(60) == -signal.SIGKILL  # nobody has closed its pipe; what stages have started ends too
+        assert (
+            orphan.wait(60) == -signal.SIGKILL
+        )  # nobody has closed its pipe; what stages have started ends too
     finally:
         orphan.kill()
 
