@@ -14,14 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dataflow.memo.code import Reads
-from dataflow.memo.filenames import (
-    built_of,
-    led_to,
-    names_a_file,
-    opened_texts,
-    reads_files,
-    written_names,
-)
+from dataflow.memo.filenames import led_to
 
 __all__ = ["dynamic_name", "taken_of", "unseen_by_name"]
 
@@ -86,15 +79,11 @@ def taken_of(module: types.ModuleType, code: types.CodeType) -> Iterator[object]
 
 
 def unseen_by_name(code: types.CodeType, found: Reads, space: Mapping[str, Any]) -> Iterator[str]:
-    """What code uses by name that leads to code or content unseen: another's globals, a file that it opens itself."""
+    """What code uses by name that leads to code or content unseen: another's globals, its own file, the environment."""
     yield from sorted(_NAMESPACES & found.loose.union(*found.chains))
     if ("__file__",) in found.chains:  # most likely for a file that lies beside it
         yield "__file__"
     yield from sorted(".".join(chain) for chain in found.chains if _takes_settings(led_to(chain, space)))
-    if reads_files(code, found, space):
-        named = {".".join(chain) for chain in found.chains if names_a_file(led_to(chain, space))}
-        yield from sorted(named.union(built_of(code, space)))
-        yield from sorted({*map(repr, opened_texts(code)), *written_names(code)})
 
 
 def _takes_settings(value: object) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from dataflow.memo.code import TRANSPARENT, Chain, Reads, last_name, node_of
 
-__all__ = ["built_of", "led_to", "names_a_file", "opened_texts", "reads_files", "texts_of", "written_names"]
+__all__ = ["files_named", "led_to", "names_a_file", "reads_files", "texts_of", "written_names"]
 
 # What leads to a file's content, or a folder's.
 _READERS = frozenset(
@@ -60,19 +60,19 @@ def written_names(code: types.CodeType) -> set[str]:
     }
 
 
-def built_of(code: types.CodeType, space: Mapping[str, Any]) -> Iterator[str]:
-    """The names of globals that hold the name of a folder which is there, of which code makes paths."""
-    for one in _built_of(code):
-        name, held = ast.unparse(one), space.get(getattr(one, "id", ""))
-        if isinstance(one, ast.Name) and isinstance(held, str) and _lies_there(held):
-            yield name
+def files_named(code: types.CodeType, found: Reads, space: Mapping[str, Any]) -> list[str]:
+    """What code that reads files names them by: names that lead to one or to a folder, and texts that it opens."""
+    names = {".".join(chain) for chain in found.chains if names_a_file(led_to(chain, space))}
+    built = {one.id for one in _built_of(code) if isinstance(one, ast.Name)}
+    names |= {name for name in built if isinstance(held := space.get(name), str) and _lies_there(held)}
+    return [*sorted(names), *sorted(set(map(repr, _opened_texts(code))))]
 
 
-def opened_texts(code: types.CodeType) -> Iterator[str]:
+def _opened_texts(code: types.CodeType) -> Iterator[str]:
     """Texts that are the first argument of what opens files: of a function of a module, and of no object's method."""
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
-            yield from opened_texts(inner)
+            yield from _opened_texts(inner)
     last = ""
     opens = any(name in _OPENERS or _reads(name) for name in code.co_names)
     for step in dis.get_instructions(code) if opens else ():

@@ -9,7 +9,7 @@ from typing import Any
 
 from dataflow.memo.code import Reads
 from dataflow.memo.dynamic import dynamic_name, taken_of
-from dataflow.memo.filenames import names_a_file, reads_files, written_names
+from dataflow.memo.filenames import files_named, names_a_file, reads_files, written_names
 
 __all__ = ["DynamicCodeWarning", "Notices", "SetOrderWarning"]
 
@@ -55,6 +55,8 @@ class Notices:
 
     def unseen(self, name: str) -> None:
         """What a name leads to can't be seen."""
+        if self.quiet:  # it isn't said, and is to be where it can be
+            return
         self._said.add(name)
         self._warn(
             DynamicCodeWarning,
@@ -74,13 +76,16 @@ class Notices:
             self._files.setdefault(self.path[-1], (self.path, self.place))
 
     def code(self, code: types.CodeType, found: Reads, space: Mapping[str, Any]) -> None:
-        """Code may name files, and may read those that it is told of."""
+        """Code may name files, and may read those that it names, or is told of."""
         if self.quiet:
             return
-        for name in written_names(code):
-            self._files.setdefault(name, ((*self.path, name), self.place))
+        written = sorted(written_names(code))
         if reads_files(code, found, space):
             self._readers.append(code)
+            for name in (*files_named(code, found, space), *written):
+                self.unseen(name)
+        for name in written:
+            self._files.setdefault(name, ((*self.path, name), self.place))
 
     def files(self) -> None:
         """At the end: the files that are named somewhere, where some code reads files."""

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from dataflow.memo.code import reads
 from dataflow.memo.fingerprint import DynamicCodeWarning, fingerprint
+from dataflow.memo.notices import Notices
 
 THERE = os.__file__  # some file that is there
 UNSEEN = {
@@ -163,3 +165,18 @@ def test_what_leads_to_no_such_code_is_not(name: str, function: Callable[[str], 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fingerprint(function(SEEN[name]))
+
+
+def test_what_a_quiet_look_came_by_is_said_where_it_can_be() -> None:
+    notices = Notices()
+    notices.path, notices.quiet = ("f", "WORDS"), True
+    notices.unseen("WORDS")
+    notices.quiet = False
+    notices.named(Path("words.txt"))
+    notices.code(reader.__code__, reads(reader.__code__), reader.__globals__)
+    with pytest.warns(DynamicCodeWarning, match="f uses WORDS"):
+        notices.files()
+
+
+def reader(path):  # type: ignore[no-untyped-def]
+    return path.read_text()
