@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from dataflow.memo.hints import hint
@@ -34,8 +34,8 @@ def object_parts(walk: Walk, value: Any) -> bytes:
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if isinstance(module, str) and isinstance(name, str) and importable(module, name) is value:
         return _importable(walk, value, module, name)
-    if (kind.__module__, kind.__qualname__) == ("pydantic.type_adapter", "TypeAdapter"):
-        return _adapter(walk, value)
+    if describe := _OF_PYDANTIC.get((kind.__module__, kind.__qualname__)):
+        return describe(walk, value)
     try:
         registered = copyreg.dispatch_table.get(kind)  # as those of compiled types are, often
         state = registered(value) if registered else value.__reduce_ex__(4)
@@ -94,6 +94,19 @@ def _adapter(walk: Walk, value: Any) -> bytes:
     walk.asked.add("schema")
     settings = getattr(value, "_config", None)
     return tagged(b"adapter", hint(walk, getattr(value, "_type", None)) + walk.value(settings))
+
+
+def _checked_call(walk: Walk, value: Any) -> bytes:
+    """What ``validate_call`` puts in a function's place, by that function: it holds all names of its module, too."""
+    walk.uses("pydantic")
+    settings = getattr(getattr(value, "config_wrapper", None), "config_dict", None)
+    return tagged(b"checked", walk.value((value.function, value.validate_return, settings)))
+
+
+_OF_PYDANTIC: dict[tuple[str, str], Callable[[Walk, Any], bytes]] = {
+    ("pydantic.type_adapter", "TypeAdapter"): _adapter,
+    ("pydantic._internal._validate_call", "ValidateCallWrapper"): _checked_call,
+}
 
 
 def _functions_behind(value: Any) -> Iterator[types.FunctionType]:
