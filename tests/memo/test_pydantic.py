@@ -60,7 +60,9 @@ def test_a_checked_call_warns_of_nothing(of_files: Of) -> None:
         of_files(CHECKED)
 
 
-@pytest.mark.parametrize("edit", [("1.0", "2.0"), ("ge=0", "ge=1"), ("price, 2", "price, 3"), ("list[Row]", "set[Row]")])
+@pytest.mark.parametrize(
+    "edit", [("1.0", "2.0"), ("ge=0", "ge=1"), ("price, 2", "price, 3"), ("list[Row]", "set[Row]")]
+)
 def test_a_model_is_told_by_what_it_checks(of_files: Of, edit: tuple[str, str]) -> None:
     before = of_files(MODEL)
     assert of_files(MODEL) == before

@@ -38,7 +38,8 @@ scipy.stats.qmc dask.array.random dask.bag.random datetime.datetime.now datetime
 datetime.datetime.today datetime.date.today pandas.Timestamp.now pandas.Timestamp.utcnow
 pandas.Timestamp.today builtins.hash builtins.id logging.makeLogRecord logging.LogRecord
 email.utils.make_msgid email.utils.formatdate email.utils.localtime email.utils.mktime_tz gzip.compress
-dateutil.tz.tzlocal dateutil.tz.tz.tzlocal tzlocal
+dateutil.tz.tzlocal dateutil.tz.tz.tzlocal tzlocal statistics.NormalDist.samples
+faker mimesis shortuuid nanoid ulid
 """
 _PROCESS = """
 os posix nt sys.argv sys.stdin sys._getframe sys.modules sys.path sys.getrefcount getpass platform subprocess
@@ -69,12 +70,21 @@ pptx.Presentation pptx.api openpyxl.load_workbook openpyxl.reader xlrd.open_work
 PIL.ImageFont.truetype zstandard.open lz4.frame.open dotenv
 soundfile librosa rasterio netCDF4 xarray.open_dataset scipy.io skimage.io torch.load torch.save joblib.load
 joblib.dump pyarrow.ipc.open_file pyarrow.ipc.open_stream pyarrow.ipc.RecordBatchFileReader
-pyarrow.ipc.RecordBatchStreamReader
+pyarrow.ipc.RecordBatchStreamReader charset_normalizer.from_path charset_normalizer.api.from_path
+magic.from_file filetype
 """
 _NETWORK = """
 socket _socket socketserver ssl _ssl select selectors urllib.request urllib.robotparser urllib3 http.client
 http.server ftplib smtplib poplib imaplib nntplib telnetlib xmlrpc requests httpx aiohttp websockets websocket
 paramiko grpc boto3 botocore aiobotocore redis valkey pymongo psycopg psycopg2 pymysql sqlalchemy asyncio.subprocess
+"""
+# What speaks to models, stores and queues elsewhere.
+_SERVICES = """
+openai anthropic cohere mistralai ollama litellm groq together replicate google.genai google.generativeai google.cloud
+vertexai huggingface_hub voyageai tika azure minio elasticsearch opensearchpy qdrant_client chromadb pinecone weaviate
+lancedb pymilvus neo4j cassandra kafka confluent_kafka aiokafka pika celery motor asyncpg aiomysql aiosqlite mysql
+MySQLdb oracledb cx_Oracle pyodbc pymssql snowflake clickhouse_connect clickhouse_driver trino influxdb_client
+elastic_transport pysftp asyncssh smart_open dns whois
 """
 _TABLES = """
 numpy.load numpy.fromfile numpy.loadtxt numpy.genfromtxt numpy.fromregex numpy.memmap numpy.save numpy.savetxt
@@ -144,7 +154,7 @@ _heapq.heappop _heapq.heapify _heapq.heapreplace _heapq.heappushpop _bisect.inso
 _bisect.insort_right numpy.copyto numpy.put numpy.place numpy.putmask numpy.fill_diagonal numpy.put_along_axis
 """
 DENIED = frozenset(
-    (_CHANCE + _PROCESS + _FILES + _PARSERS + _NETWORK + _TABLES + _DASK + _UNSEEN).split()
+    (_CHANCE + _PROCESS + _FILES + _PARSERS + _NETWORK + _SERVICES + _TABLES + _DASK + _UNSEEN).split()
 ) | frozenset(f"pyarrow.{module}{name}" for module in ("", "lib.") for name in _ARROW.split())
 """Dotted names; whatever is inside of them is denied too."""
 ALLOWED = frozenset(_HARMLESS.split()) | frozenset(

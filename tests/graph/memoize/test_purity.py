@@ -135,12 +135,16 @@ READERS = [
     "import docx; return docx.Document(x)", "import blake3; h = blake3.blake3(); h.update_mmap(x); return h",
     "import jinja2; return jinja2.Environment(loader=jinja2.FileSystemLoader(x))",
     "return logging.FileHandler(x)", "import mimetypes; return mimetypes.guess_type(x)",
+    "from openai import OpenAI; return OpenAI().embeddings.create(input=x)", "import qdrant_client as q; return q.Q(x)",
+    "import snowflake.connector as c; return c.connect(x)", "import charset_normalizer as c; return c.from_path(x)",
+    "from google.cloud import storage; return storage.Client()", "from kafka import KafkaConsumer as K; return K(x)",
 ]  # fmt: skip
 CLOCKS = [
     "return np.datetime64('now')", "return np.datetime64('today')", "return pd.Timestamp('now')",
     "return pd.Timestamp.now()", "return pd.Timestamp.today()", "return pd.Timestamp.utcnow()",
     "return pd.to_datetime('now')", "return pd.to_datetime(['today'])", "return np.datetime64(KIND)",
     "return logging.makeLogRecord({}).created", "return email.utils.make_msgid()",
+    "import statistics as s; return s.NormalDist.samples(x, 3)", "import faker; return faker.Faker().name()",
     "return email.utils.formatdate()", "return decimal.getcontext().prec", "return V.get()", "return next(COUNT)",
 ]  # fmt: skip
 WRITES = [
