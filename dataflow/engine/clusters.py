@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dataflow.engine.deploy import close_quietly, deploy, placing_of, quiet, revive
+from dataflow.engine.deploy import close_quietly, deploy, placing_of, quiet
+from dataflow.engine.nannies import Nannies
 from dataflow.engine.placing import Placing
 from dataflow.engine.specs import check_cluster, is_address, load_cluster
 from dataflow.errors import ClusterError, counted, one_line
@@ -42,7 +42,7 @@ class OpenCluster:
         nannies: whoever starts a worker again when it dies: all workers have one.
         in_process: the workers are threads of this process.
         placing: says which worker a batch is for, where nobody but runs of ours gives it any work.
-        revive: starts workers in the place of those that nobody starts again; ``None`` where that isn't ours to do.
+        own: the nannies that we started, which are ours to look after; ``None`` where we did not.
     """
 
     client: Client
@@ -53,7 +53,7 @@ class OpenCluster:
     nannies: bool = True
     in_process: bool = False
     placing: Placing | None = None
-    revive: Callable[[bool], None] | None = None
+    own: Nannies | None = None
 
     @property
     def slots(self) -> int:
@@ -85,7 +85,7 @@ def open_cluster(name: Any, workers: int | None = None) -> Iterator[OpenCluster]
     spec = load_cluster(name)
     with deploy(spec, workers) as client:
         opened = _describe(client, spec.name)
-        yield replace(opened, revive=functools.partial(revive, client.cluster)) if opened.nannies else opened
+        yield replace(opened, own=Nannies(client.cluster)) if opened.nannies else opened
 
 
 def _describe(client: Client, name: str) -> OpenCluster:

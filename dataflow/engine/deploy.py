@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataflow.engine.forkserver import begin_forkserver, forks_workers, keep_preload
 from dataflow.engine.interrupts import answered_later
+from dataflow.engine.nannies import Nannies
 from dataflow.engine.placing import Placing
 from dataflow.engine.specs import (
     UNDER_MAIN,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-__all__ = ["close_quietly", "deploy", "placing_of", "prepare_cluster", "quiet", "revive"]
+__all__ = ["close_quietly", "deploy", "placing_of", "prepare_cluster", "quiet"]
 
 _PATIENCE_SECONDS = 60.0
 _CLOSE_SECONDS = 2
@@ -160,31 +161,7 @@ def _await_workers(client: Client, cluster: Any, count: int) -> None:
         except TimeoutError:
             if time.monotonic() > until:
                 raise
-            revive(cluster, long=False)
-
-
-def revive(cluster: Any, long: bool) -> None:
-    """Replace nannies that gave up: one whose worker is killed while it starts doesn't try again.
-
-    Args:
-        long: for long enough that one whose worker isn't there doesn't just start it.
-    """
-    nannies = getattr(cluster, "workers", {})
-    dead = {name: one for name, one in nannies.items() if _gave_up(one) or (long and not _is_alive(one))}
-    for name, nanny in dead.items():
-        del nannies[name]
-        with contextlib.suppress(Exception):
-            cluster.sync(nanny.close, timeout=_CLOSE_SECONDS)
-    if dead:
-        cluster.scale(len(cluster.worker_spec))  # which starts what is missing
-
-
-def _gave_up(nanny: Any) -> bool:
-    return hasattr(nanny, "is_alive") and nanny.status.name in ("closed", "failed")
-
-
-def _is_alive(nanny: Any) -> bool:
-    return not hasattr(nanny, "is_alive") or bool(nanny.is_alive())
+            Nannies(cluster).revive(long=False)
 
 
 def _starts_processes(spec: ClusterSpec, options: Mapping[str, Any]) -> bool:

@@ -7,11 +7,12 @@ import concurrent.futures
 import contextlib
 import queue
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, wait
 from typing import TYPE_CHECKING, Any
 
 from dataflow.engine.executors import Done
+from dataflow.engine.nannies import Nannies
 from dataflow.engine.overdue import OverdueWorkers
 from dataflow.engine.placing import Placing
 from dataflow.errors import ClusterError, WorkloadError, one_line
@@ -38,8 +39,7 @@ class DaskExecutor:
 
     Args:
         client: open, and left open.
-        revive: starts workers in the place of those that nobody starts again; told whether they have been missing for
-            long.
+        nannies: of a cluster that we started: those that give up are replaced.
         placing: where nobody but runs of ours gives the workers anything to do: says which of them a batch is for.
         patience_seconds: how long to wait for a worker when the last one has gone.
     """
@@ -48,7 +48,7 @@ class DaskExecutor:
         self,
         client: Client,
         *,
-        revive: Callable[[bool], None] | None = None,
+        nannies: Nannies | None = None,
         placing: Placing | None = None,
         patience_seconds: float = 30.0,
     ) -> None:
@@ -64,7 +64,7 @@ class DaskExecutor:
         self._registered: concurrent.futures.Future[Any] | None = None
         self._alone_since: float | None = None
         self._short_since: float | None = None
-        self._revive, self._looked = revive, time.monotonic()
+        self._nannies, self._looked = nannies, time.monotonic()
         workers = client.nthreads()
         self.slots = max(1, sum(workers.values()))
         self._placing = placing
@@ -89,7 +89,8 @@ class DaskExecutor:
                 "Define its stages at the top of a module and keep open files and locks out of them."
             ) from error
         self._plan, self._plugin = plan, plugin.name
-        self._overdue = OverdueWorkers(plan.ledger)
+        nannies = self._nannies or Nannies(getattr(self._client, "cluster", None))
+        self._overdue = OverdueWorkers(plan.ledger, nannies.heard)
         self._registered = self._on_loop(self._register(plugin))
 
     def ready(self) -> None:
@@ -265,7 +266,7 @@ class DaskExecutor:
         """Every few seconds: whether workers can't end themselves, or are missing that should have been back by now."""
         self._overdue.look()
         now = time.monotonic()
-        if (self._revive is None and self._placing is None) or now - self._looked < _LOOK_SECONDS:
+        if (self._nannies is None and self._placing is None) or now - self._looked < _LOOK_SECONDS:
             return
         self._looked = now
         if self._client.status != "running":
@@ -274,13 +275,13 @@ class DaskExecutor:
         workers = self._workers()
         if self._placing is not None:
             self._placing.know(workers)
-        if self._revive is None or sum(workers.values()) >= self.slots:
+        if self._nannies is None or sum(workers.values()) >= self.slots:
             self._short_since = None
         else:
             since = now if self._short_since is None else self._short_since
             long = now - since > _SHORT_SECONDS
             self._short_since = None if long else since
-            self._revive(long)
+            self._nannies.revive(long)
 
     def _next(self) -> int | None:
         try:

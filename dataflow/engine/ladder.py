@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dataflow.graph.guard import NOBODY, SOMEBODY, read_blame
+from dataflow.graph.guard import NOBODY, SOMEBODY, read_blame, was_at
 from dataflow.graph.plan import Batch
 from dataflow.graph.sandbox import quarantined
 from dataflow.outcome import FAILED, Outcome
@@ -17,7 +17,9 @@ from dataflow.outcome import FAILED, Outcome
 __all__ = ["Ladder", "Rescue"]
 
 _ALWAYS = "its worker died each time, around the sandbox process that it ran in"
-_PATIENCE = 20  # times that a batch may be lost with nobody to blame, before it is halved
+# Times that a batch may be lost with nobody to blame, before it is halved: where it only waited, and where its
+# documents were the last that its worker was at, one of which may have broken it for good, or left something running.
+_PATIENCE, _SUSPICION = 20, 1
 
 
 @dataclass(slots=True)
@@ -49,11 +51,11 @@ class Ladder:
         """A batch whose worker died."""
         if not self._bisect:
             blamed = self._blamed(batch) - (set() if self._overran(batch) else {SOMEBODY})
-            if blamed.isdisjoint((*batch.positions, SOMEBODY)) and self._again(batch, self._patience):
+            if blamed.isdisjoint((*batch.positions, SOMEBODY)) and self._again(batch):
                 return Rescue([self._part(batch, range(len(batch)), begun=False)])
             return Rescue(outcomes=[quarantined(batch, i, "WorkerDied", reason) for i in range(len(batch))])
         if batch.isolated:  # the worker around the sandbox died: that was another's doing
-            if not self._again(batch, _PATIENCE):
+            if not self._again(batch):
                 return Rescue(
                     outcomes=[quarantined(batch, i, "WorkerDied", _ALWAYS) for i in range(len(batch))]
                 )
@@ -66,8 +68,8 @@ class Ladder:
             rest = [i for i in range(len(batch)) if i not in suspects]
             batches = [self._part(batch, [i], isolated=True) for i in suspects]
             return Rescue(batches + ([self._part(batch, rest, begun=False)] if rest else []))
-        if self._again(batch, self._patience):
-            # Nobody was at it: it waited on a worker that another batch ended.
+        if self._again(batch):
+            # Nobody was at it: it waited on a worker that another batch ended, or was just done.
             return Rescue([self._part(batch, range(len(batch)), begun=False)])
         return Rescue(self._halves(batch))
 
@@ -82,11 +84,14 @@ class Ladder:
         outcomes = [quarantined(batch, i, error_type, reason) for i in range(len(batch))]
         return Rescue(outcomes=[_as_failed(o) for o in outcomes])
 
-    def _again(self, batch: Batch, patience: int) -> bool:
+    def _again(self, batch: Batch) -> bool:
         """Count one more loss that wasn't the batch's own doing, and say whether it may be tried again."""
         losses = self._unlucky.get(batch.positions[0], 0)
         self._unlucky[batch.positions[0]] = losses + 1
-        return losses < patience
+        if batch.isolated:
+            return losses < _PATIENCE
+        last = self._ledger is not None and was_at(self._ledger, batch.number)
+        return losses < (min(_SUSPICION, self._patience) if last else self._patience)
 
     def _blamed(self, batch: Batch) -> set[int]:
         return {b.position for b in read_blame(self._ledger, batch.number)} if self._ledger else set()

@@ -1,8 +1,10 @@
-"""Ends workers that are at a document for longer than they may, and can't end themselves; and what dead ones left.
+"""Ends workers that are at a document for longer than they may, or at nothing at all, and can't end themselves; and
+what dead ones left.
 
 A document that stops its worker (``SIGSTOP``) stops the watchdog in it too. Its nanny sees a process that lives, and
 Dask's scheduler asks the nanny for another one after five minutes at the soonest. Results that lie on the worker can't
-be had meanwhile, so that the driver stood still without a word.
+be had meanwhile, so that the driver stood still without a word. One that a document has broken (it cleared
+``sys.modules``) may be connected, and take batches, and do nothing with them: its heart doesn't beat.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["OverdueWorkers"]
 
 _LOOK_SECONDS = 2.0
+# A heart beats every two, unless a document's native code keeps it from it, which is noted.
+_SILENT_SECONDS = 12.0
 
 
 class OverdueWorkers:
@@ -31,11 +35,18 @@ class OverdueWorkers:
 
     Args:
         ledger: the folder in which they note the document they are at, or ``None``: nobody is ended.
+        heard: when each was last heard of, by the number of its process, where that is known.
         clock: monotonic seconds.
     """
 
-    def __init__(self, ledger: str | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        ledger: str | None,
+        heard: Callable[[], Mapping[int, float]] = dict,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._ledger, self._clock, self._looked = ledger, clock, clock()
+        self._silence = _Silence(heard)
         self._watched: dict[psutil.Process, Overdue] = {}
         self._gone: set[int] = set()
 
@@ -47,8 +58,9 @@ class OverdueWorkers:
             return
         import psutil
 
-        self._looked = self._clock()
+        before, self._looked = self._looked, self._clock()
         noted = _noted(self._ledger)
+        silent = self._silence.look(noted, self._looked - before)
         for number in noted - self._gone:
             if not psutil.pid_exists(number):
                 self._gone.add(number)  # once, since later another may have the number
@@ -56,8 +68,36 @@ class OverdueWorkers:
         for worker in _workers(noted - self._gone):
             with contextlib.suppress(psutil.Error):  # it has ended
                 # Kept from look to look: by it, a process is told from a later one with the same number.
-                if self._watched.setdefault(worker, Overdue(worker, self._ledger)).look():
+                watched = self._watched.setdefault(worker, Overdue(worker, self._ledger))
+                if watched.look() or (worker.pid in silent and watched.is_idle()):
                     end_group(worker.pid)
+
+
+class _Silence:
+    """For how long workers have been silent.
+
+    Args:
+        heard: see :class:`OverdueWorkers`. Only whether it changes counts: that clock may be set.
+    """
+
+    def __init__(self, heard: Callable[[], Mapping[int, float]]) -> None:
+        self._heard = heard
+        self._last: dict[int, tuple[float, float]] = {}  # when, and for how long that hasn't changed
+
+    def look(self, numbers: Set[int], seconds: float) -> set[int]:
+        """Those of some processes that have been silent for too long.
+
+        Args:
+            numbers: of processes that have loaded the plan, which may have kept them from speaking.
+            seconds: since the last look. A machine that stood still has let nobody speak.
+        """
+        seconds, heard = min(seconds, 2 * _LOOK_SECONDS), self._heard()
+        self._last = {n: (heard[n], self._since(n, heard[n], seconds)) for n in numbers if n in heard}
+        return {number for number, (_, silent) in self._last.items() if silent > _SILENT_SECONDS}
+
+    def _since(self, number: int, when: float, seconds: float) -> float:
+        last, silent = self._last.get(number, (None, 0.0))
+        return silent + seconds if when == last else 0.0
 
 
 def _noted(ledger: str) -> set[int]:

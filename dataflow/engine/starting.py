@@ -205,4 +205,4 @@ def _on(opened: OpenCluster) -> Executor:
     # Imported here: a small job has no need of it, and is half done in the time.
     from dataflow.engine.distributing import DaskExecutor
 
-    return DaskExecutor(opened.client, revive=opened.revive, placing=opened.placing)
+    return DaskExecutor(opened.client, nannies=opened.own, placing=opened.placing)

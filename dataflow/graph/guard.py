@@ -60,6 +60,8 @@ LIMITED_FILES = 80
 """That of a process in which a stage has set a limit on how long a file may be."""
 
 _RECORD = struct.Struct("<qqddi")  # batch, position, started, limit, stage
+_REST = struct.Struct("<qddi")  # all but the batch
+_REST_AT = struct.calcsize("<q")
 _SLOTS = 512
 _SLOT_BYTES = 64
 _GRACE_SECONDS = 2.0
@@ -143,10 +145,10 @@ class Guard:
         self._active[slot] = (began, limit_seconds)
 
     def clear(self) -> None:
-        """Note that this thread is at no document."""
+        """Note that this thread is at no document. Of which batch the last one was, stays."""
         slot = self._slot()
         self._active.pop(slot, None)
-        _RECORD.pack_into(self._map, slot * _SLOT_BYTES, 0, 0, 0.0, 0.0, 0)
+        _REST.pack_into(self._map, slot * _SLOT_BYTES + _REST_AT, 0, 0.0, 0.0, 0)
 
     def end(self, batch: int) -> None:
         """End the process, if it may be, where stages have left it no file descriptor: the next one has them all."""
@@ -224,6 +226,20 @@ def drop_guard(folder: str | None) -> None:
         guard.close()
 
 
+def was_at(folder: str, batch: int) -> bool:
+    """Whether the last document that some thread was at, or is at, is of this batch."""
+    for path in Path(folder).glob("*.ledger"):
+        with contextlib.suppress(FileNotFoundError):  # the run is ending
+            data = path.read_bytes()
+            if any(_RECORD.unpack_from(data, at)[0] == batch for at in _slots_of(data)):
+                return True
+    return False
+
+
+def _slots_of(data: bytes) -> range:
+    return range(0, len(data) - _SLOT_BYTES + 1, _SLOT_BYTES)
+
+
 def read_blame(folder: str, batch: int) -> list[Note]:
     """The documents of a batch that some process was at when it died. Empty where nothing is known."""
     return [note for note in read_running(folder) if note.batch == batch]
@@ -238,7 +254,7 @@ def read_running(folder: str, worker: str = "*") -> list[Note]:
             data = path.read_bytes()
         except FileNotFoundError:
             continue  # the run is ending
-        for at in range(0, len(data) - _SLOT_BYTES + 1, _SLOT_BYTES):
+        for at in _slots_of(data):
             batch, position, started, limit, stage = _RECORD.unpack_from(data, at)
             if started:
                 found.append(Note(batch, position, stage, now - started, limit, path.stem, _stack_of(path)))

@@ -49,6 +49,10 @@ class Overdue:
             self._process.send_signal(signal.SIGCONT)
         return bool(before & self._late)  # seen twice, since a note may be read while it is written
 
+    def is_idle(self) -> bool:
+        """Whether it is at no document."""
+        return not read_running(self._ledger, self._name)
+
     def _stopped_seconds(self) -> float:
         import psutil
 

@@ -49,11 +49,13 @@ def chain_parts(walk: Walk, chain: Chain, space: Mapping[str, Any], code: types.
 
 
 def meaning(walk: Walk, text: str, space: Mapping[str, Any]) -> bytes:
-    """An annotation that is text: what the names in it mean."""
+    """An annotation that is text: what the names in it mean, and in the texts in it."""
     code = _annotation(text)
     if code is None:
         return encode(text)
-    return encode(text) + b"".join(chain_parts(walk, one, space, code) for one in sorted(reads(code).chains))
+    told = [chain_parts(walk, one, space, code) for one in sorted(reads(code).chains)]
+    told += [meaning(walk, one, space) for one in code.co_consts if isinstance(one, str) and one != text]
+    return encode(text) + b"".join(told)
 
 
 def _builtin(walk: Walk, name: str) -> bytes:

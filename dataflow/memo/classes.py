@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
 import enum
 import reprlib
@@ -45,12 +46,13 @@ _ENUM_BOOKKEEPING = frozenset(
 
 def class_parts(walk: Walk, kind: type) -> list[bytes]:
     """What a first-party class is made of, in a fixed order."""
+    _complete(kind)
     annotations = vars(kind).get("__annotations__")
     annotations = annotations if isinstance(annotations, dict) else {}
     parts = [encode(_names_of(kind)), b"".join(walk.value(base) for base in kind.__bases__)]
-    parts.append(hint(walk, vars(kind).get("__orig_bases__", ())))
-    parts.append(walk.value(type(kind)))
     space, find = getattr(sys.modules.get(module_of(kind)), "__dict__", {}), class_bindings(kind)
+    parts.append(hint(walk, vars(kind).get("__orig_bases__", ()), space))
+    parts.append(walk.value(type(kind)))
     parts.append(each_hint(walk, annotations, space))
     parts.append(tagged(b"body", walk.items(_body(kind), find)))
     parts += [_defaults(walk, one, find) for name, one in vars(kind).items() if _generated(name, one)]
@@ -63,6 +65,13 @@ def class_parts(walk: Walk, kind: type) -> list[bytes]:
     if issubclass(kind, enum.Enum):
         parts += [_member(walk, name, member, find) for name, member in kind.__members__.items()]
     return parts + _declared(walk, kind)
+
+
+def _complete(kind: type) -> None:
+    """Have pydantic look for what a model's text annotations name, as it does when the model is used, or looked at."""
+    if vars(kind).get("__pydantic_complete__") is False and hasattr(kind, "model_rebuild"):
+        with contextlib.suppress(Exception):
+            kind.model_rebuild(raise_errors=False)
 
 
 def _declared(walk: Walk, kind: type) -> list[bytes]:

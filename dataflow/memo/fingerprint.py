@@ -8,6 +8,7 @@ from typing import Any
 from dataflow.errors import one_line
 from dataflow.memo.keys import SCHEMA, Uncacheable, digest, encode, tagged
 from dataflow.memo.notices import DynamicCodeWarning, SetOrderWarning
+from dataflow.memo.special import taken
 from dataflow.memo.walk import Walk
 from dataflow.pipeline import Stage
 
@@ -40,7 +41,7 @@ def fingerprint(
             how it is made: its fingerprint differs from process to process.
     """
     walk = Walk(frozenset(ignore))
-    name = str(_get(function, "__qualname__") or type(function).__qualname__)
+    name = str(taken(function, "__qualname__") or type(function).__qualname__)
     try:
         parts = [walk.root(function), *(walk.root(dep) for dep in deps)]
         nodes = walk.finish() + walk.effects()
@@ -69,10 +70,3 @@ def stage_fingerprint(stage: Stage[..., Any]) -> bytes:
     except Uncacheable as error:
         raise Uncacheable(f"stage {stage.name!r}: {error}") from None
     return digest(encode((stage.name, code)))
-
-
-def _get(value: object, name: str) -> object:
-    try:
-        return getattr(value, name, None)
-    except Exception:
-        return None

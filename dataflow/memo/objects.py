@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dataflow.memo.hints import hint
 from dataflow.memo.keys import encode, slots_of, tagged
 from dataflow.memo.origin import class_owner, installed_as, module_of
-from dataflow.memo.special import file_digest, filled_by_calls, importable
+from dataflow.memo.special import file_digest, filled_by_calls, importable, taken
 
 if TYPE_CHECKING:
     from dataflow.memo.walk import Walk
@@ -31,7 +31,7 @@ _SAYING = ("__getstate__", "__reduce__", "__reduce_ex__")
 def object_parts(walk: Walk, value: Any) -> bytes:
     """What an object is made of. Raises Uncacheable if it shows no state."""
     kind = type(value)
-    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    module, name = taken(value, "__module__"), taken(value, "__qualname__")
     if isinstance(module, str) and isinstance(name, str) and importable(module, name) is value:
         return _importable(walk, value, module, name)
     if describe := _OF_PYDANTIC.get((kind.__module__, kind.__qualname__)):
@@ -40,7 +40,7 @@ def object_parts(walk: Walk, value: Any) -> bytes:
         registered = copyreg.dispatch_table.get(kind)  # as those of compiled types are, often
         state = registered(value) if registered else value.__reduce_ex__(4)
     except Exception as error:
-        if isinstance(getattr(value, "__wrapped__", None), types.FunctionType):
+        if isinstance(taken(value, "__wrapped__"), types.FunctionType):
             return _standing_in(walk, value)
         why = f"a {kind.__module__}.{kind.__qualname__} shows no state ({type(error).__name__})"
         raise walk.refuse(why) from None
@@ -112,10 +112,7 @@ _OF_PYDANTIC: dict[tuple[str, str], Callable[[Walk, Any], bytes]] = {
 def _functions_behind(value: Any) -> Iterator[types.FunctionType]:
     """The functions that an object of somebody else's class calls, which may name them by a text: ``toolz.curry``."""
     for name in _CALLING if callable(value) else ():
-        try:
-            one = getattr(value, name, None)
-        except Exception:  # a property raises what it likes
-            continue
+        one = taken(value, name)
         if isinstance(one, types.FunctionType):
             yield one
 
@@ -153,9 +150,13 @@ def _state(walk: Walk, kind: type, state: object) -> bytes:
 
 
 def _without_cached(kind: type, state: dict[str, Any]) -> dict[str, Any]:
-    """A state without what properties have put there when they were first read: their code says what."""
+    """A state without what properties have put there when they were first read: their code says what; and without what
+    calls fill."""
+    filled = filled_by_calls(module_of(kind))
     return {
-        n: v for n, v in state.items() if not isinstance(getattr(kind, n, None), functools.cached_property)
+        name: one
+        for name, one in state.items()
+        if name not in filled and not isinstance(getattr(kind, name, None), functools.cached_property)
     }
 
 
@@ -165,8 +166,7 @@ def _members(walk: Walk, value: Any) -> bytes:
 
 
 def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
-    filled = filled_by_calls(module_of(type(value)))
-    yield from ((name, one) for name, one in getattr(value, "__dict__", {}).items() if name not in filled)
+    yield from _without_cached(type(value), getattr(value, "__dict__", {})).items()
     for kind in type(value).__mro__:
         yield from ((name, getattr(value, name)) for name in slots_of(kind) if hasattr(value, name))
 

@@ -30,7 +30,7 @@ from dataflow.pipeline import Stage
 if TYPE_CHECKING:
     from dataflow.memo.walk import Walk
 
-__all__ = ["contents", "file_digest", "filled_by_calls", "importable", "special"]
+__all__ = ["contents", "file_digest", "filled_by_calls", "importable", "special", "taken"]
 
 _BUILTIN_CALLABLES = (
     types.BuiltinFunctionType,
@@ -104,6 +104,14 @@ def importable(module: str, qualname: str) -> object:
     return found
 
 
+def taken(value: object, name: str) -> Any:
+    """An attribute; ``None`` where there is none, or taking it raises: a property raises what it likes."""
+    try:
+        return getattr(value, name, None)
+    except Exception:
+        return None
+
+
 def contents(cell: Any) -> object:
     """What a closure's cell holds; an ellipsis of its own kind for a cell that was never filled."""
     try:
@@ -117,7 +125,7 @@ def filled_by_calls(module: str) -> Set[str]:
     return _FILLED.get(module.partition(".")[0], frozenset())
 
 
-_FILLED = {"cachetools": {"cache"}, "tenacity": {"statistics"}}
+_FILLED = {"cachetools": {"cache"}, "jinja2": {"cache", "_module"}, "tenacity": {"statistics"}}
 
 
 def file_digest(path: str | None) -> bytes:

@@ -50,6 +50,7 @@ from dataflow.memo.order import (
     seems_ordered,
 )
 from dataflow.memo.origin import class_owner, installed_as, module_of
+from dataflow.memo.queries import queried
 from dataflow.memo.running import top_of
 from dataflow.memo.special import contents, file_digest, filled_by_calls, importable, special
 
@@ -405,6 +406,7 @@ class Walk:
             self.notices.unseen(name)
         self.notices.code(code, found, space)
         parts = [chain_parts(self, chain, space, code) for chain in sorted(found.chains)]
+        parts += [chain_parts(self, chain, space, code) for chain in queried(function, found)]
         parts += [import_parts(self, statement, space, code) for statement in sorted(found.imports)]
         return tagged(b"reads", b"".join(parts))
 

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
@@ -187,7 +188,8 @@ class Shrinking:
 def test_workers_that_stay_away_are_started_again_and_those_that_come_back_are_not(monkeypatch):
     client, now, revived = Shrinking(), [100.0], []
     monkeypatch.setattr("dataflow.engine.distributing.time.monotonic", lambda: now[0])
-    executor = DaskExecutor(client, revive=lambda long: revived.append(long))
+    nannies = SimpleNamespace(revive=revived.append)
+    executor = DaskExecutor(client, nannies=nannies)
 
     def pass_seconds(seconds):
         for _ in range(seconds):

@@ -198,7 +198,7 @@ if __name__ == "__main__":
                 with contextlib.suppress(psutil.Error):
                     process.kill()
         print(len(opened.client.nthreads()))
-        opened.revive(False)
+        opened.own.revive(False)
         opened.client.wait_for_workers(2, timeout=60)
         print(opened.client.submit(sum, [1, 2]).result(timeout=60))
 """

@@ -39,6 +39,19 @@ def test_a_batch_that_only_waited_is_run_again_whole(tmp_path):
     assert (len(again), again.attempts) == (3, (0, 0, 0))
 
 
+def test_a_batch_that_was_the_last_its_worker_was_at_is_halved_when_it_is_lost_so_again(tmp_path):
+    """One of its documents may have broken the worker after its own time."""
+    guard = Guard(str(tmp_path))
+    chosen = ladder(ledger=str(tmp_path), all_note=True)
+    with guard.at(1, 2, 0, 60):
+        pass
+    (again,) = chosen.lost(batch(4, number=1), "died").batches
+    assert (len(again), again.attempts) == (4, (0, 0, 0, 0))
+    with guard.at(again.number, 2, 0, 60):
+        pass
+    assert [b.positions for b in chosen.lost(again, "died").batches] == [(0, 1), (2, 3)]
+
+
 def test_a_batch_that_is_lost_for_ever_with_nobody_to_blame_is_halved_in_the_end(tmp_path):
     chosen = ladder(ledger=str(tmp_path), all_note=True)
     lost, rounds = [batch(2)], 0

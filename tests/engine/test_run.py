@@ -100,6 +100,19 @@ def test_a_document_that_stops_its_worker_is_quarantined_and_nothing_else_is(
     ]
 
 
+def test_a_document_that_leaves_its_worker_deaf_costs_nobody_anything(
+    processes, words, write_corpus, monkeypatch, tmp_path
+):
+    """The worker is connected, takes batches, and does nothing: no note in the ledger says that it is at a document."""
+    monkeypatch.setattr("dataflow.engine.overdue._LOOK_SECONDS", 0.5)
+    monkeypatch.setattr("dataflow.engine.overdue._SILENT_SECONDS", 4.0)
+    folder = write_corpus(*TEXTS[:4], "DEAF x", *TEXTS[4:8])
+    list(run(words.pipeline, folder, cluster=processes.client, batching="fixed:1", output=tmp_path / "out"))
+    table = pd.read_parquet(tmp_path / "out")
+    assert len(table) == table.document.nunique() == 9
+    assert set(table.status) == {"ok"}
+
+
 def pids_that_answer(client):
     """Of its workers; one that was killed a moment ago may still be asked, and doesn't answer."""
     pids = []

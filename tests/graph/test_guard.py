@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from dataflow.graph.guard import Guard, guard_of, read_blame
+from dataflow.graph.guard import Guard, guard_of, read_blame, was_at
 
 DYING = """
 import ctypes, os, sys, time
@@ -44,6 +44,15 @@ def test_a_document_that_is_done_is_not_blamed(tmp_path):
     with guard.at(3, 5, 0, 60):
         assert [b.position for b in read_blame(str(tmp_path), 3)] == [5]
     assert read_blame(str(tmp_path), 3) == []
+
+
+def test_of_which_batch_the_last_document_was_is_known_until_the_next_begins(tmp_path):
+    guard = Guard(str(tmp_path))
+    with guard.at(3, 5, 0, 60):
+        assert was_at(str(tmp_path), 3)
+    assert was_at(str(tmp_path), 3)
+    with guard.at(4, 6, 0, 60):
+        assert not was_at(str(tmp_path), 3)
 
 
 def test_nobody_is_ended_where_no_limit_was_given(tmp_path):

@@ -148,3 +148,29 @@ def test_functions_that_are_packed_in_a_librarys_object_are_not_passed_over(of_f
         "FUNCTION", "0"
     )
     assert of_files(chance) == of_files(chance)
+
+
+class Attributes(dict):  # type: ignore[type-arg]
+    """Settings by attribute, as many have copied it: whatever isn't there raises a KeyError."""
+
+    __getattr__ = dict.__getitem__
+
+
+def test_an_object_that_raises_what_it_likes_for_what_it_has_not_is_keyed() -> None:
+    assert fingerprint(lambda: SETTINGS) == fingerprint(lambda: SETTINGS)
+
+
+SETTINGS = Attributes(limit=3)
+
+
+def test_templates_that_were_rendered_are_what_they_were(of_files: Callable[..., bytes]) -> None:
+    program = """
+import jinja2
+ENV = jinja2.Environment(loader=jinja2.DictLoader({"a": "Hi {{ x }}"}))
+ONE = ENV.from_string("{% macro m() %}1{% endmacro %}")
+def f(x):
+    return ENV.get_template("a").render(x=x), ONE.module
+"""
+    rendered = program + "f(1)\n"
+    assert of_files(program) == of_files(rendered)
+    assert of_files(program) != of_files(rendered.replace("Hi", "Ho"))

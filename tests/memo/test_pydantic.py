@@ -38,6 +38,28 @@ ROWS = pydantic.TypeAdapter(list[Row])
 def f(x):
     return ROWS.validate_json(x)
 """
+BELOW = """
+import pydantic
+class Doc(pydantic.BaseModel):
+    lines: list["Line"]
+class Line(pydantic.BaseModel):
+    text: str
+    lang: str = "en"
+def f(x):
+    return Doc.model_validate_json(x)
+"""
+TYPED = """
+from __future__ import annotations
+import pydantic
+from typing_extensions import TypedDict
+class Line(pydantic.BaseModel):
+    text: str
+    lang: str = "en"
+class Doc(TypedDict):
+    lines: list[Line]
+def f(x):
+    return pydantic.TypeAdapter(Doc).validate_python(x)
+"""
 
 
 def test_a_checked_call_is_its_function(of_files: Of) -> None:
@@ -69,7 +91,19 @@ def test_a_model_is_told_by_what_it_checks(of_files: Of, edit: tuple[str, str]) 
     assert of_files(MODEL.replace(*edit)) != before
 
 
-@pytest.mark.parametrize("program", [CHECKED, MODEL])
+def test_a_model_whose_parts_stand_below_it_is_keyed_before_its_first_use(of_files: Of) -> None:
+    before = of_files(BELOW)
+    assert of_files(BELOW + "Doc(lines=[])\n") == before
+    assert of_files(BELOW.replace('"en"', '"de"')) != before
+
+
+def test_what_a_typed_dict_is_made_of_is_followed_though_it_is_named_by_texts(of_files: Of) -> None:
+    before = of_files(TYPED)
+    assert of_files(TYPED) == before
+    assert of_files(TYPED.replace('"en"', '"de"')) != before
+
+
+@pytest.mark.parametrize("program", [CHECKED, MODEL, BELOW, TYPED])
 def test_other_processes_find_the_same(program: str, tmp_path: Path) -> None:
     (tmp_path / "work.py").write_text(program)
     ask = "import work\nfrom dataflow.memo.fingerprint import fingerprint\nprint(fingerprint(work.f).hex())"

@@ -127,6 +127,30 @@ TEXTS = {
     "what a field's annotation of text means": (
         "K = 1\n@dataclasses.dataclass\nclass D:\n    x: 'K' = 0\ndef f():\n    return D\n", "K = 1", "K = 2",
     ),
+    "what a text in an annotation means": (
+        "class L:\n    k = 1\n@dataclasses.dataclass\nclass D:\n    x: list['L'] | None = None\ndef f():\n    return typing.get_type_hints(D)\n",
+        "k = 1", "k = 2",
+    ),
+    "what a text in a text means": (
+        "class L:\n    k = 1\nclass D:\n    x: \"dict[str, 'L']\"\ndef f():\n    return typing.get_type_hints(D)\n", "k = 1", "k = 2",
+    ),
+    "what a named tuple's text means": (
+        "class L:\n    k = 1\nclass D(typing.NamedTuple):\n    x: 'L'\ndef f():\n    return typing.get_type_hints(D)\n", "k = 1", "k = 2",
+    ),
+    "what a typed dict's text means": (
+        "class L:\n    k = 1\nclass D(typing.TypedDict):\n    x: typing.Optional['L']\ndef f():\n    return typing.get_type_hints(D)\n",
+        "k = 1", "k = 2",
+    ),
+    "what a new type is of": (
+        "N = typing.NewType('N', int)\nclass D:\n    x: N\ndef f():\n    return typing.get_type_hints(D)['x'].__supertype__\n",
+        "'N', int", "'N', str",
+    ),
+    "a literal": (
+        "class D:\n    x: typing.Literal['a', 1]\ndef f():\n    return typing.get_type_hints(D)\n", "'a', 1", "'a', True",
+    ),
+    "what is annotated besides": (
+        "class D:\n    x: typing.Annotated[int, 'a']\ndef f():\n    return typing.get_type_hints(D, include_extras=True)\n", "'a'", "'b'",
+    ),
     "a global that is called like a closure's variable": (
         "n = 1\ndef make():\n    n = 5\n    class A:\n        def g(self):\n            global n\n            return n\n    def f():\n"
         "        def inner():\n            global n\n            return n\n        return n, inner()\n    return f\nf = make()\n",

@@ -37,12 +37,25 @@ def misfortune(word: bytes) -> None:
         ctypes.PyDLL(None).sleep(3600)
     if word == b"STOP":
         signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # its process, before this thread goes on
+    if word == b"DEAF":
+        leave_deaf()
     if word == b"DEEP":
         misfortune(word)
     if word == b"EAT":
         eaten = []
         while True:
             eaten.append(bytes(2**27))
+
+
+def leave_deaf() -> None:
+    """Keep the worker's loop from ever sending or hearing anything again; a sandbox has none."""
+    from distributed import get_worker
+
+    try:
+        loop = get_worker().loop
+    except ValueError:
+        return
+    loop.add_callback(time.sleep, 3600)
 
 
 @stage

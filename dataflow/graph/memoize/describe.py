@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,9 +40,29 @@ class _Scope:
 
     holes: dict[Any, int]
     inner: dict[Any, Any] = field(default_factory=dict)
-    bound: dict[Any, bytes] = field(default_factory=dict)
+    bound: Mapping[Any, bytes] = field(default_factory=dict)
     numbers: dict[Any, int] = field(default_factory=dict)
     waiting: deque[Any] = field(default_factory=deque)
+
+
+class _Bound(dict[Any, bytes]):
+    """The inputs of a fused task, each described when it is met: they stand in it in the order of a set.
+
+    Args:
+        inputs: tasks and references by name.
+        describe: what describes one.
+    """
+
+    def __init__(self, inputs: Mapping[Any, Any], describe: Callable[[Any], bytes]) -> None:
+        super().__init__()
+        self._inputs, self._describe = inputs, describe
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._inputs
+
+    def __missing__(self, name: Any) -> bytes:
+        self[name] = described = self._describe(self._inputs[name])
+        return described
 
 
 class Describer:
@@ -99,8 +119,8 @@ class Describer:
     def _subgraph(self, task: Any, outer: _Scope) -> bytes:
         """A fused task. Inner names don't count: nodes are numbered as they are met from the output on."""
         graph, output, names, *inputs = task.args
-        bound = {n: self._part(one, outer) for n, one in zip(names, inputs, strict=True)}
-        scope = _Scope({}, graph, bound)
+        given = dict(zip(names, inputs, strict=True))
+        scope = _Scope({}, graph, _Bound(given, functools.partial(self._part, scope=outer)))
         parts = [_reference(output, scope)]
         while scope.waiting:
             parts.append(self._part(graph[scope.waiting.popleft()], scope))

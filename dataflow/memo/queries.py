@@ -1,0 +1,60 @@
+"""Names in the texts of queries, which pandas, DuckDB and polars look up where the query is asked.
+
+``frame.query("words > @LIMIT")`` and ``duckdb.sql("from CODES")`` read globals, of which the code says nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dataflow.memo.code import Chain, Reads
+
+__all__ = ["queried"]
+
+_ASKING = frozenset({"eval", "execute", "executemany", "query", "sql"})
+_NAMES = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_PLAIN_HOLDERS = (list, tuple, set, frozenset)
+_MOST_TEXTS = 1000
+
+
+def queried(function: types.FunctionType, found: Reads) -> list[Chain]:
+    """The globals that a function may read by the text of a query, where it asks one.
+
+    Any word of its texts may be one: more than are meant cost no more than a false miss.
+
+    Args:
+        function: the function.
+        found: what its code reads.
+    """
+    space = function.__globals__
+    if not _ASKING & found.loose and not any(_ASKING.intersection(chain[1:]) for chain in found.chains):
+        return []
+    texts = [*_texts_in(function.__code__, function.__doc__), *_held(space, found)]
+    names = {name for text in texts for name in _NAMES.findall(text)}
+    return sorted(tuple(name.split(".")) for name in names if name.partition(".")[0] in space)
+
+
+def _texts_in(code: types.CodeType, doc: str | None) -> Iterator[str]:
+    for one in code.co_consts:
+        if isinstance(one, types.CodeType):
+            yield from _texts_in(one, None)
+        elif isinstance(one, str) and one != doc:
+            yield one
+
+
+def _held(space: Mapping[str, Any], found: Reads) -> Iterator[str]:
+    """The texts that its globals are or hold."""
+    waiting = [space.get(chain[0]) for chain in found.chains]
+    for _ in range(_MOST_TEXTS):
+        if not waiting:
+            return
+        one = waiting.pop()
+        if isinstance(one, str):
+            yield one
+        elif type(one) is dict:
+            waiting += one.values()
+        elif type(one) in _PLAIN_HOLDERS:
+            waiting += one

@@ -1,0 +1,69 @@
+"""The names in a query's text are read where it is asked, and count like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from dataflow.memo.fingerprint import fingerprint
+
+Of = Callable[..., bytes]
+
+# A program, and an edit that changes what `f` gives.
+ASKED: dict[str, tuple[str, tuple[str, str]]] = {
+    "a global": ("LIMIT = 3\ndef f(x):\n    return x.query('n > @LIMIT')\n", ("= 3", "= 4")),
+    "an attribute": (
+        "class C:\n    low = 3\nc = C()\ndef f(x):\n    return x.query('n > @c.low')\n",
+        ("low = 3", "low = 4"),
+    ),
+    "a function": (
+        "def double(x):\n    return 2 * x\ndef f(x):\n    return x.eval('@double(n)')\n",
+        ("2 * x", "3 * x"),
+    ),
+    "of a text that is a global": (
+        "LIMIT = 3\nTEXT = 'n > @LIMIT'\ndef f(x):\n    return x.query(TEXT)\n",
+        ("= 3", "= 4"),
+    ),
+    "of a text that is held": (
+        "LIMIT = 3\nTEXTS = {'long': ['n > @LIMIT']}\ndef f(x):\n    return x.query(TEXTS['long'][0])\n",
+        ("= 3", "= 4"),
+    ),
+    "in a function inside": (
+        "LIMIT = 3\ndef f(x):\n    return [(lambda y: y.query('n > @LIMIT'))(y) for y in x]\n",
+        ("= 3", "= 4"),
+    ),
+    "pandas": (
+        "import pandas as pd\nTAB = [1, 2]\ndef f(x):\n    return pd.eval('TAB + 1')\n",
+        ("[1, 2]", "[1, 3]"),
+    ),
+    "duckdb": (
+        "import duckdb\nCODES = ['a']\ndef f(x):\n    return duckdb.sql('select * from CODES').fetchall()\n",
+        ("['a']", "['b']"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ASKED)
+def test_what_a_query_names_counts(case: str, of_files: Of) -> None:
+    program, (old, new) = ASKED[case]
+    assert of_files(program) == of_files(program)
+    assert of_files(program) != of_files(program.replace(old, new))
+
+
+def test_words_of_a_function_that_asks_nothing_are_no_names(of_files: Of) -> None:
+    program = "LIMIT = 3\ndef f(x):\n    return 'n > @LIMIT'\n"
+    assert of_files(program) == of_files(program.replace("= 3", "= 4"))
+
+
+def test_a_docstring_is_no_query(of_files: Of) -> None:
+    program = "LIMIT = 3\ndef f(x):\n    'Up to LIMIT.'\n    return x.query('n > 1')\n"
+    assert of_files(program) == of_files(program.replace("= 3", "= 4"))
+
+
+def test_a_text_that_holds_itself_ends() -> None:
+    texts: list[object] = []
+    texts.append(texts)
+    space: dict[str, object] = {"TEXTS": texts, "__name__": "work"}
+    exec("def f(x):\n    return x.query(TEXTS[0])\n", space)
+    assert fingerprint(space["f"])  # type: ignore[arg-type]
