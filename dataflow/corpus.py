@@ -60,15 +60,21 @@ class Corpus:
         self.total = count
 
 
-def open_corpus(corpus: str | os.PathLike[str] | Iterable[str | Document]) -> Corpus:
+def open_corpus(
+    corpus: str | os.PathLike[str] | Iterable[str | Document], *, without: str | None = None
+) -> Corpus:
     """Open a corpus: a URL pattern, or any iterable of URLs, paths or documents.
+
+    Args:
+        corpus: what to list.
+        without: a folder, of which a pattern lists nothing: a run's own output is no document of its corpus.
 
     Raises:
         CorpusError: it doesn't exist, can't be listed, or holds no document.
     """
     if isinstance(corpus, str | os.PathLike):
         name = os.fspath(corpus)
-        documents = list_corpus(name)
+        documents = list_corpus(name, without=without)
         protocol = _protocol(name)
     else:
         name, protocol = "<iterable>", None
@@ -97,18 +103,24 @@ def _document_of(member: object) -> Document:
     return _named(url)
 
 
-def list_corpus(url: str) -> Iterator[Document]:
+def list_corpus(url: str, *, without: str | None = None) -> Iterator[Document]:
     """List the documents of a URL pattern, one by one.
 
     A folder is walked to its end, hidden files included; nothing that is there is left out, so a broken
-    link is listed too and fails when it is read. Local folders come in the order of their names.
+    link is listed too and fails when it is read, as does a folder that can't be looked into. Local folders come in the
+    order of their names.
+
+    Args:
+        url: the pattern.
+        without: a folder, of which nothing is listed.
 
     Raises:
         CorpusError: there is no such file, or the file system refuses. Raised at the first document.
     """
     try:
         local = _protocol(url) == "file" or ("://" not in url and os.path.lexists(url))
-        yield from _list_local(url) if local else _list_remote(url)
+        found = _list_local(url) if local else _list_remote(url)
+        yield from found if without is None else _outside(found, without)
     except CorpusError:
         raise
     except FileNotFoundError:
@@ -119,6 +131,17 @@ def list_corpus(url: str) -> Iterator[Document]:
         raise CorpusError(
             f"corpus {url} can't be listed: {type(error).__name__}: {one_line(error)}"
         ) from error
+
+
+def _outside(documents: Iterator[Document], folder: str) -> Iterator[Document]:
+    """Those that don't lie in a folder, by whichever of its names."""
+    names = (
+        {folder.rstrip("/")}
+        if "://" in folder
+        else {_local_path(folder), os.path.realpath(_local_path(folder))}
+    )
+    inside = tuple(f"{name}/" for name in names)
+    return (document for document in documents if not document.url.startswith(inside))
 
 
 def read_document(url: str) -> bytes:
@@ -237,8 +260,35 @@ def _list_local(url: str) -> Iterator[Document]:
         for match in glob.iglob(path, recursive=True, include_hidden=True):
             if match[-1] != "/":  # what "**" matches first is the folder that it begins in
                 yield from _unless_folder(match)
+        yield from map(_local, _closed_folders(path))
     else:
         raise FileNotFoundError(path)
+
+
+def _closed_folders(pattern: str) -> set[str]:
+    """The folders that a pattern leads into and that can't be looked into, of which Python's glob says nothing."""
+    closed: set[str] = set()
+    parts, before = pattern.split("/"), ""
+    first = next(n for n, part in enumerate(parts) if glob.has_magic(part))
+    for number in range(first, len(parts)):
+        if before != "**":  # which has gone into all folders below, and this one's among them
+            inside = "/".join(parts[: number + (parts[number] == "**")]) + "/"
+            found = (
+                glob.iglob(inside, recursive=True, include_hidden=True)
+                if glob.has_magic(inside)
+                else [inside]
+            )
+            closed.update(folder.rstrip("/") for folder in found if _is_closed(folder))
+        before = parts[number]
+    return closed
+
+
+def _is_closed(folder: str) -> bool:
+    try:
+        os.scandir(folder).close()
+    except OSError:
+        return True
+    return not os.access(folder, os.X_OK)
 
 
 def _walk(folder: str) -> Iterator[Document]:
@@ -308,8 +358,13 @@ def _list_remote(url: str) -> Iterator[Document]:
     else:
         found = [filesystem.info(path)]
     for info in found:
-        if info["type"] != "directory":
+        if info["type"] != "directory" and not _marks_a_folder(info):
             yield _remote(filesystem, info, archive)
+
+
+def _marks_a_folder(info: Mapping[str, Any]) -> bool:
+    """Whether it is an empty object that stands for a folder in a store that has none, as consoles make them."""
+    return not info.get("size") and str(info.get("Key") or info["name"]).endswith("/")
 
 
 def _remote_walk(filesystem: Any, path: str) -> Iterator[Mapping[str, Any]]:

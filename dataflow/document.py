@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import mimetypes
 import posixpath
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dataflow.errors import utf8
 from dataflow.frozen import maker
 
-__all__ = ["UNKNOWN_MEDIA_TYPE", "Document", "guess_media_type", "make_document"]
+__all__ = ["UNKNOWN_MEDIA_TYPE", "Document", "as_text", "guess_media_type", "make_document", "url_of"]
 
 UNKNOWN_MEDIA_TYPE = "application/octet-stream"
 
@@ -50,6 +52,29 @@ class Document:
 
 make_document = maker(Document, "make_document")
 """A document of its fields in their order."""
+
+
+def as_text(url: str) -> str:
+    """A URL as text that UTF-8 can hold, from which :func:`url_of` makes it again: a file's name may be any bytes.
+
+    What Python reads such bytes as is escaped (``\\udce9``), and so is the backslash of a name that looks like that.
+    """
+    if "\\" in url:
+        url = _LOOKS_ESCAPED.sub(r"\\x5c", url)
+    return url if url.isascii() else utf8(url)
+
+
+def url_of(text: str) -> str:
+    """The URL that :func:`as_text` wrote."""
+    return _ESCAPED.sub(_unescaped, text) if "\\" in text else text
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return chr(int(found[1], 16)) if found[1] else "\\"
+
+
+_LOOKS_ESCAPED = re.compile(r"\\(?=ud[89a-f][0-9a-f]{2}|x5c)")
+_ESCAPED = re.compile(r"\\(?:u(d[89a-f][0-9a-f]{2})|x5c)")
 
 
 def guess_media_type(name: str) -> str:

@@ -91,7 +91,7 @@ class Stage(Generic[P, R]):
             raise WorkloadError(f"stage {self.name!r}: a document has no field {unknown[0]!r}.")
         self.wants_document = _arguments(function, self.name) == 2
         self.takes_file = _takes_file(function)
-        self.streams = inspect.isgeneratorfunction(function) or is_iterator(self.returns)
+        self.streams = inspect.isgeneratorfunction(_annotated(function)) or is_iterator(self.returns)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function."""
@@ -129,16 +129,20 @@ class Stage(Generic[P, R]):
         """Whether it travels to other processes as a reference, so that they run their own copy of its module."""
         from cloudpickle import list_registry_pickle_by_value
 
-        module = getattr(self.function, "__module__", None)
-        if module in (None, "__main__") or module in list_registry_pickle_by_value():
+        module, name = (
+            getattr(self.function, "__module__", None),
+            getattr(self.function, "__qualname__", None),
+        )
+        # A partial has no name, and a module of its own class's.
+        if name is None or module in (None, "__main__") or module in list_registry_pickle_by_value():
             return False
-        return getattr(sys.modules.get(module), self.function.__qualname__, None) is self
+        return getattr(sys.modules.get(module), name, None) is self
 
     @property
     def returns(self) -> Any:
         """The resolved return annotation, or ``inspect.Signature.empty``."""
         try:
-            return typing.get_type_hints(self.function).get("return", inspect.Signature.empty)
+            return typing.get_type_hints(_annotated(self.function)).get("return", inspect.Signature.empty)
         except (NameError, TypeError):
             return inspect.Signature.empty
 
@@ -238,7 +242,21 @@ class Pipeline:
 
 
 def _name(function: Any) -> str:
+    function = _called(function)
     return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _called(function: Any) -> Any:
+    """What a partial calls in the end."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def _annotated(function: Any) -> Any:
+    """What holds the annotations of a callable: of an object with a ``__call__``, that."""
+    called = _called(function)
+    return called if hasattr(called, "__name__") else called.__call__
 
 
 def _kind(function: Any) -> str:
@@ -275,7 +293,7 @@ def _takes_file(function: Callable[..., Any]) -> bool:
     kind = first.annotation if first else None
     if isinstance(kind, str):
         try:
-            kind = typing.get_type_hints(function)[first.name] if first else None
+            kind = typing.get_type_hints(_annotated(function))[first.name] if first else None
         except (NameError, TypeError, KeyError):  # imported for type checkers alone: the name has to do
             return str(kind).removeprefix("typing.").removeprefix("io.") in _FILE_NAMES
     if inspect.isclass(kind) and kind is not BinaryIO:

@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import hypothesis
 import pytest
+
+# How long one example takes says nothing: the first may import a library, and the machine may be busy.
+hypothesis.settings.register_profile("dataflow", deadline=None)
+hypothesis.settings.load_profile("dataflow")
 
 REQUIRE_REAL = os.environ.get("DATAFLOW_REQUIRE_REAL") == "1"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -8,6 +8,7 @@ import zipfile
 import fsspec
 import pytest
 
+from dataflow import Pipeline, run
 from dataflow.corpus import list_corpus, open_corpus, open_document, read_document
 from dataflow.errors import CorpusError
 
@@ -226,6 +227,48 @@ def test_a_folder_that_cannot_be_listed_is_listed_itself_so_that_it_can_fail(fol
     assert names(open_corpus(str(folder)), folder) == ["a.html", "b/.hidden", "b/c.pdf", "b/d é#%.txt"]
     with pytest.raises(OSError, match="is no regular file"):
         read_document(str(folder / "b" / ".hidden"))
+
+
+@pytest.mark.parametrize("pattern", ["b/**/*.txt", "**/*.txt", "*/*/*.txt", "b/.hid*/e.txt", "b/.hidden/*"])
+def test_a_folder_that_a_pattern_leads_into_and_that_cannot_be_listed_is_listed_itself(
+    folder, monkeypatch, pattern
+):
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).rstrip("/").endswith(".hidden"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    assert "b/.hidden" not in names(open_corpus(f"{folder}/{pattern}"), folder)
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert names(open_corpus(f"{folder}/{pattern}"), folder).count("b/.hidden") == 1
+
+
+@pytest.mark.parametrize("pattern", ["", "/*/*", "/**"])
+def test_a_runs_own_output_is_no_document(folder, monkeypatch, pattern):
+    (folder / "linked").symlink_to(folder / "b")
+    monkeypatch.chdir(folder)
+    for without in ("b", str(folder / "b"), "b/", "linked"):
+        found = names(list_corpus(f"{folder}{pattern}", without=without), folder)
+        assert not any(name.startswith("b/") for name in found)
+    assert "b/c.pdf" in names(list_corpus(f"{folder}{pattern}", without="c"), folder)
+
+
+def test_a_run_into_a_folder_of_its_corpus_is_resumed_to_its_end(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    options = {"cluster": "inline", "output": "out", "resume": True}
+    assert len(list(run(Pipeline(len), ".", **options))) == 4
+    assert list(run(Pipeline(len), ".", **options)) == []
+
+
+def test_an_object_that_stands_for_a_folder_is_no_document(bucket):
+    store = fsspec.filesystem("s3")
+    store.pipe(f"{bucket}/x/a.txt", b"one")
+    for key in ("x/", "x/empty/"):
+        store.call_s3("put_object", Bucket=bucket.removeprefix("s3://").partition("/")[0], Key=key, Body=b"")
+    for pattern in ("", "/x/", "/**"):
+        assert [d.url for d in open_corpus(bucket + pattern)] == [f"{bucket}/x/a.txt"]
 
 
 def test_an_empty_archive_is_an_empty_corpus(tmp_path):

@@ -1,6 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dataflow.document import guess_media_type
+from dataflow.document import as_text, guess_media_type, url_of
 
 
 @pytest.mark.parametrize(
@@ -21,3 +23,19 @@ from dataflow.document import guess_media_type
 )
 def test_the_media_type_follows_from_the_name(name, media_type):
     assert guess_media_type(name) == media_type
+
+
+@given(st.text(alphabet=["\\", "u", "d", "c", "e", "9", "x", "5", "é", "a", "\udce9", "\udcfe", "/"]))
+def test_a_url_comes_back_of_its_text_whatever_bytes_are_in_it(url):
+    text = as_text(url)
+    text.encode("utf-8")
+    assert url_of(text) == url
+
+
+@pytest.mark.parametrize("url", ["/a/b.txt", r"C:\data\new.txt", "/é.txt", "s3://b/a%20b"])
+def test_what_utf8_can_hold_is_its_own_text(url):
+    assert as_text(url) == url
+
+
+def test_two_names_that_look_alike_have_two_texts():
+    assert (as_text("caf\udce9"), as_text(r"caf\udce9")) == (r"caf\udce9", r"caf\x5cudce9")

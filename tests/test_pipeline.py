@@ -1,7 +1,9 @@
+import functools
 import io
 import pickle
 import typing
 from collections.abc import Generator, Iterable, Iterator
+from typing import BinaryIO
 
 import cloudpickle
 import pytest
@@ -205,3 +207,23 @@ def test_a_pipeline_may_be_said_as_one_stage_or_as_a_list():
 def test_what_is_no_pipeline_is_refused_in_one_line(said):
     with pytest.raises(WorkloadError, match=r"Pipeline\(extract, chunk\)"):
         pipeline_of(said)
+
+
+def test_a_partial_is_a_stage_by_the_name_and_the_annotations_of_its_function():
+    def marked(mark: str, data: bytes) -> Iterator[str]:
+        yield mark + data.decode()
+
+    made = stage(functools.partial(functools.partial(marked, "x")))
+    assert (made.name, made.returns, made.streams) == ("marked", Iterator[str], True)
+    assert not made.importable
+    assert Pipeline(made)(b"y") == ["xy"]
+
+
+def test_an_object_with_a_call_is_a_stage_by_the_annotations_of_that():
+    class Reader:
+        def __call__(self, file: BinaryIO) -> int:
+            return len(file.read())
+
+    made = stage(Reader())
+    assert (made.name, made.returns, made.takes_file) == ("Reader", int, True)
+    assert Pipeline(made)(b"abc") == 3

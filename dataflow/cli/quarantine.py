@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from dataflow.errors import counted
+from dataflow.document import as_text
+from dataflow.errors import counted, utf8
 
 
 @click.group(short_help="List the documents that a run set aside, with their reasons.")
@@ -22,7 +23,7 @@ def list_command(folder: str, failed: bool) -> None:
     count = 0
     for entry in list_quarantine(folder, failed=failed):
         count += 1
-        fields = (entry.status, entry.error_type, entry.attempts, entry.document, entry.error)
+        fields = (entry.status, entry.error_type, entry.attempts, as_text(entry.document), entry.error)
         click.echo("\t".join(_field(f) for f in fields))
     option = " --failed" if failed else ""
     more = f"; do them again: dataflow replay {folder}{option}" if count else ""
@@ -30,5 +31,5 @@ def list_command(folder: str, failed: bool) -> None:
 
 
 def _field(value: object) -> str:
-    text = str(value).encode("utf-8", "backslashreplace").decode("utf-8")
+    text = utf8(str(value))
     return " ".join(text.split()) if "\t" in text or "\n" in text else text

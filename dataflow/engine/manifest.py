@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from dataflow.document import url_of
 from dataflow.engine.contents import Contents, committed_parts, read_manifest, read_part, refuse_used
 from dataflow.engine.journal import FOLDER, FileJournal, Journal, ObjectJournal, Record, listing
 from dataflow.engine.lock import Lock, take_lock
@@ -157,7 +158,8 @@ class Manifest:
         table = self.read_part(record["part"], ["document", "position"])
         if table.num_rows != record["rows"]:
             raise ValueError(f"{record['part']} has {table.num_rows} rows, not {record['rows']}")
-        return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+        documents, positions = (column.to_pylist() for column in table.columns)
+        return list(zip(map(url_of, documents), positions, strict=True))
 
     def read_part(self, name: str, columns: list[str] | None = None) -> Any:
         """A part, or some columns of it, as an Arrow table."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dataflow.corpus import Corpus, open_corpus
-from dataflow.document import Document
+from dataflow.document import Document, url_of
 from dataflow.engine.contents import read_manifest, read_part
 from dataflow.engine.identity import describe_run, refuse_other
 from dataflow.engine.journal import FOLDER
@@ -88,7 +88,8 @@ def list_quarantine(folder: str, *, failed: bool = False) -> Iterator[Entry]:
                 f"{folder}/{name} can't be read ({one_line(error)}): do its documents again with "
                 "`dataflow run ... --resume`."
             ) from error
-        return [Entry(name, **row) for row in rows if row["status"] in wanted]
+        wanted_rows = [row for row in rows if row["status"] in wanted]
+        return [Entry(name, **{**row, "document": url_of(row["document"])}) for row in wanted_rows]
 
     with ThreadPoolExecutor(_READERS) as readers:
         for begin in range(0, len(names), 256):
@@ -201,9 +202,12 @@ class Replay(Output):
         fresh: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for part in parts:
             for row in self._manifest.take_aside(self._aside, part.name).to_pylist():
-                fresh[self._entries[row["document"], row["position"]].part].append(row)
+                fresh[self._entry(row).part].append(row)
         for name, rows in fresh.items():
             self._manifest.rewrite(name, _encoded(self._merged(self._manifest.read_part(name), rows)))
+
+    def _entry(self, row: dict[str, Any]) -> Entry:
+        return self._entries[url_of(row["document"]), row["position"]]
 
     def finish(self, *, complete: bool) -> int:
         """Remove what lies aside and give up the lock."""
@@ -216,7 +220,7 @@ class Replay(Output):
         import pyarrow as pa
 
         for row in rows:
-            row["attempts"] += self._entries[row["document"], row["position"]].attempts
+            row["attempts"] += self._entry(row).attempts
         fresh = pa.Table.from_pylist(rows, schema=table.schema)
         place_of = {(row["document"], row["position"]): table.num_rows + i for i, row in enumerate(rows)}
         keys = zip(table["document"].to_pylist(), table["position"].to_pylist(), strict=True)

@@ -85,9 +85,10 @@ def run(
     )
     chosen = (strategy or profiled.strategy).replace(**overrides)
     pipeline = pipeline_of(pipeline)
-    listing = Listing(functools.partial(open_corpus, corpus))
+    folder = _local_folder(output)
+    listing = Listing(functools.partial(open_corpus, corpus, without=folder))
     try:
-        target = _output(pipeline, output, listing.corpus, resume)
+        target = _output(pipeline, folder, listing.corpus, resume)
     except BaseException:
         listing.close()
         raise
@@ -108,10 +109,7 @@ def run(
     )
 
 
-def _output(
-    pipeline: Pipeline, output: str | os.PathLike[str] | None, documents: Corpus, resume: bool
-) -> Output:
-    folder = _local_folder(output)
+def _output(pipeline: Pipeline, folder: str | None, documents: Corpus, resume: bool) -> Output:
     if folder is None:
         return Output()
     sink = sink_for(pipeline, folder)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dataflow.errors import utf8
+from dataflow.document import as_text
 from dataflow.graph.columns import column
 from dataflow.graph.patience import patiently
 from dataflow.outcome import Outcome
@@ -183,7 +183,7 @@ def fits(sink: Sink, value: Any) -> str | None:
 
 def _base_column(outcomes: Sequence[Outcome], name: str) -> list[Any]:
     if name == "document":
-        return [utf8(o.document) for o in outcomes]
+        return [as_text(o.document) for o in outcomes]
     return [getattr(o, name) for o in outcomes]
 
 

@@ -47,7 +47,7 @@ def _texts_in(code: types.CodeType, doc: str | None) -> Iterator[str]:
 
 def _held(space: Mapping[str, Any], found: Reads) -> Iterator[str]:
     """The texts that its globals are or hold."""
-    waiting = [space.get(chain[0]) for chain in found.chains]
+    waiting: list[Any] = [space.get(chain[0]) for chain in found.chains]
     for _ in range(_MOST_TEXTS):
         if not waiting:
             return

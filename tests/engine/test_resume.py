@@ -250,6 +250,29 @@ def test_at_a_crash_at_any_step_of_a_replay_every_document_has_one_row(
     assert drain(run(Pipeline(fussy), folder, cluster="inline", output=out, resume=True)) == []
 
 
+def test_names_that_are_no_text_are_done_once_and_replayed_by_what_they_are(tmp_path, monkeypatch):
+    """A name of an old archive, and one that looks as the other is written in a table."""
+    monkeypatch.setenv("MENDED", str(tmp_path / "mended"))
+    folder, out = tmp_path / "corpus", tmp_path / "out"
+    folder.mkdir()
+    for name, text in ((b"caf\xe9.txt", b"BAD one"), (rb"caf\udce9.txt", b"BAD two"), (b"d.txt", b"three")):
+        with open(os.path.join(os.fsencode(folder), name), "wb") as file:
+            file.write(text)
+    options = {"cluster": "inline", "output": out, "resume": True}
+    assert len(drain(run(Pipeline(fussy), folder, **options))) == 3
+    assert drain(run(Pipeline(fussy), folder, **options)) == []
+    assert pd.read_parquet(out).document.nunique() == 3
+    (tmp_path / "mended").touch()
+    assert len(drain(replay(out, Pipeline(fussy), failed=True, cluster="inline"))) == 2
+    table = pd.read_parquet(out).sort_values("document")
+    assert table.text.tolist() == ["BAD one", "BAD two", "three"]
+    assert [os.path.basename(name) for name in table.document] == [
+        r"caf\udce9.txt",
+        r"caf\x5cudce9.txt",
+        "d.txt",
+    ]
+
+
 def test_a_replay_may_have_longer_limits_than_its_stages(write_corpus):
     from dataflow.engine.quarantine import _with_limit
 

@@ -76,7 +76,7 @@ def sealed(value: Any, memo: Any) -> Any:
     return answer.value
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(arrays(), st.sampled_from(sorted(MEMOS)))
 def test_an_array_comes_back_as_it_was_or_is_refused(array: Any, name: str) -> None:
     again = sealed(array, MEMOS[name])
@@ -87,7 +87,6 @@ def test_an_array_comes_back_as_it_was_or_is_refused(array: Any, name: str) -> N
         assert is_the_same(again, array)
 
 
-@settings(deadline=None)
 @given(st.lists(arrays(), max_size=3), st.text(max_size=3))
 def test_arrays_nested_in_plain_data_come_back_as_they_were(inner: list[Any], name: str) -> None:
     try:
@@ -99,7 +98,6 @@ def test_arrays_nested_in_plain_data_come_back_as_they_were(inner: list[Any], na
         assert [is_the_same(a, b) for a, b in zip(found, inner, strict=True)] == [True] * len(inner)
 
 
-@settings(deadline=None)
 @given(arrays())
 def test_a_scalar_comes_back_as_it_was_or_is_refused(array: Any) -> None:
     for scalar in array.ravel()[:2]:

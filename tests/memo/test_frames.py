@@ -152,7 +152,7 @@ def test_the_levels_of_a_multi_index_come_back_unused_ones_included() -> None:
     ]
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_a_frame_of_any_columns_comes_back_as_it_was_or_is_refused(data: st.DataObject) -> None:
     names = data.draw(st.lists(st.sampled_from(sorted(ARRAYS)), max_size=5))
@@ -178,7 +178,7 @@ def test_a_frame_of_any_columns_comes_back_as_it_was_or_is_refused(data: st.Data
         }
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     hpd.data_frames(
         [hpd.column("i", dtype="i4"), hpd.column("f", dtype=float), hpd.column("b", dtype=bool),

@@ -170,7 +170,7 @@ ARGUMENT = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ARGUMENT, ARGUMENT)
 def test_each_argument_gets_its_own_answer(one, other):
     spec = MemoSpec("dict", namespace="arguments")
