@@ -67,6 +67,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         _answer(arguments)
     except SystemExit as end:
+        if arguments is None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is ending
         ending.append(int(end.code or 0))
         raise
 

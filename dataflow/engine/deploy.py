@@ -8,6 +8,7 @@ import importlib
 import os
 import resource
 import signal
+import tempfile
 import threading
 import time
 import weakref
@@ -108,6 +109,11 @@ def _close(cluster: Any, has_processes: bool) -> None:
     close_quietly(cluster)
     for number in filter(None, workers):
         end_left_by(number)
+    # A scheduler process says by a file where it can be reached, which Dask leaves behind.
+    named = getattr(getattr(cluster, "scheduler", None), "scheduler_kwargs", {}).get("scheduler_file", "")
+    if os.path.dirname(named) == tempfile.gettempdir():
+        with contextlib.suppress(OSError):
+            os.remove(named)
 
 
 _placings: weakref.WeakKeyDictionary[Client, Placing] = weakref.WeakKeyDictionary()

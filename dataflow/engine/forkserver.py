@@ -8,19 +8,25 @@ imports Dask itself, so that both import at the same time, and it has one thread
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
+import shutil
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from multiprocessing import forkserver, resource_tracker
+from multiprocessing import forkserver, resource_tracker, util
 from typing import Any
 
+from dataflow.errors import ClusterError
 from dataflow.graph.command import search_path
 
 __all__ = ["begin_forkserver", "forks_workers", "keep_preload"]
 
 _METHOD = "distributed.worker.multiprocessing-method"
 _ENVIRON = "distributed.nanny.pre-spawn-environ."
+_LONGEST_ADDRESS = 107
+_SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 _SERVER: forkserver.ForkServer = forkserver.ensure_running.__self__  # type: ignore[attr-defined]
 _begun: dict[str, str] = {}  # the environment of the process that forks
 _lock = threading.Lock()  # the environment is the whole process's, and clusters may be opened in threads
@@ -59,7 +65,8 @@ def _ensure_running() -> None:
     with _lock:
         if _runs():
             return
-        with _as_environment({**_begun, **search_path(), "PYTHONSAFEPATH": "1"}), _without_interrupts():
+        at_start = _as_environment({**_begun, **search_path(), "PYTHONSAFEPATH": "1"})
+        with at_start, _without_interrupts(), _short_folder():
             forkserver.ForkServer.ensure_running(_SERVER)
 
 
@@ -105,6 +112,32 @@ def _as_environment(environment: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _short_folder() -> Iterator[None]:
+    """Have the server's socket in a folder whose name leaves room for it: a socket's may have 107 bytes, and that of
+    the folder for temporary files be longer.
+    """
+    configured: dict[str, Any] = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    before = configured.get("tempdir")
+    own = before or f"{tempfile.gettempdir()}/pymp-12345678"
+    if len(os.fsencode(f"{own}/listener-12345678")) <= _LONGEST_ADDRESS:
+        yield
+        return
+    short = next((one for one in _SHORT_FOLDERS if os.access(one, os.W_OK | os.X_OK)), None)
+    if short is None:
+        raise ClusterError(
+            f"TMPDIR {tempfile.gettempdir()} is too long for a socket's name: set a shorter one."
+        )
+    configured["tempdir"] = folder = tempfile.mkdtemp(prefix="pymp-", dir=short)
+    util.Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-100)
+    try:
+        yield
+    finally:
+        del configured["tempdir"]
+        if before is not None:
+            configured["tempdir"] = before
 
 
 @contextlib.contextmanager

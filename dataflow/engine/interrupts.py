@@ -4,17 +4,20 @@ A terminal sends Ctrl-C to all its processes. A worker that dies of it prints a 
 and is started anew by its nanny, while the driver is closing the cluster in order. And a stage that tidies up by
 ``os.killpg``, having started a helper without a session of its own, would end the driver, and each one that resumes.
 
-And the driver answers it once what it imports is whole.
+And the driver answers it once what it imports is whole, and what it tidies up has gone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 __all__ = ["answered_later", "dask_setup"]
@@ -33,20 +36,32 @@ def dask_setup(_worker: Any) -> None:
 
 
 @contextlib.contextmanager
-def answered_later() -> Iterator[None]:
+def answered_later(patience_seconds: float = math.inf) -> Iterator[None]:
     """Ctrl-C during the block is answered at its end.
 
-    An import is no place for it: extension modules, and what Python calls when an object goes, drop the exception.
+    An import is no place for it: extension modules, and what Python calls when an object goes, drop the exception. Nor
+    is tidying up, in which a second one would break off what the first began.
+
+    Args:
+        patience_seconds: for so long; who presses after that is answered at once.
     """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield
         return
-    pressed = threading.Event()
-    signal.signal(signal.SIGINT, lambda *_: pressed.set())
+    pressed, until = threading.Event(), time.monotonic() + patience_seconds
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        pressed.set()
+        if time.monotonic() > until:
+            signal.signal(signal.SIGINT, before)
+            before(number, frame)
+
+    signal.signal(signal.SIGINT, hold)
     try:
         yield
     finally:
+        late = signal.getsignal(signal.SIGINT) is before
         signal.signal(signal.SIGINT, before)
-        if pressed.is_set():
+        if pressed.is_set() and not late:
             signal.raise_signal(signal.SIGINT)

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from dataflow.corpus import Corpus
+from dataflow.engine.interrupts import answered_later
 from dataflow.engine.output import Keeper, Output
 from dataflow.errors import one_line
 from dataflow.outcome import Outcome
 
 __all__ = ["Run", "Summary"]
+
+_CLOSING_SECONDS = 10.0  # a cluster is closed in one or two
 
 
 @dataclass
@@ -146,6 +149,10 @@ class Run:
             self._finish(complete=False)
 
     def _finish(self, *, complete: bool) -> None:
+        with answered_later(_CLOSING_SECONDS):
+            self._give_back(complete)
+
+    def _give_back(self, complete: bool) -> None:
         keeper, self._keeper = self._keeper, None
         try:
             self._stack.close()  # first, so that no worker writes a part while orphans are collected

@@ -211,3 +211,25 @@ def test_workers_whose_nannies_gave_up_are_started_again(tmp_path):
         [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=200
     )
     assert done.stdout.split() == ["0", "3"], done.stderr
+
+
+IN_A_LONG_FOLDER = """
+import sys
+from dataflow.engine.clusters import open_cluster
+if __name__ == "__main__":
+    with open_cluster(sys.argv[1], 1) as opened:
+        print(opened.client.submit(sum, [1, 2]).result(timeout=60))
+"""
+
+
+@pytest.mark.parametrize("name", ["processes", "distributed"])
+def test_temporary_files_may_go_into_a_folder_whose_name_no_socket_could_have_and_none_stays(tmp_path, name):
+    folder = tmp_path / ("f" * 100)
+    folder.mkdir()
+    (tmp_path / "script.py").write_text(IN_A_LONG_FOLDER)
+    done = subprocess.run(
+        [sys.executable, "script.py", name],
+        cwd=tmp_path, env={**os.environ, "TMPDIR": str(folder)}, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert done.stdout.split() == ["3"], done.stderr
+    assert [path for path in folder.rglob("*") if path.is_file()] == []

@@ -10,6 +10,7 @@ from multiprocessing import get_context
 
 import pytest
 
+from dataflow import run
 from dataflow.engine.clusters import open_cluster
 from dataflow.engine.deploy import _started
 from dataflow.engine.interrupts import answered_later, dask_setup
@@ -81,6 +82,36 @@ def test_ctrl_c_is_answered_when_what_is_under_way_has_ended():
         work()
     assert under_way == ["to its end"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_is_not_held_back_for_ever():
+    reached = []
+
+    def work():
+        with answered_later(0.0):
+            signal.raise_signal(signal.SIGINT)
+            reached.append("never")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert reached == []
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_does_not_break_off_what_the_first_began(words, write_corpus, tmp_path):
+    """All is given back, and only then it is answered."""
+    running = run(words.pipeline, write_corpus("one", "two"), cluster="inline", output=tmp_path / "out")
+    given_back = []
+
+    def give_back():
+        signal.raise_signal(signal.SIGINT)
+        given_back.append("to its end")
+
+    running._stack.callback(give_back)
+    with pytest.raises(KeyboardInterrupt):
+        running.close()
+    assert given_back == ["to its end"]
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_thread_leaves_ctrl_c_as_it_is():
