@@ -191,10 +191,8 @@ class Stream:
         assert error is not None
         if isinstance(error, OSError) and error.errno is not None:
             # What reading a document raises is its outcome, so this is the output's, and no document is to blame.
-            leaks = error.errno == errno.EMFILE
-            mend = "Close the files that a stage opens" if leaks else "Make room"
             raise OutputError(
-                f"a worker can't write the output: {one_line(error)}. {mend} and run again."
+                f"a worker can't write the output: {one_line(error)}. {_mend(error)}."
             ) from error
         if done.taken:
             return self._ladder.again(batch)
@@ -230,14 +228,25 @@ class Stream:
         try:
             name, size = write_part(self._plan.sink, result.number, rows, [None] * len(rows))
         except OSError as error:
-            raise OutputError(
-                f"output can't be written: {one_line(error)}. Make room and run again."
-            ) from error
+            raise OutputError(f"output can't be written: {one_line(error)}. {_mend(error)}.") from error
         return Part(name, len(rows), size)
 
     def _number(self) -> int:
         self._numbers += 1
         return self._numbers
+
+
+def _mend(error: OSError) -> str:
+    """What to do about an output that can't be written."""
+    match error.errno:
+        case errno.EMFILE:
+            return "Close the files that a stage opens and run again"
+        case errno.ENOENT | errno.ENOTDIR:
+            return "Its folder was removed or moved: put it back, or name another one, and run again"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return "Make its folder writable and run again"
+        case _:
+            return "Make room and run again"
 
 
 def _bare_result(number: int, outcomes: list[Outcome]) -> BatchResult:

@@ -55,7 +55,6 @@ def test_a_copy_is_equal_and_shares_nothing_that_can_be_changed(value: Any) -> N
         type("Words", (list,), {})("ab"),
         [type("Word", (str,), {})("a")],
     ],
-    ids=repr,
 )
 def test_what_might_share_something_is_not_plain(value: Any) -> None:
     assert parts_of(value) is None

@@ -37,9 +37,10 @@ random _random secrets uuid.uuid1 uuid.uuid4 uuid.uuid6 uuid.uuid7 uuid.uuid8 uu
 scipy.stats.qmc dask.array.random dask.bag.random datetime.datetime.now datetime.datetime.utcnow
 datetime.datetime.today datetime.date.today pandas.Timestamp.now pandas.Timestamp.utcnow
 pandas.Timestamp.today builtins.hash builtins.id logging.makeLogRecord logging.LogRecord
-email.utils.make_msgid email.utils.formatdate email.utils.localtime email.utils.mktime_tz gzip.compress
+email.mime.multipart email.generator email.message.MIMEPart.add_attachment email.message.MIMEPart.add_related
+email.message.MIMEPart.add_alternative email.utils.make_msgid email.utils.formatdate email.utils.localtime email.utils.mktime_tz gzip.compress
 dateutil.tz.tzlocal dateutil.tz.tz.tzlocal tzlocal statistics.NormalDist.samples
-faker mimesis shortuuid nanoid ulid
+reportlab fpdf faker mimesis shortuuid nanoid ulid
 """
 _PROCESS = """
 os posix nt sys.argv sys.stdin sys._getframe sys.modules sys.path sys.getrefcount getpass platform subprocess

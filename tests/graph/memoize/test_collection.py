@@ -223,7 +223,6 @@ def hashes(x):
         uses_random, uses_numpy_random, uses_the_clock, uses_urandom, uses_uuid, through_a_helper, hashes,
         functools.partial(through_a_helper), np.random.random,
     ],
-    ids=str,
 )  # fmt: skip
 def test_chance_clocks_and_identities_are_never_memoized(function, memo):
     memoized = memoize(delayed(function)(1), memo)

@@ -194,7 +194,7 @@ def test_lists_in_dicts_in_tuples_are_members_of_one_graph(memo):
     assert made[0][1] == []
 
 
-@pytest.mark.parametrize("wrong", [[5], {"a": "text"}, (None,), [delayed(inc)(1), [object()]]], ids=str)
+@pytest.mark.parametrize("wrong", [[5], {"a": "text"}, (None,), [delayed(inc)(1), [object()]]])
 def test_what_is_no_collection_is_one_clear_error(wrong, memo):
     with pytest.raises(CacheError, match="no Dask collection"):
         memoize(wrong, memo)
