@@ -38,7 +38,8 @@ scipy.stats.qmc dask.array.random dask.bag.random datetime.datetime.now datetime
 datetime.datetime.today datetime.date.today pandas.Timestamp.now pandas.Timestamp.utcnow
 pandas.Timestamp.today builtins.hash builtins.id logging.makeLogRecord logging.LogRecord
 email.mime.multipart email.generator email.message.MIMEPart.add_attachment email.message.MIMEPart.add_related
-email.message.MIMEPart.add_alternative email.utils.make_msgid email.utils.formatdate email.utils.localtime email.utils.mktime_tz gzip.compress
+email.message.MIMEPart.add_alternative email.utils.make_msgid email.utils.formatdate email.utils.localtime
+email.utils.mktime_tz gzip.compress
 dateutil.tz.tzlocal dateutil.tz.tz.tzlocal tzlocal statistics.NormalDist.samples
 reportlab fpdf faker mimesis shortuuid nanoid ulid
 """
