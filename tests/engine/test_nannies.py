@@ -1,4 +1,4 @@
-"""Which workers are lost for good, and when each was heard of. The real ones are killed in `test_forkserver` and `test_run`."""
+"""Which workers are lost for good, and when each was heard of. Real ones are killed in `test_forkserver`, `test_run`."""
 
 from types import SimpleNamespace
 
@@ -23,10 +23,8 @@ class Nanny:
 class Cluster:
     """Of one nanny, whose worker the scheduler knows, or not."""
 
-    worker_spec = {0: None}
-
     def __init__(self, nanny, known=("tcp://one",)):
-        self.workers, self.scaled = {0: nanny}, []
+        self.workers, self.scaled, self.worker_spec = {0: nanny}, [], {0: None}
         self.scheduler = SimpleNamespace(workers={a: SimpleNamespace(last_seen=100.0) for a in known})
 
     def sync(self, function, **arguments):
