@@ -1,4 +1,4 @@
-"""Which workers are lost for good, and when each was heard of. Real ones are killed in `test_forkserver`, `test_run`."""
+"""Which workers are lost for good, and when each was heard of. Real ones are killed elsewhere: `test_run`."""
 
 from types import SimpleNamespace
 
