@@ -286,6 +286,8 @@ def _closed_folders(pattern: str) -> set[str]:
 def _is_closed(folder: str) -> bool:
     try:
         os.scandir(folder).close()
+    except (FileNotFoundError, NotADirectoryError):
+        return False  # there is nothing to look into
     except OSError:
         return True
     return not os.access(folder, os.X_OK)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 import queue
 import time
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
@@ -89,8 +90,8 @@ class DaskExecutor:
                 "Define its stages at the top of a module and keep open files and locks out of them."
             ) from error
         self._plan, self._plugin = plan, plugin.name
-        nannies = self._nannies or Nannies(getattr(self._client, "cluster", None))
-        self._overdue = OverdueWorkers(plan.ledger, nannies.heard)
+        nannies = Nannies(getattr(self._client, "cluster", None))
+        self._overdue = OverdueWorkers(plan.ledger, functools.partial(nannies.heard, plan.run))
         self._registered = self._on_loop(self._register(plugin))
 
     def ready(self) -> None:

@@ -90,8 +90,8 @@ class Ladder:
         self._unlucky[batch.positions[0]] = losses + 1
         if batch.isolated:
             return losses < _PATIENCE
-        last = self._ledger is not None and was_at(self._ledger, batch.number)
-        return losses < (min(_SUSPICION, self._patience) if last else self._patience)
+        suspect = self._bisect and self._ledger is not None and was_at(self._ledger, batch.number)
+        return losses < (min(_SUSPICION, self._patience) if suspect else self._patience)
 
     def _blamed(self, batch: Batch) -> set[int]:
         return {b.position for b in read_blame(self._ledger, batch.number)} if self._ledger else set()

@@ -42,17 +42,21 @@ class Nannies:
         if lost:
             self._cluster.scale(len(self._cluster.worker_spec))  # which starts what is missing
 
-    def heard(self) -> dict[int, float]:
+    def heard(self, run: str) -> dict[int, float]:
         """When the scheduler last heard of each worker, by the number of its process, as its clock says.
 
-        Whoever compares it with a clock has to reckon with this one being set.
+        Only of those that have something to do, and all of it for one run: another may be what keeps a worker from
+        speaking. Whoever compares it with a clock has to reckon with this one being set.
+
+        Args:
+            run: the run's id, which the names of its tasks end in.
         """
         known = self._known()
         if known is None:
             return {}
         nannies = list(getattr(self._cluster, "workers", {}).values())
         found = ((one.pid, known.get(one.worker_address)) for one in nannies if hasattr(one, "pid"))
-        return {number: worker.last_seen for number, worker in found if number and worker}
+        return {n: worker.last_seen for n, worker in found if n and worker and _works_for(worker, run)}
 
     def _has_lost(self, nanny: Any) -> bool:
         """Whether it has no process; or one that has been a worker of the scheduler's, and those don't come back."""
@@ -66,6 +70,11 @@ class Nannies:
         """The scheduler's workers by address, where it is in this process."""
         found: Mapping[str, Any] | None = getattr(getattr(self._cluster, "scheduler", None), "workers", None)
         return found
+
+
+def _works_for(worker: Any, run: str) -> bool:
+    keys = [task.key for task in list(worker.processing)]
+    return bool(keys) and all(isinstance(key, tuple) and str(key[0]).endswith(f"-{run}") for key in keys)
 
 
 def _gave_up(nanny: Any) -> bool:

@@ -88,7 +88,7 @@ def test_a_worker_that_is_at_nothing_and_not_heard_of_is_ended(noting, listen, h
     for beat in range(10):
         heard[worker.pid] += beat
         listen(1)
-    for _ in range(4):
+    for _ in range(3):
         listen(1)
     assert worker.poll() is None
     listen(1)
