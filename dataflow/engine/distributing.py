@@ -35,6 +35,14 @@ _SHORT_SECONDS = 5.0  # longer than a nanny takes to start one again
 _TELLINGS = 4
 
 
+# Plans that workers are loading, in the thread in which they speak, so that runs beside see them silent.
+_telling: set[concurrent.futures.Future[Any]] = set()
+
+
+def _heard(nannies: Nannies, run: str) -> Mapping[int, float]:
+    return {} if _telling else nannies.heard(run)
+
+
 class DaskExecutor:
     """Runs batches on the cluster of a ``distributed.Client``.
 
@@ -91,8 +99,10 @@ class DaskExecutor:
             ) from error
         self._plan, self._plugin = plan, plugin.name
         nannies = Nannies(getattr(self._client, "cluster", None))
-        self._overdue = OverdueWorkers(plan.ledger, functools.partial(nannies.heard, plan.run))
+        self._overdue = OverdueWorkers(plan.ledger, functools.partial(_heard, nannies, plan.run))
         self._registered = self._on_loop(self._register(plugin))
+        _telling.add(self._registered)
+        self._registered.add_done_callback(_telling.discard)
 
     def ready(self) -> None:
         """Wait until all workers have loaded the plan.

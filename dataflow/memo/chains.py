@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import functools
 import sys
@@ -54,8 +55,28 @@ def meaning(walk: Walk, text: str, space: Mapping[str, Any]) -> bytes:
     if code is None:
         return encode(text)
     told = [chain_parts(walk, one, space, code) for one in sorted(reads(code).chains)]
-    told += [meaning(walk, one, space) for one in code.co_consts if isinstance(one, str) and one != text]
+    told += [meaning(walk, one, space) for one in _texts_in(text) if one != text]
     return encode(text) + b"".join(told)
+
+
+@functools.lru_cache(maxsize=4096)
+def _texts_in(text: str) -> tuple[str, ...]:
+    """The texts in an annotation that stand for types, as those in a literal and what is annotated besides don't."""
+    waiting: list[ast.AST] = [ast.parse(text, mode="eval").body]
+    found = []
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Subscript):
+            name = getattr(node.value, "attr", getattr(node.value, "id", None))
+            if name == "Annotated" and isinstance(node.slice, ast.Tuple):
+                waiting.append(node.slice.elts[0])
+            elif name != "Literal":
+                waiting.append(node.slice)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append(node.value)
+        else:
+            waiting += ast.iter_child_nodes(node)
+    return tuple(found)
 
 
 def _builtin(walk: Walk, name: str) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import types
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,14 +17,14 @@ __all__ = ["queried"]
 
 _ASKING = frozenset({"eval", "execute", "executemany", "query", "sql"})
 _NAMES = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
-_PLAIN_HOLDERS = (list, tuple, set, frozenset)
-_MOST_TEXTS = 1000
+_MOST_TEXTS = 100_000
 
 
 def queried(function: types.FunctionType, found: Reads) -> list[Chain]:
     """The globals that a function may read by the text of a query, where it asks one.
 
-    Any word of its texts may be one: more than are meant cost no more than a false miss.
+    Any word of its texts may be one: more than are meant cost no more than a false miss, as long as nothing is refused
+    for them.
 
     Args:
         function: the function.
@@ -46,15 +47,18 @@ def _texts_in(code: types.CodeType, doc: str | None) -> Iterator[str]:
 
 
 def _held(space: Mapping[str, Any], found: Reads) -> Iterator[str]:
-    """The texts that its globals are or hold."""
-    waiting: list[Any] = [space.get(chain[0]) for chain in found.chains]
-    for _ in range(_MOST_TEXTS):
-        if not waiting:
-            return
-        one = waiting.pop()
-        if isinstance(one, str):
-            yield one
-        elif type(one) is dict:
-            waiting += one.values()
-        elif type(one) in _PLAIN_HOLDERS:
-            waiting += one
+    """The texts that its globals are or hold, as far as each of them is looked into."""
+    for name in sorted({chain[0] for chain in found.chains}):
+        waiting: deque[Any] = deque([space.get(name)])
+        for _ in range(_MOST_TEXTS):
+            if not waiting:
+                break
+            one = waiting.popleft()
+            if isinstance(one, str):
+                yield one
+            elif type(one) is dict:
+                waiting += one.values()
+            elif type(one) in (list, tuple):
+                waiting += one
+            elif type(one) in (set, frozenset):  # in one order for every process
+                waiting += sorted(text for text in one if isinstance(text, str))

@@ -185,10 +185,14 @@ class Walk:
 
     def as_far_as_told(self, members: Mapping[str, Any]) -> bytes:
         """Named parts, without those that have no description: nothing is refused for them."""
+        return self.tolerated(lambda walk: walk.items(members))
+
+    def tolerated(self, describe: Callable[[Walk], bytes]) -> bytes:
+        """A description, or nothing where there is none: nothing is refused for it, or warned of."""
         walk = self._another()
         walk.notices.quiet = True
         try:
-            return digest(walk.items(members) + walk.finish())
+            return digest(describe(walk) + walk.finish())
         except Exception:  # objects may do what they like when they are looked at
             return b""
 
@@ -406,7 +410,9 @@ class Walk:
             self.notices.unseen(name)
         self.notices.code(code, found, space)
         parts = [chain_parts(self, chain, space, code) for chain in sorted(found.chains)]
-        parts += [chain_parts(self, chain, space, code) for chain in queried(function, found)]
+        for chain in queried(function, found):
+            told = functools.partial(chain_parts, chain=chain, space=space, code=code)
+            parts.append(encode(chain) + self.tolerated(told))
         parts += [import_parts(self, statement, space, code) for statement in sorted(found.imports)]
         return tagged(b"reads", b"".join(parts))
 

@@ -25,7 +25,9 @@ class Cluster:
 
     def __init__(self, nanny, known=("tcp://one",)):
         self.workers, self.scaled, self.worker_spec = {0: nanny}, [], {0: None}
-        self.scheduler = SimpleNamespace(workers={a: SimpleNamespace(last_seen=100.0) for a in known})
+        self.working = [SimpleNamespace(key=("batch-me", 7))]
+        worker = SimpleNamespace(last_seen=100.0, processing=self.working)
+        self.scheduler = SimpleNamespace(workers=dict.fromkeys(known, worker))
 
     def sync(self, function, **arguments):
         return function(**arguments)
@@ -69,12 +71,19 @@ def test_one_whose_worker_is_there_or_is_just_started_is_left_alone(nanny):
 
 
 def test_workers_are_heard_of_by_their_processes():
-    assert Nannies(Cluster(Nanny())).heard() == {41: 100.0}
-    assert Nannies(Cluster(Nanny(address="tcp://gone"))).heard() == {}
-    assert Nannies(Cluster(Nanny(pid=None))).heard() == {}
+    assert Nannies(Cluster(Nanny())).heard("me") == {41: 100.0}
+    assert Nannies(Cluster(Nanny(address="tcp://gone"))).heard("me") == {}
+    assert Nannies(Cluster(Nanny(pid=None))).heard("me") == {}
+
+
+@pytest.mark.parametrize("others", [[("batch-you", 7)], ["sum-1"], [("batch-me", 7), ("batch-you", 7)], []])
+def test_a_worker_with_nothing_to_do_or_with_others_work_is_not_watched(others):
+    cluster = Cluster(Nanny())
+    cluster.working[:] = [SimpleNamespace(key=key) for key in others]
+    assert Nannies(cluster).heard("me") == {}
 
 
 @pytest.mark.parametrize("cluster", [None, SimpleNamespace(), SimpleNamespace(scheduler=None, workers={})])
 def test_a_cluster_elsewhere_says_nothing(cluster):
     Nannies(cluster).revive(long=True)
-    assert Nannies(cluster).heard() == {}
+    assert Nannies(cluster).heard("me") == {}
