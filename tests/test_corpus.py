@@ -245,6 +245,12 @@ def test_a_folder_that_a_pattern_leads_into_and_that_cannot_be_listed_is_listed_
     assert names(open_corpus(f"{folder}/{pattern}"), folder).count("b/.hidden") == 1
 
 
+@pytest.mark.parametrize("pattern", ["nope/*.txt", "a.html/*.txt", "nope/**/*.txt"])
+def test_a_pattern_below_what_is_not_there_is_an_empty_corpus(folder, pattern):
+    with pytest.raises(CorpusError, match="is empty"):
+        open_corpus(f"{folder}/{pattern}")
+
+
 @pytest.mark.parametrize("pattern", ["", "/*/*", "/**"])
 def test_a_runs_own_output_is_no_document(folder, monkeypatch, pattern):
     (folder / "linked").symlink_to(folder / "b")

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib
 import os
+import re
 import resource
 import signal
 import tempfile
@@ -43,6 +44,7 @@ _CLOSE_SECONDS = 2
 _LOOK_SECONDS = 2.0
 _BEGINNINGS = 4
 _FILES, _FILES_EACH = 48, 12
+_UNIQUE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # as Dask names it, and no user
 _INTERRUPTS = "dataflow.engine.interrupts"
 
 
@@ -110,8 +112,8 @@ def _close(cluster: Any, has_processes: bool) -> None:
     for number in filter(None, workers):
         end_left_by(number)
     # A scheduler process says by a file where it can be reached, which Dask leaves behind.
-    named = getattr(getattr(cluster, "scheduler", None), "scheduler_kwargs", {}).get("scheduler_file", "")
-    if os.path.dirname(named) == tempfile.gettempdir():
+    named = getattr(getattr(cluster, "scheduler", None), "scheduler_kwargs", {}).get("scheduler_file") or ""
+    if os.path.dirname(named) == tempfile.gettempdir() and _UNIQUE.fullmatch(os.path.basename(named)):
         with contextlib.suppress(OSError):
             os.remove(named)
 

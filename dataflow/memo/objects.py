@@ -152,7 +152,7 @@ def _state(walk: Walk, kind: type, state: object) -> bytes:
 def _without_cached(kind: type, state: dict[str, Any]) -> dict[str, Any]:
     """A state without what properties have put there when they were first read: their code says what; and without what
     calls fill."""
-    filled = filled_by_calls(module_of(kind))
+    filled = {name for one in kind.__mro__ for name in filled_by_calls(module_of(one))}
     return {
         name: one
         for name, one in state.items()

@@ -52,6 +52,16 @@ def test_a_batch_that_was_the_last_its_worker_was_at_is_halved_when_it_is_lost_s
     assert [b.positions for b in chosen.lost(again, "died").batches] == [(0, 1), (2, 3)]
 
 
+def test_without_bisection_nobody_is_suspected_of_having_been_the_last(tmp_path):
+    guard = Guard(str(tmp_path))
+    chosen, lost = ladder(bisect=False, ledger=str(tmp_path), all_note=True), batch(4)
+    for _ in range(5):
+        with guard.at(lost.number, 2, 0, 60):
+            pass
+        (lost,) = chosen.lost(lost, "died").batches
+    assert len(lost) == 4
+
+
 def test_a_batch_that_is_lost_for_ever_with_nobody_to_blame_is_halved_in_the_end(tmp_path):
     chosen = ladder(ledger=str(tmp_path), all_note=True)
     lost, rounds = [batch(2)], 0

@@ -67,3 +67,18 @@ def test_a_text_that_holds_itself_ends() -> None:
     space: dict[str, object] = {"TEXTS": texts, "__name__": "work"}
     exec("def f(x):\n    return x.query(TEXTS[0])\n", space)
     assert fingerprint(space["f"])  # type: ignore[arg-type]
+
+
+def test_a_word_that_may_be_a_name_refuses_nothing(of_files: Of) -> None:
+    """Every model that is put to work by ``model.eval()`` asks something, it seems."""
+    assert of_files(
+        "client = open('/dev/null')\ndef f(model, x):\n    model.eval()\n    return {'client': model(x)}\n"
+    )
+
+
+def test_a_text_counts_whatever_else_the_function_reads(of_files: Of) -> None:
+    program = (
+        "WORDS = [f'w{n}' for n in range(3000)]\nLIMIT = 3\nTEXT = ['n > @LIMIT']\n"
+        "def f(x):\n    return [w for w in WORDS if w in x.query(TEXT[0])]\n"
+    )
+    assert of_files(program) != of_files(program.replace("= 3\n", "= 4\n"))

@@ -134,6 +134,10 @@ TEXTS = {
     "what a text in a text means": (
         "class L:\n    k = 1\nclass D:\n    x: \"dict[str, 'L']\"\ndef f():\n    return typing.get_type_hints(D)\n", "k = 1", "k = 2",
     ),
+    "what each of two texts in a text means": (
+        "class L:\n    k = 1\nclass M:\n    pass\nclass D:\n    x: \"typing.Union['L', 'M']\"\ndef f():\n    return typing.get_type_hints(D)\n",
+        "k = 1", "k = 2",
+    ),
     "what a named tuple's text means": (
         "class L:\n    k = 1\nclass D(typing.NamedTuple):\n    x: 'L'\ndef f():\n    return typing.get_type_hints(D)\n", "k = 1", "k = 2",
     ),
@@ -573,6 +577,21 @@ class Struct(metaclass=Meta):
 def f(x):
     return Struct
 """
+
+
+def test_a_text_of_a_literal_is_no_name(of_files: Of) -> None:
+    program = """
+from __future__ import annotations
+import dataclasses, typing
+client = open("/dev/null")
+@dataclasses.dataclass
+class D:
+    x: typing.Literal["client"] = "client"
+    y: typing.Annotated[int, "client"] = 0
+def f(x):
+    return D
+"""
+    assert of_files(program) == of_files(program)
 
 
 def test_which_fields_a_validator_is_for_counts(of_files: Of) -> None:
