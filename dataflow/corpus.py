@@ -81,6 +81,10 @@ def open_corpus(
         documents = map(_document_of, corpus)
     first = next(documents, None)
     if first is None:
+        if without is not None and isinstance(corpus, str | os.PathLike) and any(list_corpus(name)):
+            raise CorpusError(
+                f"corpus {name} lies in the run's own output, {without}: name another folder for that."
+            )
         raise CorpusError(
             f"corpus {name} is empty: no file matches. "
             "Name a file, a folder or a pattern such as 'docs/**/*.pdf'."

@@ -261,6 +261,12 @@ def test_a_runs_own_output_is_no_document(folder, monkeypatch, pattern):
     assert "b/c.pdf" in names(list_corpus(f"{folder}{pattern}", without="c"), folder)
 
 
+def test_a_corpus_in_the_runs_own_output_is_refused_by_what_it_is(folder):
+    for output in (folder, folder.parent, folder / "b"):
+        with pytest.raises(CorpusError, match="lies in the run's own output"):
+            run(Pipeline(len), f"{folder}/b/*.pdf", cluster="inline", output=output)
+
+
 def test_a_run_into_a_folder_of_its_corpus_is_resumed_to_its_end(folder, monkeypatch):
     monkeypatch.chdir(folder)
     options = {"cluster": "inline", "output": "out", "resume": True}
