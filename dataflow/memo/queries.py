@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import types
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dataflow.memo.code import Chain, Reads
@@ -33,14 +33,16 @@ def queried(function: types.FunctionType, found: Reads) -> list[Chain]:
     space = function.__globals__
     if not _ASKING & found.loose and not any(_ASKING.intersection(chain[1:]) for chain in found.chains):
         return []
-    texts = [*_texts_in(function.__code__, function.__doc__), *_held(space, found)]
+    texts = [*_texts_in(function.__code__.co_consts, function.__doc__), *_held(space, found)]
     names = {name for text in texts for name in _NAMES.findall(text)}
     return sorted(tuple(name.split(".")) for name in names if name.partition(".")[0] in space)
 
 
-def _texts_in(code: types.CodeType, doc: str | None) -> Iterator[str]:
-    for one in code.co_consts:
+def _texts_in(constants: Iterable[object], doc: str | None) -> Iterator[str]:
+    for one in constants:
         if isinstance(one, types.CodeType):
+            yield from _texts_in(one.co_consts, None)
+        elif isinstance(one, tuple | frozenset):
             yield from _texts_in(one, None)
         elif isinstance(one, str) and one != doc:
             yield one

@@ -29,6 +29,10 @@ ASKED: dict[str, tuple[str, tuple[str, str]]] = {
         "LIMIT = 3\nTEXTS = {'long': ['n > @LIMIT']}\ndef f(x):\n    return x.query(TEXTS['long'][0])\n",
         ("= 3", "= 4"),
     ),
+    "of one text of several": (
+        "LIMIT = 3\ndef f(x):\n    return [x.query(text) for text in ('n > 1', 'n > @LIMIT')]\n",
+        ("= 3", "= 4"),
+    ),
     "in a function inside": (
         "LIMIT = 3\ndef f(x):\n    return [(lambda y: y.query('n > @LIMIT'))(y) for y in x]\n",
         ("= 3", "= 4"),
