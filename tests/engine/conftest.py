@@ -6,17 +6,41 @@ from dataflow.engine.specs import load_cluster
 
 
 @pytest.fixture(scope="session", params=["processes", "threads"])
-def cluster(request):
-    """An open cluster of two slots."""
+def either(request):
+    """A cluster that stays open for all tests that ask for it."""
     with open_cluster(request.param, 2) as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
-def processes():
-    """An open cluster of two worker processes."""
+def of_processes():
+    """Likewise."""
     with open_cluster("processes", 2) as opened:
         yield opened
+
+
+@pytest.fixture
+def cluster(either):
+    """An open cluster of two slots."""
+    return whole(either)
+
+
+@pytest.fixture
+def processes(of_processes):
+    """An open cluster of two worker processes."""
+    return whole(of_processes)
+
+
+def whole(opened):
+    """A cluster as it was opened: an earlier test may have ended a worker, which is back soon or has to be replaced."""
+    workers = len(opened.client.cluster.worker_spec)
+    for _ in range(10):
+        try:
+            opened.client.wait_for_workers(workers, timeout=10)
+            return opened
+        except TimeoutError:
+            opened.own.revive(long=True)
+    raise AssertionError("a worker of the cluster that the tests share doesn't come back")
 
 
 @pytest.fixture
