@@ -139,11 +139,9 @@ def list_corpus(url: str, *, without: str | None = None) -> Iterator[Document]:
 
 def _outside(documents: Iterator[Document], folder: str) -> Iterator[Document]:
     """Those that don't lie in a folder, by whichever of its names."""
-    names = (
-        {folder.rstrip("/")}
-        if "://" in folder
-        else {_local_path(folder), os.path.realpath(_local_path(folder))}
-    )
+    names = [folder.rstrip("/")]
+    if _protocol(folder) == "file":
+        names = [_local_path(folder), os.path.realpath(_local_path(folder))]
     inside = tuple(f"{name}/" for name in names)
     return (document for document in documents if not document.url.startswith(inside))
 

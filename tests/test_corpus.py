@@ -255,7 +255,7 @@ def test_a_pattern_below_what_is_not_there_is_an_empty_corpus(folder, pattern):
 def test_a_runs_own_output_is_no_document(folder, monkeypatch, pattern):
     (folder / "linked").symlink_to(folder / "b")
     monkeypatch.chdir(folder)
-    for without in ("b", str(folder / "b"), "b/", "linked"):
+    for without in ("b", str(folder / "b"), "b/", "linked", f"file://{folder}/b"):
         found = names(list_corpus(f"{folder}{pattern}", without=without), folder)
         assert not any(name.startswith("b/") for name in found)
     assert "b/c.pdf" in names(list_corpus(f"{folder}{pattern}", without="c"), folder)

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["close_quietly", "deploy", "placing_of", "prepare_cluster", "quiet"]
 
 _PATIENCE_SECONDS = 60.0
-_CLOSE_SECONDS = 2
 _LOOK_SECONDS = 2.0
 _BEGINNINGS = 4
 _FILES, _FILES_EACH = 48, 12

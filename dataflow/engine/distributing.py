@@ -40,7 +40,7 @@ _telling: set[concurrent.futures.Future[Any]] = set()
 
 
 def _heard(nannies: Nannies, run: str) -> Mapping[int, float]:
-    return {} if _telling else nannies.heard(run)
+    return nannies.heard(run) if all(told.done() for told in list(_telling)) else {}
 
 
 class DaskExecutor:

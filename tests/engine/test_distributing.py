@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from dataflow import Document, Pipeline, run, stage
+from dataflow.engine import distributing
 from dataflow.engine.distributing import DaskExecutor
 from dataflow.errors import ClusterError
 from dataflow.graph import plan as plans
@@ -78,6 +79,21 @@ def test_whoever_gives_up_while_the_workers_load_need_not_wait_for_them(processe
         closing.join()
         assert any(loading() == {0} for _ in range(1000))
     assert not waited
+
+
+def test_nobody_is_taken_for_silent_while_a_plan_is_loaded(processes, tmp_path):
+    """Workers load it in the thread in which they speak, and other runs would see them silent."""
+    nannies = SimpleNamespace(heard=lambda run: {41: 100.0})
+    os.mkfifo(tmp_path / "gate")
+    pipeline = pipeline_that(WhenLoaded(open, str(tmp_path / "gate")))
+    executor = DaskExecutor(processes.client)
+    assert distributing._heard(nannies, "another") == {41: 100.0}
+    executor.start(Plan("silentload", pipeline, Strategy(), MemoSpec("none")))
+    assert distributing._heard(nannies, "another") == {}
+    with open(tmp_path / "gate", "w"):
+        executor.ready()
+    assert distributing._heard(nannies, "another") == {41: 100.0}
+    executor.close()
 
 
 def ended(executor, batches):

@@ -1,5 +1,6 @@
 """The stream on a fake executor: what is in flight, what comes out and in which order."""
 
+import errno
 from functools import partial
 
 import pytest
@@ -9,7 +10,7 @@ from dataflow.engine.batches import batcher_for
 from dataflow.engine.executors import Done, InlineExecutor
 from dataflow.engine.listing import Listed
 from dataflow.engine.stall import StallWatch
-from dataflow.engine.stream import Stream
+from dataflow.engine.stream import Stream, _mend
 from dataflow.errors import DocumentError, OutputError
 from dataflow.graph.plan import Plan
 from dataflow.graph.work import BatchResult
@@ -243,3 +244,16 @@ def test_what_hangs_after_the_corpus_was_silent_is_told_too(monkeypatch):
     assert len(list(Stream(plan, batcher, executor, on_stall=told.append))) == 1
     assert [(one.listing, one.waiting) for one in told] == [(True, 0), (False, 1)]
     assert told[1].seconds < 40
+
+
+@pytest.mark.parametrize(
+    ("number", "mend"),
+    [
+        (errno.EMFILE, "Close the files"),
+        (errno.ENOENT, "put it back"),
+        (errno.EROFS, "writable"),
+        (errno.ENOSPC, "Make room"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_told_with_its_own_mend(number, mend):
+    assert mend in _mend(OSError(number, "said by the system"))
