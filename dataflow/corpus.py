@@ -124,7 +124,7 @@ def list_corpus(url: str, *, without: str | None = None) -> Iterator[Document]:
     try:
         local = _protocol(url) == "file" or ("://" not in url and os.path.lexists(url))
         found = _list_local(url) if local else _list_remote(url)
-        yield from found if without is None else _outside(found, without)
+        yield from found if without is None else _outside(found, url, without)
     except CorpusError:
         raise
     except FileNotFoundError:
@@ -137,13 +137,34 @@ def list_corpus(url: str, *, without: str | None = None) -> Iterator[Document]:
         ) from error
 
 
-def _outside(documents: Iterator[Document], folder: str) -> Iterator[Document]:
+def _outside(documents: Iterator[Document], corpus: str, folder: str) -> Iterator[Document]:
     """Those that don't lie in a folder, by whichever of its names."""
-    names = [folder.rstrip("/")]
-    if _protocol(folder) == "file":
-        names = [_local_path(folder), os.path.realpath(_local_path(folder))]
-    inside = tuple(f"{name}/" for name in names)
+    names = _local_names(corpus, folder) if _protocol(folder) == "file" else [folder, _canonical(folder)]
+    inside = tuple(f"{name.rstrip('/')}/" for name in names)
     return (document for document in documents if not document.url.startswith(inside))
+
+
+def _local_names(corpus: str, folder: str) -> list[str]:
+    """A folder's path, that without links, and the one by which a corpus comes to it that is itself named by a link."""
+    path = _local_path(folder)
+    real = os.path.realpath(path)
+    names = [path, real]
+    if _protocol(corpus) == "file":
+        parts = _local_path(corpus).split("/")
+        magic = next((n for n, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+        base = "/".join(parts[:magic])
+        below = os.path.relpath(real, os.path.realpath(base))
+        if not below.startswith(".."):
+            names.append(os.path.normpath(f"{base}/{below}"))
+    return names
+
+
+def _canonical(url: str) -> str:
+    """A folder's URL as its file system writes it: ``gs://`` has another name, and ``memory://`` another slash."""
+    from fsspec.core import url_to_fs
+
+    filesystem, path = url_to_fs(url)
+    return str(filesystem.unstrip_protocol(path))
 
 
 def read_document(url: str) -> bytes:

@@ -261,6 +261,26 @@ def test_a_runs_own_output_is_no_document(folder, monkeypatch, pattern):
     assert "b/c.pdf" in names(list_corpus(f"{folder}{pattern}", without="c"), folder)
 
 
+@pytest.mark.parametrize("pattern", ["", "/*/*", "/**"])
+def test_a_runs_own_output_is_no_document_of_a_corpus_that_is_named_by_a_link(
+    folder, tmp_path_factory, pattern
+):
+    link = tmp_path_factory.mktemp("links") / "link"
+    link.symlink_to(folder)
+    found = names(list_corpus(f"{link}{pattern}"), link)
+    by_link = names(list_corpus(f"{link}{pattern}", without=str(folder / "b")), link)
+    assert by_link == [name for name in found if not name.startswith("b/")] != found
+
+
+def test_a_runs_own_output_is_no_document_by_another_name_of_its_store(folder):
+    store = fsspec.filesystem("memory")
+    for name in ("a.txt", "out/part.parquet"):
+        store.pipe(f"/corpus-in-memory/{name}", b"one")
+    for without in ("memory://corpus-in-memory/out", "memory:///corpus-in-memory/out/"):
+        found = list_corpus("memory://corpus-in-memory", without=without)
+        assert [document.url for document in found] == ["memory:///corpus-in-memory/a.txt"]
+
+
 def test_a_corpus_in_the_runs_own_output_is_refused_by_what_it_is(folder):
     for output in (folder, folder.parent, folder / "b"):
         with pytest.raises(CorpusError, match="lies in the run's own output"):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflow.document import as_text, guess_media_type, url_of
+from dataflow.document import Document, Documents, as_text, guess_media_type, numbered, url_of
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,16 @@ from dataflow.document import as_text, guess_media_type, url_of
 )
 def test_the_media_type_follows_from_the_name(name, media_type):
     assert guess_media_type(name) == media_type
+
+
+def test_documents_that_are_kept_as_plain_tuples_are_the_same_ones():
+    made = [Document("a.txt", 1, "text/plain"), Document("s3://b/c", None, "x/y", 2.5, "etag")]
+    kept = Documents([numbered(position, document) for position, document in enumerate(made)])
+    assert kept == made == list(kept)
+    assert kept[1] == made[1]
+    assert kept[:1] == made[:1]
+    assert kept != made[:1]
+    assert kept != "a.txt"
 
 
 @given(st.text(alphabet=["\\", "u", "d", "c", "e", "9", "x", "5", "é", "a", "\udce9", "\udcfe", "/"]))

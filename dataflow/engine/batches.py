@@ -9,9 +9,9 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Protocol
 
-from dataflow.document import Document
+from dataflow.document import Documents, Numbered
 from dataflow.engine.cost import CostModel
-from dataflow.engine.listing import Numbered, Source
+from dataflow.engine.listing import Source
 from dataflow.graph.plan import Batch
 from dataflow.graph.work import BatchResult
 from dataflow.strategy import Strategy
@@ -129,14 +129,11 @@ class BytesBatcher(FixedBatcher):
                 return
 
     def _due(self) -> int:
-        ends = accumulate(document.size_bytes or 0 for _, document in self._held[:MAX_DOCUMENTS])
+        ends = accumulate(_sizes(self._held[:MAX_DOCUMENTS]))
         return min(len(self._held), max(1, bisect_right(list(ends), self._size)))
 
     def _is_full(self, taken: list[Numbered]) -> bool:
-        return (
-            len(taken) >= MAX_DOCUMENTS
-            or sum(document.size_bytes or 0 for _, document in taken) >= self._size
-        )
+        return len(taken) >= MAX_DOCUMENTS or sum(_sizes(taken)) >= self._size
 
 
 class _Pause:
@@ -280,7 +277,7 @@ class AdaptiveBatcher:
         if len(costs) > 1 and max(costs[1:]) > _TARGET_SECONDS:
             costs = costs[: next(n for n, cost in enumerate(costs) if n and cost > _TARGET_SECONDS)]
         count = max(1, bisect_right(list(accumulate(costs)), target))
-        sizes = [document.size_bytes or 0 for _, document in self._ahead[self._next : self._next + count]]
+        sizes = _sizes(self._ahead[self._next : self._next + count])
         if sum(sizes) > MAX_BYTES:
             count = max(1, bisect_right(list(accumulate(sizes)), MAX_BYTES))
         return min(count, len(costs))
@@ -323,18 +320,15 @@ class AdaptiveBatcher:
         """Add what was listed to what is left of the look-ahead, all of which is predicted anew if it is to be."""
         ahead, costs = self._ahead[self._next :], self._costs[self._next :]
         if again:
-            costs, self._predicted_at = self._predicted(ahead), self._learned
+            costs, self._predicted_at = self.model.predict_all(ahead), self._learned
         ahead += fresh
-        costs += self._predicted(fresh)
+        costs += self.model.predict_all(fresh)
         if not self._in_order:
             # Stable: equals keep the corpus's order.
             order = sorted(range(len(costs)), key=costs.__getitem__, reverse=True)
             ahead, costs = [ahead[n] for n in order], [costs[n] for n in order]
         self._ahead, self._costs, self._next = ahead, costs, 0
         self._left_seconds = sum(costs)
-
-    def _predicted(self, pairs: list[Numbered]) -> list[float]:
-        return self.model.predict_all([document for _, document in pairs])
 
     def _target_seconds(self) -> float:
         share = self._left_seconds / (_SHARES * self._slots)
@@ -347,20 +341,24 @@ def make_batch(
     """A first attempt at some documents, which is predicted to take so many seconds; ``None`` for none."""
     if not taken:
         return None
-    positions, documents = zip(*taken, strict=True)
     return Batch(
         number=number,
-        documents=documents,
-        positions=positions,
+        documents=Documents(taken),
+        positions=tuple([position for position, *_ in taken]),
         attempts=(0,) * len(taken),
-        payloads=tuple(_payload(read, document) for document in documents) if read else None,
+        payloads=tuple(_payload(read, url) for _, url, *_ in taken) if read else None,
         seconds=seconds,
     )
 
 
-def _payload(read: Callable[[str], bytes], document: Document) -> bytes | None:
+def _sizes(some: list[Numbered]) -> list[int]:
+    """Bytes as listed, 0 where the file system doesn't say."""
+    return [size or 0 for _, _, size, *_ in some]
+
+
+def _payload(read: Callable[[str], bytes], url: str) -> bytes | None:
     """The bytes; ``None`` where they can't be read, so that the worker fails at it and says why."""
     try:
-        return read(document.url)
+        return read(url)
     except Exception:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dataflow.document import Document
+from dataflow.document import Document, Numbered
 from dataflow.outcome import Outcome
 from dataflow.profile import Cost
 
@@ -102,16 +102,15 @@ class CostModel:
         level, slope = self._line(document.media_type)
         return max(_LEAST_SECONDS, level + slope * (document.size_bytes or 0))
 
-    def predict_all(self, documents: Iterable[Document]) -> list[float]:
+    def predict_all(self, documents: Iterable[Numbered]) -> list[float]:
         """Seconds of one core for each; the line of a media type is looked for once."""
         lines: dict[str, tuple[float, float]] = {}
         costs = []
-        for document in documents:
-            kind = document.media_type
+        for _, _, size, kind, _, _ in documents:
             line = lines.get(kind)
             if line is None:
                 line = lines[kind] = self._line(kind)
-            seconds = line[0] + line[1] * (document.size_bytes or 0)
+            seconds = line[0] + line[1] * (size or 0)
             costs.append(seconds if seconds > _LEAST_SECONDS else _LEAST_SECONDS)
         return costs
 

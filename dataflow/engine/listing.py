@@ -15,12 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from dataflow.corpus import Corpus
-from dataflow.document import Document
+from dataflow.document import Document, Numbered, numbered
 
-__all__ = ["Listed", "Listing", "Numbered", "Source"]
-
-Numbered = tuple[int, Document]
-"""A document and its position in the corpus."""
+__all__ = ["Listed", "Listing", "Source"]
 
 _PATIENCE_SECONDS = 0.05
 
@@ -40,12 +37,14 @@ class Listed:
     """A source that lists when it is asked to, right here. For tests, and for what is known to be quick.
 
     Args:
-        numbered: the documents with their positions.
+        pairs: positions and documents.
         clock: seconds, by which it is told whether listing is slow.
     """
 
-    def __init__(self, numbered: Iterable[Numbered], clock: Callable[[], float] = time.monotonic) -> None:
-        self._numbered, self._clock = iter(numbered), clock
+    def __init__(
+        self, pairs: Iterable[tuple[int, Document]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._pairs, self._clock = iter(pairs), clock
         self.ended = False
 
     def take(self, most: int) -> list[Numbered]:
@@ -53,11 +52,11 @@ class Listed:
         found: list[Numbered] = []
         until = self._clock() + _PATIENCE_SECONDS
         while len(found) < most and self._clock() <= until:
-            pair = next(self._numbered, None)
+            pair = next(self._pairs, None)
             if pair is None:
                 self.ended = True
                 break
-            found.append(pair)
+            found.append(numbered(*pair))
         return found
 
 
@@ -82,7 +81,7 @@ class Listing:
         self.on_news: Callable[[], Any] = lambda: None
         self._changed = threading.Condition(threading.Lock())
         self._corpus: Corpus | None = None
-        self._number: Callable[[Corpus], Iterator[Numbered]] | None = None
+        self._number: Callable[[Corpus], Iterator[tuple[int, Document]]] | None = None
         self._found: deque[Numbered] = deque()
         self._wanted = 0  # what is to lie ready
         self._asked_at = self._given_at = -math.inf  # since when more has been asked for than was ready
@@ -108,7 +107,7 @@ class Listing:
                 raise self._error
             return self._corpus
 
-    def number(self, number: Callable[[Corpus], Iterator[Numbered]]) -> None:
+    def number(self, number: Callable[[Corpus], Iterator[tuple[int, Document]]]) -> None:
         """Say which documents come, and under which positions; before anything is taken."""
         with self._changed:
             self._number = number
@@ -140,17 +139,19 @@ class Listing:
             since = max(self._asked_at, self._given_at) if found else self._asked_at
             left = since + _PATIENCE_SECONDS - self._clock()
             self._changed.wait_for(lambda: len(found) >= most or self._over, max(0.0, left))
+            self._short = True  # what comes while some is taken is news already: see _give
             taken = [found.popleft() for _ in range(min(most, len(found)))]
             self._wanted = most - len(taken)
-            self._short = self._wanted > 0
+            if not self._wanted:
+                self._short = False
             if taken:
                 self._given_at = self._clock()
             return taken
 
-    def put_back(self, pairs: Sequence[Numbered]) -> None:
+    def put_back(self, taken: Sequence[Numbered]) -> None:
         """Let documents that were taken come once more, next of all."""
         with self._changed:
-            self._found.extendleft(reversed(pairs))
+            self._found.extendleft(reversed(taken))
 
     def close(self) -> None:
         """List no more. The thread ends when the source lets it: nobody waits for that."""
@@ -177,13 +178,13 @@ class Listing:
 
     def _give_all(self, corpus: Corpus) -> None:
         try:
-            for pair in self._numbered(corpus):
-                if not self._give(pair):
+            for position, document in self._numbered(corpus):
+                if not self._give(numbered(position, document)):
                     return
         finally:
             corpus.documents = iter(())  # what they came from is closed here, and not when the run goes
 
-    def _numbered(self, corpus: Corpus) -> Iterator[Numbered]:
+    def _numbered(self, corpus: Corpus) -> Iterator[tuple[int, Document]]:
         with self._changed:
             self._corpus = corpus
             self._changed.notify_all()
@@ -191,17 +192,18 @@ class Listing:
             number = self._number
         return number(corpus) if number and not self._closed else iter(())
 
-    def _give(self, pair: Numbered) -> bool:
-        """Lay one more ready, and wait while that is enough; whether more is wanted at all."""
-        with self._changed:
-            self._found.append(pair)
-            news, self._short = self._short, False
-            enough = len(self._found) >= self._wanted
-            if enough:
-                self._changed.notify_all()
-        if news:
+    def _give(self, one: Numbered) -> bool:
+        """Lay one more ready, and wait while that is enough; whether more is wanted at all.
+
+        The lock is taken only where somebody waits, or is to be waited for: whoever wants more says so before he
+        counts what is there, and here it is counted after it was laid there, so one of the two sees the other.
+        """
+        self._found.append(one)
+        if self._short:
+            self._short = False
             self.on_news()
-        if enough:
+        if len(self._found) >= self._wanted:
             with self._changed:
+                self._changed.notify_all()
                 self._changed.wait_for(lambda: self._closed or len(self._found) < self._wanted)
         return not self._closed

@@ -25,6 +25,8 @@ from dataflow.graph.work import Part
 __all__ = ["Manifest", "committed_parts", "read_manifest", "refuse_used"]
 
 _FORMAT = 2
+# Where the first name of a path is a bucket, or a container, which fsspec would make at a slip of the finger.
+_STORES_OF_BUCKETS = frozenset(("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"))
 
 
 class Manifest:
@@ -56,6 +58,7 @@ class Manifest:
         self._open(folder)
         try:
             refuse_used(folder)
+            self._refuse_missing_bucket()
             self._made = not self._fs.exists(self._path)
             self._fs.makedirs(f"{self._path}/{FOLDER}", exist_ok=True)
             self._take()
@@ -218,6 +221,14 @@ class Manifest:
                 f"output {folder} can't be used: {one_line(error)}. Choose another folder."
             ) from error
         self._local = "file" in _protocols(self._fs)
+
+    def _refuse_missing_bucket(self) -> None:
+        bucket = self._path.partition("/")[0]
+        if _STORES_OF_BUCKETS.intersection(_protocols(self._fs)) and not self._fs.exists(bucket):
+            raise OutputError(
+                f"output {self.folder} can't be written: there is no bucket {bucket}, or you may not see it. "
+                "Check its name, or create it."
+            )
 
     def _take(self) -> None:
         self._lock = take_lock(self._fs, f"{self._path}/{FOLDER}", local=self._local, shown=self.folder)

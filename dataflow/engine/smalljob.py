@@ -13,9 +13,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
+from dataflow.document import Numbered
 from dataflow.engine.cost import CostModel
 from dataflow.engine.executors import Done, Executor, run_here
-from dataflow.engine.listing import Listing, Numbered
+from dataflow.engine.listing import Listing
 from dataflow.engine.specs import UNDER_MAIN, imports_the_script, usable_cores
 from dataflow.errors import ClusterError, counted
 from dataflow.graph.child import begin_children, close_children, limit_children
@@ -85,7 +86,7 @@ def look_at(
             break
         some = listing.take(_LOOKED_AT_ONCE)
         looked += some
-        seconds += sum(model.predict_all([document for _, document in some]))
+        seconds += sum(model.predict_all(some))
     small = listing.ended and seconds <= most_seconds and len(looked) <= _SMALL_DOCUMENTS
     listing.put_back(looked)
     return SmallJob(len(looked), seconds) if small else None

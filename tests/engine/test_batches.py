@@ -4,6 +4,7 @@ import random
 import pytest
 
 from dataflow import Document, Outcome, Strategy
+from dataflow.document import numbered
 from dataflow.engine.batches import MAX_DOCUMENTS, AdaptiveBatcher, BytesBatcher, FixedBatcher, batcher_for
 from dataflow.engine.cost import CostModel
 from dataflow.engine.listing import Listed
@@ -244,7 +245,7 @@ class PausingSource:
     def take(self, most):
         self.asked.append(most)
         given = self.takes.pop(0)
-        return list(enumerate(documents(*given)))
+        return [numbered(*pair) for pair in enumerate(documents(*given))]
 
 
 @pytest.mark.parametrize("kind", [FixedBatcher, BytesBatcher])

@@ -1,6 +1,7 @@
 """A corpus is listed by a thread of its own: nobody who has something to do waits for what it may say next."""
 
 import contextlib
+import gc
 import queue
 import sqlite3
 import threading
@@ -29,8 +30,8 @@ def listing_of(names):
     listing.close()
 
 
-def urls(pairs):
-    return [document.url for _, document in pairs]
+def urls(taken):
+    return [url for _, url, *_ in taken]
 
 
 def test_what_is_asked_for_is_listed_and_no_more(patient):
@@ -42,9 +43,9 @@ def test_what_is_asked_for_is_listed_and_no_more(patient):
             yield f"memory://{number}"
 
     with listing_of(names()) as listing:
-        assert [position for position, _ in listing.take(10)] == list(range(10))
+        assert [position for position, *_ in listing.take(10)] == list(range(10))
         assert len(named) == 10
-        assert [position for position, _ in listing.take(5)] == list(range(10, 15))
+        assert [position for position, *_ in listing.take(5)] == list(range(10, 15))
         assert len(named) == 15
         assert len(listing.take(1000)) == 85
         assert listing.ended
@@ -75,7 +76,7 @@ def test_what_is_put_back_comes_again_first_of_all(patient):
         taken = listing.take(3)
         listing.put_back(taken)
         assert not listing.ended
-        assert [position for position, _ in listing.take(10)] == [0, 1, 2, 3, 4]
+        assert [position for position, *_ in listing.take(10)] == [0, 1, 2, 3, 4]
 
 
 def test_what_was_named_before_a_source_broke_is_not_lost(patient):
@@ -116,6 +117,38 @@ def test_a_corpus_that_cannot_be_opened_says_so():
     listing = Listing(lambda: open_corpus([]))
     with pytest.raises(CorpusError, match="is empty"):
         listing.corpus  # noqa: B018
+
+
+def test_nothing_is_lost_nor_waited_for_whoever_asks_for_however_little(patient):
+    """The lock is taken where somebody waits: thousands of times here, with each other's turn coming at any moment."""
+    for most in (1, 2, 3, 7):
+        news, positions = threading.Event(), []
+        with listing_of(f"memory://{n}" for n in range(5000)) as listing:
+            listing.on_news = news.set
+            while not listing.ended:
+                positions += [position for position, *_ in listing.take(most)]
+        assert positions == list(range(5000))
+
+
+def test_somebody_who_was_given_too_little_is_told_of_each_that_comes_however_soon(monkeypatch):
+    monkeypatch.setattr("dataflow.engine.listing._PATIENCE_SECONDS", 0.0)
+    news, found = queue.SimpleQueue(), []
+    with listing_of(f"memory://{n}" for n in range(3000)) as listing:
+        listing.on_news = lambda: news.put(None)
+        assert listing.wait(60)
+        while not listing.ended:
+            some = listing.take(10)
+            found += some
+            if len(some) < 10 and not listing.ended:
+                news.get(timeout=60)  # for ever, if what came meanwhile was kept silent
+    assert [position for position, *_ in found] == list(range(3000))
+
+
+def test_what_lies_ready_is_nothing_that_the_garbage_collector_looks_at_twice(patient):
+    with listing_of(f"memory://{n}" for n in range(100)) as listing:
+        taken = listing.take(50)
+        gc.collect(0)
+        assert not any(gc.is_tracked(one) for one in taken)
 
 
 def test_closing_waits_for_no_source_and_ends_one_that_waits_to_be_asked():

@@ -311,6 +311,13 @@ def test_on_an_object_store_too_each_document_has_one_row(bucket, write_corpus, 
     assert len(names) <= 4
 
 
+def test_a_bucket_that_is_not_there_is_refused_and_not_made(bucket, write_corpus):
+    store = fsspec.filesystem("s3")
+    with pytest.raises(OutputError, match=r"there is no bucket misspelt-name.* Check its name"):
+        run(Pipeline(len), write_corpus("one"), cluster="inline", output="s3://misspelt-name/out")
+    assert not store.exists("s3://misspelt-name")
+
+
 def test_on_an_object_store_the_lock_of_a_dead_driver_is_passed_over(bucket):
     import json
     import socket

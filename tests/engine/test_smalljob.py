@@ -68,7 +68,7 @@ def test_of_a_large_job_no_more_is_looked_at_than_says_so(count, size, monkeypat
     with listing_of(source()) as listing:
         assert look_at(listing) is None
         assert len(looked_at) <= 8192 + 256
-        assert [position for position, _ in drained(listing)] == list(range(count))
+        assert [position for position, *_ in drained(listing)] == list(range(count))
 
 
 def test_no_cluster_is_started_for_it_and_a_note_says_so(words, write_corpus, monkeypatch):

@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 
 from dataflow import Document, Outcome, Pipeline, Strategy
+from dataflow.document import numbered
 from dataflow.engine.batches import batcher_for
 from dataflow.engine.executors import Done, InlineExecutor
 from dataflow.engine.listing import Listed
@@ -227,7 +228,7 @@ def test_what_hangs_after_the_corpus_was_silent_is_told_too(monkeypatch):
             if self.ended or now < 35:
                 return []
             self.ended = True
-            return [(0, Document("a", 1, "text/plain"))]
+            return [numbered(0, Document("a", 1, "text/plain"))]
 
     class Hanging(FakeExecutor):
         def wait(self):

@@ -9,6 +9,7 @@ import distributed  # noqa: F401 - its import makes exceptions that are defined 
 import pytest
 
 from dataflow import Document, DocumentError, Pipeline, Strategy, stage
+from dataflow.document import Documents, numbered
 from dataflow.errors import ClusterError
 from dataflow.graph import nodes, table
 from dataflow.graph.guard import SOMEBODY, drop_guard, read_running
@@ -312,6 +313,16 @@ def test_a_batch_in_groups_is_all_of_it_in_order_and_none_is_empty():
         assert all(0 < len(group) <= most[0] and group.number == 7 for group in groups)
         assert all(len(g) == 1 or sum(d.size_bytes or 0 for d in g.documents) <= most[1] for g in groups)
     assert [len(group) for group in whole.groups(100, 4)] == [2, 1, 3]
+
+
+def test_a_batch_arrives_as_it_was_sent_however_its_documents_are_kept():
+    documents = tuple(Document(f"{n}", n or None, "text/plain", 1.5, "tag") for n in range(3))
+    plain = Batch(7, documents, (4, 5, 6), (0, 1, 0), (b"a", None, b"c"))
+    kept = dataclasses.replace(
+        plain, documents=Documents([numbered(n, d) for n, d in zip((4, 5, 6), documents, strict=True)])
+    )
+    assert Batch.unpack(kept.pack()) == Batch.unpack(plain.pack()) == plain
+    assert Batch.unpack(kept.part(8, [2, 0]).pack()) == plain.part(8, [2, 0])
 
 
 def test_a_worker_that_does_not_know_the_run_says_so():
