@@ -62,10 +62,10 @@ class Processes:
         *,
         patience_seconds: float = 60.0,
     ) -> None:
-        import cloudpickle
+        from dataflow.graph.sending import packed_pipeline
 
         self.count, self.pipeline = count, pipeline
-        self._knowledge = (cloudpickle.dumps(pipeline), tuple(search_path))
+        self._knowledge = (packed_pipeline(pipeline), tuple(search_path))
         self._patience = patience_seconds
         self._pool: Any = None
         self._ids: list[int] = []

@@ -16,7 +16,7 @@ from dataflow.engine.executors import Done
 from dataflow.engine.nannies import Nannies
 from dataflow.engine.overdue import OverdueWorkers
 from dataflow.engine.placing import Placing
-from dataflow.errors import ClusterError, WorkloadError, one_line
+from dataflow.errors import ClusterError, one_line
 from dataflow.graph.build import build
 from dataflow.graph.child import ChildDied
 from dataflow.graph.plan import Batch, Plan
@@ -90,13 +90,7 @@ class DaskExecutor:
         from dataflow.engine.worker import PlanPlugin
 
         frames.register()
-        try:
-            plugin = PlanPlugin(plan)
-        except Exception as error:
-            raise WorkloadError(
-                f"the pipeline can't be sent to worker processes: {one_line(error)}. "
-                "Define its stages at the top of a module and keep open files and locks out of them."
-            ) from error
+        plugin = PlanPlugin(plan)
         self._plan, self._plugin = plan, plugin.name
         nannies = Nannies(getattr(self._client, "cluster", None))
         self._overdue = OverdueWorkers(plan.ledger, functools.partial(_heard, nannies, plan.run))

@@ -13,7 +13,7 @@ from dataflow.engine.executors import Done, Executor
 from dataflow.engine.ladder import Ladder, Rescue
 from dataflow.engine.output import Keeper
 from dataflow.engine.stall import Stall, StallWatch, worked_on
-from dataflow.errors import ClusterError, DocumentError, OutputError, counted, one_line
+from dataflow.errors import ClusterError, DocumentError, OutputError, WorkloadError, counted, one_line
 from dataflow.graph.plan import Batch, Plan
 from dataflow.graph.table import write_part
 from dataflow.graph.work import BatchResult, Part
@@ -194,6 +194,8 @@ class Stream:
             raise OutputError(
                 f"a worker can't write the output: {one_line(error)}. {_mend(error)}."
             ) from error
+        if isinstance(error, WorkloadError):
+            raise error  # what its documents run in hasn't got the pipeline
         if done.taken:
             return self._ladder.again(batch)
         if self._plan.strategy.errors == "fail":

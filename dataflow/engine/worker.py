@@ -26,17 +26,17 @@ class PlanPlugin(WorkerPlugin):
     pipeline's code, and a pipeline that can't be pickled is found out before work starts.
 
     Raises:
-        pickle.PicklingError, TypeError: the pipeline can't be sent to other processes.
+        WorkloadError: the pipeline can't be sent to other processes.
     """
 
     def __init__(self, plan: Plan) -> None:
-        import cloudpickle
+        from dataflow.graph.sending import packed_pipeline
 
         self.name = f"dataflow-{plan.run}"
         self._run = plan.run
         self._path = plan.search_path
         self._ledger = plan.ledger
-        self._plan = cloudpickle.dumps(plan)
+        self._plan = packed_pipeline(plan)
 
     def setup(self, worker: Any) -> None:
         """Register the plan, and watch the process if it may be ended.

@@ -22,9 +22,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import IO
 
+from dataflow.errors import WorkloadError, one_line
 from dataflow.graph.command import module_command, search_path
 from dataflow.graph.groups import end_group, end_left_by, end_own_group
 from dataflow.graph.guard import guard_of
@@ -49,6 +51,7 @@ __all__ = [
 _LENGTH = _NUMBER = struct.Struct(">Q")
 _LOOK_SECONDS = 0.1
 _SHARE_OF_LIMIT = 0.95  # as a nanny has it
+_MEND = "Let its modules be where other processes import them, and define its stages at their top."
 
 
 class ChildDied(Exception):
@@ -75,16 +78,19 @@ class Children:
     Args:
         plan: the run's.
         memory_bytes: what each may hold resident; ``None`` for no limit.
+
+    Raises:
+        WorkloadError: the plan can't be sent to them.
     """
 
     def __init__(self, plan: Plan, memory_bytes: int | None = None) -> None:
-        import cloudpickle
+        from dataflow.graph.sending import packed_pipeline
 
         self._folders = contextlib.ExitStack()
         if plan.ledger is None or not os.path.isdir(plan.ledger):  # the driver is on another machine
             plan = dataclasses.replace(plan, ledger=self._folders.enter_context(scratch_folder("ledger")))
         assert plan.ledger is not None
-        self._packed, self._memory_bytes = cloudpickle.dumps(plan), memory_bytes
+        self._packed, self._memory_bytes = packed_pipeline(plan), memory_bytes
         self._ledger = plan.ledger
         self._idle: list[_Child] = []
         self._all: set[_Child] = set()
@@ -266,19 +272,30 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """What the child does: take the plan, then batches, until its parent closes the pipe or dies."""
     # Its number was told, since a parent that died while this process was importing isn't our parent any more.
     threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
+    answer = _load(_read(requests))
+    with contextlib.suppress(EOFError):
+        while True:
+            request = _read(requests)
+            number, packed = request[: _NUMBER.size], request[_NUMBER.size :]
+            _write(answers, number + answer(packed))
+
+
+def _load(sent: bytes) -> Callable[[bytes], bytes]:
+    """Take the plan; what answers batches then."""
     gc.disable()  # nothing that is imported is garbage, and each collection would look at all of it
-    plan = held_against_code(dataclasses.replace(pickle.loads(_read(requests)), in_child=False))
+    try:
+        plan = held_against_code(dataclasses.replace(pickle.loads(sent), in_child=False))
+    except Exception as error:  # no document is to blame
+        why = f"processes can't load the pipeline: {type(error).__name__}: {one_line(error).rstrip('.')}. {_MEND}"
+        refused = pickle.dumps(("raised", WorkloadError(why)), protocol=5)
+        return lambda packed: refused
     if plan.sink is not None:
         load_writer()
     gc.freeze()
     gc.enable()
     register_plan(plan)
     guard_of(plan.ledger, limit_seconds=plan.longest_seconds)
-    with contextlib.suppress(EOFError):
-        while True:
-            request = _read(requests)
-            number, packed = request[: _NUMBER.size], request[_NUMBER.size :]
-            _write(answers, number + _answer(plan.run, packed))
+    return partial(_answer, plan.run)
 
 
 def _answer(run: str, packed: bytes) -> bytes:

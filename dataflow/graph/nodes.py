@@ -233,10 +233,9 @@ def _pickled(value: Any) -> bytes:
     try:
         return pickle.dumps(value, protocol=5)
     except Exception:  # a class that only the workload's own file has
-        import cloudpickle
+        from dataflow.graph.sending import packed
 
-        packed: bytes = cloudpickle.dumps(value, protocol=5)
-        return packed
+        return packed(value)
 
 
 def rows_of(sink: table.Sink, batch: int, items: Sequence[Item]) -> tuple[Any, list[Outcome]]:

@@ -77,10 +77,10 @@ def isolate(run: str, packed: bytes) -> BatchResult:
 
 def _tried(plan: Plan, batch: Batch, limit_seconds: float) -> BatchResult | _Ending:
     """What a process of its own made of a batch, or else how it ended."""
-    import cloudpickle
+    from dataflow.graph.sending import packed
 
     with scratch_folder("sandbox") as folder:
-        Path(folder, "job").write_bytes(cloudpickle.dumps((plan, batch)))
+        Path(folder, "job").write_bytes(packed((plan, batch)))
         ending = _run_child(folder, limit_seconds, plan)
         answer = Path(folder, "answer")
         if ending is None and answer.exists():

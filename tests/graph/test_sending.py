@@ -1,0 +1,133 @@
+"""Code that the other process doesn't have travels with what functools puts around it."""
+
+import enum
+import functools
+import pickle
+import subprocess
+import sys
+import threading
+import types
+from weakref import WeakValueDictionary
+
+import pandas as pd
+import pytest
+
+from dataflow import Pipeline, run, stage
+from dataflow.errors import WorkloadError
+from dataflow.graph.sending import packed, packed_pipeline
+
+WORKLOAD = '''"""All in one file, as a user begins."""
+import functools
+from dataflow import Pipeline, stage
+
+@functools.cache
+def fibonacci(n):
+    return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+@functools.singledispatch
+def kind(value):
+    return "some"
+
+@kind.register
+def _(value: int):
+    return "number"
+
+class Rules:
+    @functools.cached_property
+    def limit(self):
+        return 3
+
+    @staticmethod
+    @functools.lru_cache(maxsize=7)
+    def double(n):
+        return 2 * n
+
+TABLE = {"double": Rules.double}
+
+@stage
+def extract(data: bytes) -> str:
+    parts = fibonacci(30), kind(1), kind("a"), Rules().limit, TABLE["double"](4), Rules.double.cache_parameters()["maxsize"]
+    return " ".join(map(str, parts))
+
+pipeline = Pipeline(extract)
+
+if __name__ == "__main__":
+    from dataflow import run
+    for cluster in ("auto", "processes"):
+        print([outcome.value for outcome in run(pipeline, __import__("sys").argv[1], cluster=cluster)])
+'''
+RESULT = "832040 number some 3 8 7"
+
+
+def fetch(*command):
+    done = subprocess.run(
+        [sys.executable, *command], stdout=subprocess.PIPE, text=True, check=True, timeout=120
+    )
+    return done.stdout
+
+
+def test_a_script_of_ones_own_may_use_all_of_functools(tmp_path, write_corpus):
+    script = tmp_path / "own_script.py"
+    script.write_text(WORKLOAD)
+    said = fetch(str(script), str(write_corpus("one")))
+    assert said.splitlines() == [f"['{RESULT}']"] * 2
+
+
+@pytest.mark.parametrize("cluster", ["auto", "processes"])
+def test_so_may_a_workloads_own_file(tmp_path, write_corpus, cluster):
+    workload = tmp_path / "own_workload.py"
+    workload.write_text(WORKLOAD)
+    out = tmp_path / "out"
+    command = ["-m", "dataflow", "run", "--workload", str(workload), "--cluster", cluster]
+    fetch(*command, "--corpus", str(write_corpus("one")), "--output", str(out))
+    assert pd.read_parquet(out).text.tolist() == [RESULT]
+
+
+class Color(enum.Enum):
+    RED = 1
+
+
+@functools.lru_cache(maxsize=3)
+def known_there(value):
+    return value
+
+
+def test_what_the_other_process_can_import_travels_by_its_name():
+    assert pickle.loads(packed(known_there)) is known_there
+
+
+def test_a_cache_of_a_function_that_has_no_name_there_arrives_empty_and_as_large():
+    cached = functools.lru_cache(maxsize=5, typed=True)(lambda value: value + 1)
+    assert cached(1) == 2
+    again = pickle.loads(packed(cached))
+    assert again.cache_parameters() == {"maxsize": 5, "typed": True}
+    assert again.cache_info().currsize == 0
+    assert again(1) == 2
+
+
+def test_proxies_and_weak_dictionaries_travel_with_what_they_hold():
+    held = WeakValueDictionary(red=Color.RED)
+    proxy, weak = pickle.loads(packed([types.MappingProxyType({"a": 1}), held]))
+    assert proxy == {"a": 1}
+    assert weak["red"] is Color.RED
+
+
+def test_what_can_not_be_sent_is_the_users_to_mend():
+    with pytest.raises(WorkloadError, match=r"can't be sent .*lock.* keep open files and locks out of them"):
+        packed_pipeline(threading.Lock())
+
+
+class Unwelcome:
+    """Says where it is made again that it can't be."""
+
+    def __reduce__(self):
+        return eval, ("1 / 0",)
+
+
+@pytest.mark.parametrize("cluster", ["auto", "processes"])
+def test_a_pipeline_that_no_process_can_load_is_no_documents_fault(write_corpus, tmp_path, cluster):
+    def use(data: bytes, unwelcome=Unwelcome()) -> str:  # noqa: B008
+        return str(unwelcome)
+
+    with pytest.raises(Exception, match=r"can't load the pipeline: ZeroDivisionError"):
+        list(run(Pipeline(stage(use)), write_corpus("one", "two"), cluster=cluster, output=tmp_path / "out"))
