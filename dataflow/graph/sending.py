@@ -1,4 +1,4 @@
-"""What is sent to other processes with the code that they don't have: cloudpickle, and what it leaves to be found there."""
+"""What is sent to other processes with the code that they don't have: cloudpickle, and what it leaves out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import types
 from collections import ChainMap
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import cloudpickle
@@ -50,7 +50,7 @@ def packed_pipeline(value: Any) -> bytes:
 
 
 def _reduced(function: Any) -> str | tuple[Callable[..., Any], tuple[Any, ...]]:
-    """How a function under ``functools.lru_cache`` is made again: by its name where the module is there to be imported."""
+    """How a function under ``functools.lru_cache`` is made again: by its name where its module can be imported."""
     if _is_there(function):
         by_name: str = function.__reduce__()
         return by_name
@@ -69,7 +69,8 @@ def _is_there(function: Any) -> bool:
 
 
 def _cached_again(function: Callable[..., Any], parameters: Mapping[str, Any]) -> Callable[..., Any]:
-    return functools.lru_cache(**parameters)(function)
+    cached: Callable[..., Any] = functools.lru_cache(**parameters)(function)
+    return cached
 
 
 def _without_its_lock(descriptor: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -88,8 +89,8 @@ def _with_what_lives(held: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     return type(held), (dict(held.items()),)
 
 
-class _Pickler(cloudpickle.Pickler):
-    dispatch_table = ChainMap(
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    dispatch_table: ClassVar = ChainMap(
         {
             _Cached: _reduced,
             functools.cached_property: _without_its_lock,

@@ -179,7 +179,9 @@ def _reached(value: Any) -> Iterator[Reached | str]:
         # Of a compiled type it may be a descriptor.
         module: Any = value.__module__
         if isinstance(module, str) and installed_as(module) is None:
-            yield from map(Reached, [*vars(value).values(), *value.__bases__, type(value)])
+            # Where an object lies in a table is in no result; a frozen dataclass has it told by `hash`.
+            own = [member for name, member in vars(value).items() if name != "__hash__"]
+            yield from map(Reached, [*own, *value.__bases__, type(value)])
     else:
         yield from map(Reached, [*_members(value), *_state(value)])
 

@@ -699,6 +699,16 @@ SHAPES_PURE = {
     "path": """
         def f(x): return str(Path(x).with_suffix('.txt').parent / 'a')
     """,
+    "frozen": """
+        import dataclasses
+        @dataclasses.dataclass(frozen=True)
+        class Settings:
+            size: int = 5
+            def cut(self, text): return text[:self.size]
+        class Named:
+            def __hash__(self): return hash(self.__class__)
+        def f(x): return Settings().cut(x), {Named(): x}
+    """,
     "hashlib": """
         import hashlib
         def f(x):
