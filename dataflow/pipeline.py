@@ -40,7 +40,8 @@ class Stage(Generic[P, R]):
         function: the plain function.
         pure: its result depends on its argument and its code alone, so it may be memoized.
         version: changes the memo keys when the code can't show that the result changes (a model's weights).
-        deps: functions or modules that it depends on in ways that the fingerprint can't see.
+        deps: what it depends on in ways that the fingerprint can't see: functions, modules, data; a ``Path`` for the
+            content of a file or folder.
         ignore: names of globals that don't matter to the result (loggers, counters).
         thread_safe: when false, one thread of a process at a time runs it.
         timeout_seconds: a limit a document for this stage; ``None`` takes the strategy's.

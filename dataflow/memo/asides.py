@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 from dataflow.memo.code import Reads
 from dataflow.memo.filenames import texts_of
@@ -13,11 +13,20 @@ from dataflow.memo.origin import class_owner, installed_as
 __all__ = ["asides", "asks_for"]
 
 
-def asks_for(found: Reads, code: types.CodeType) -> Iterator[str]:
+_OF_DOCS = frozenset({"getdoc", "render_doc"})
+_OF_SCHEMAS = frozenset({"TypeAdapter", "json_schema", "model_json_schema", "models_json_schema"})
+
+
+def asks_for(found: Reads, code: types.CodeType, space: Mapping[str, object]) -> Iterator[str]:
     """What code asks for of what can't be told, such as a local; for all that was met, then."""
     names = found.loose.union(*found.chains)
-    if "__doc__" in found.loose or "getdoc" in names or "__doc__" in texts_of(code):
+    values = [space.get(chain[0]) for chain in found.chains]
+    called = {one.__name__ for one in values if isinstance(one, types.FunctionType)}
+    texts = (*texts_of(code), *(one for one in values if type(one) is str))
+    if "__doc__" in found.loose or _OF_DOCS & (names | called) or "__doc__" in texts:
         yield "docs"
+    if _OF_SCHEMAS & names:
+        yield "schema"
     if "__dict__" in names:
         yield "order"
     if "__subclasses__" in found.loose or ("type", "__subclasses__") in found.chains:

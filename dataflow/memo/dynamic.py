@@ -47,7 +47,7 @@ _LATER = {
     "asyncio": ("create_subprocess_exec", "create_subprocess_shell"),
     "subprocess": ("Popen", "call", "check_call", "check_output", "getoutput", "getstatusoutput", "run"),
 }
-_LOADERS = ("FileSystemLoader", "PackageLoader")
+_LOADERS = ("FileSystemLoader", "PackageLoader", "ModuleLoader")
 _CALLED = (types.FunctionType, types.BuiltinFunctionType)
 _NAMESPACES = frozenset({"__globals__", "co_filename", "co_firstlineno", "f_globals", "f_locals"})
 
@@ -60,10 +60,17 @@ def dynamic_name(value: object) -> str | None:
             name = value.__name__
             if name in names and value is getattr(sys.modules.get(module), name, None):
                 return f"{name}()"
-    kind = type(value)
-    if kind.__name__ in _LOADERS and kind.__module__ == "jinja2.loaders":
-        return f"a {kind.__name__}"
-    return known
+    return known or _loader_of_templates(value)
+
+
+def _loader_of_templates(value: object) -> str | None:
+    """Jinja's loaders of files: an object of one, or what makes one, derived classes included."""
+    loaders = sys.modules.get("jinja2.loaders")
+    kind = value if isinstance(value, type) else type(value)
+    for name in _LOADERS if loaders is not None and not isinstance(kind, types.GenericAlias) else ():
+        if issubclass(kind, getattr(loaders, name)):
+            return f"a {kind.__name__}"
+    return None
 
 
 def taken_of(module: types.ModuleType, code: types.CodeType) -> Iterator[object]:

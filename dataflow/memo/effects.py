@@ -69,6 +69,7 @@ _KEEPING_NOTHING = frozenset(
     }
 )
 _CALLED = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
+_RUNNING = frozenset({"execute", "executemany", "from_query", "query", "sql"})
 _CONTAINERS = (list, dict, set, deque, defaultdict, OrderedDict)
 _CHANGING = re.compile("append|extend|insert|update|setdefault|add|pop|remove|clear|discard|sort|reverse")
 
@@ -252,6 +253,12 @@ def _may_set(value: object, target: ast.expr, names: list[str]) -> bool:
     """Whether to call it, or a method of it, may set what isn't seen: by its name; other objects show their state."""
     if isinstance(value, ContextVar) or "environ" in names:
         return True
+    if isinstance(value, types.ModuleType) and value.__name__ == "duckdb" and last_name(target) in _RUNNING:
+        return True  # on the connection that all of its functions share
     # What Cython compiles is of a kind of its own.
     called = isinstance(value, _CALLED) or type(value).__name__ == "cython_function_or_method"
-    return called and bool(_SETTING.search(last_name(target).lower()))
+    if not called:
+        return False
+    # By its own name too: `from csv import register_dialect as dialect`.
+    own = "" if isinstance(value, types.ModuleType) else str(getattr(value, "__name__", ""))
+    return any(_SETTING.search(name.lower()) for name in (last_name(target), own))

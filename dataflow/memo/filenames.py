@@ -74,18 +74,19 @@ def _opened_texts(code: types.CodeType) -> Iterator[str]:
         if isinstance(inner, types.CodeType):
             yield from _opened_texts(inner)
     last = ""
-    opens = any(name in _OPENERS or _reads(name) for name in code.co_names)
+    opens = any(name in _OPENERS or name in _PERHAPS or _reads(name) for name in code.co_names)
     for step in dis.get_instructions(code) if opens else ():
         if step.opname == "LOAD_GLOBAL" or (last and step.opname in ("LOAD_ATTR", "LOAD_METHOD")):
             last = str(step.argval)
         elif step.opname not in TRANSPARENT:
-            if (
-                (last in _OPENERS or _reads(last))
-                and step.opname == "LOAD_CONST"
-                and isinstance(step.argval, str)
-            ):
+            if step.opname == "LOAD_CONST" and isinstance(step.argval, str) and _opens(last, step.argval):
                 yield step.argval
             last = ""
+
+
+def _opens(name: str, text: str) -> bool:
+    """Whether to call something of that name with a text opens a file of that name."""
+    return name in _OPENERS or _reads(name) or (name in _PERHAPS and _lies_there(text))
 
 
 def names_a_file(value: Any, depth: int = 2) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from pathlib import PurePath
 from typing import Any
 
 from dataflow.errors import one_line
@@ -28,7 +30,8 @@ def fingerprint(
     Args:
         function: any callable.
         version: changes the fingerprint when the code can't show that results change (a model's weights).
-        deps: functions, classes, modules or plain data that the function depends on unseen.
+        deps: functions, classes, modules or plain data that the function depends on unseen; a ``Path`` is a file, or a
+            folder, whose content it depends on.
         ignore: names of globals, closure variables and attributes that don't matter (counters, clients).
 
     Raises:
@@ -41,9 +44,11 @@ def fingerprint(
             how it is made: its fingerprint differs from process to process.
     """
     walk = Walk(frozenset(ignore))
-    name = str(taken(function, "__qualname__") or type(function).__qualname__)
+    name, deps = str(taken(function, "__qualname__") or type(function).__qualname__), tuple(deps)
+    walk.notices.files_are_known = any(isinstance(dep, PurePath) for dep in deps)
     try:
-        parts = [walk.root(function), *(walk.root(dep) for dep in deps)]
+        parts = [walk.root(function)]
+        parts += [_content(dep) if isinstance(dep, PurePath) else walk.root(dep) for dep in deps]
         nodes = walk.finish() + walk.effects()
         walk.notices.files()
     except RecursionError:
@@ -57,6 +62,19 @@ def fingerprint(
         ) from None
     head = encode((SCHEMA, version, len(parts)))
     return digest(tagged(b"fingerprint", head + b"".join(parts) + nodes))
+
+
+def _content(path: PurePath) -> bytes:
+    """A file that is named with ``deps=``, or all files below a folder: what is in them, wherever they lie."""
+    try:
+        if not os.path.isdir(path):
+            with open(path, "rb") as file:
+                return tagged(b"file", digest(file.read()))
+        found = sorted(os.path.join(place, name) for place, _, names in os.walk(path) for name in names)
+        inside = [(os.path.relpath(one, path), _content(PurePath(one))) for one in found]
+    except OSError as error:
+        raise Uncacheable(f"deps= names {path}, which can't be read: {one_line(error)}.") from None
+    return tagged(b"folder", encode(tuple(inside)))
 
 
 def stage_fingerprint(stage: Stage[..., Any]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dataflow.memo.code import Reads
@@ -29,11 +29,12 @@ class Notices:
         path: the way to what the walk stands at, name by name.
         quiet: nothing is said.
         place: file and line of the function that the walk is in: what a reader can mend isn't here.
+        files_are_known: whoever asks has named the files that are read; nothing is said of any.
     """
 
     def __init__(self) -> None:
         self.path: tuple[str, ...] = ()
-        self.quiet = False
+        self.quiet = self.files_are_known = False
         self.place = (__file__, 1)
         self._said: set[str] = set()
         # Names of files by the name that they go by, the way to it and the place; and the code that may read them.
@@ -44,6 +45,7 @@ class Notices:
         """Go on where another walk stands, and as quietly."""
         self.path, self.quiet, self.place = other.path, other.quiet, other.place
         self._said, self._files, self._readers = other._said, other._files, other._readers
+        self.files_are_known = other.files_are_known
 
     def order(self) -> None:
         """What the walk stands at has the order of a set, or may have it."""
@@ -61,7 +63,7 @@ class Notices:
         self._warn(
             DynamicCodeWarning,
             f"uses {name}: what that leads to isn't part of the key; "
-            "name it with deps=, or change version= when it changes",
+            "name it with deps= (a file by its Path), or change version= when it changes",
         )
 
     def unseen_by(self, value: object) -> None:
@@ -77,7 +79,7 @@ class Notices:
 
     def code(self, code: types.CodeType, found: Reads, space: Mapping[str, Any]) -> None:
         """Code may name files, and may read those that it names, or is told of."""
-        if self.quiet:
+        if self.quiet or self.files_are_known:
             return
         written = sorted(written_names(code))
         if reads_files(code, found, space):
@@ -86,6 +88,11 @@ class Notices:
                 self.unseen(name)
         for name in written:
             self._files.setdefault(name, ((*self.path, name), self.place))
+
+    def opened(self, names: Iterable[str]) -> None:
+        """Code opens files of these names."""
+        for name in () if self.quiet or self.files_are_known else names:
+            self.unseen(name)
 
     def files(self) -> None:
         """At the end: the files that are named somewhere, where some code reads files."""

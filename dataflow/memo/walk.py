@@ -50,7 +50,7 @@ from dataflow.memo.order import (
     seems_ordered,
 )
 from dataflow.memo.origin import class_owner, installed_as, module_of
-from dataflow.memo.queries import queried
+from dataflow.memo.queries import files_in, queried
 from dataflow.memo.running import top_of
 from dataflow.memo.special import contents, file_digest, filled_by_calls, importable, special
 
@@ -405,10 +405,11 @@ class Walk:
     def _reads(self, function: types.FunctionType) -> bytes:
         code = function.__code__
         found, space = reads(code), function.__globals__
-        self.asked.update(asks_for(found, code))
+        self.asked.update(asks_for(found, code, space))
         for name in unseen_by_name(code, found, space):
             self.notices.unseen(name)
         self.notices.code(code, found, space)
+        self.notices.opened(files_in(function, found))
         parts = [chain_parts(self, chain, space, code) for chain in sorted(found.chains)]
         for chain in queried(function, found):
             told = functools.partial(chain_parts, chain=chain, space=space, code=code)

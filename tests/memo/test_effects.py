@@ -141,6 +141,13 @@ SEEN |= {
 CSV = "def f(x):\n    return list(csv.reader([x], 'mine'))\n"
 URL = "def f(x):\n    return urllib.parse.urljoin('s3://a/', x)\n"
 SEEN |= {
+    "a setter by another name": (
+        "import csv\nfrom csv import register_dialect as dialect\ndialect('mine', delimiter=';')\n" + CSV, "';'", "','",
+    ),
+    "a table that a database makes": (
+        "import duckdb\nduckdb.execute('create or replace table t as select 1 a')\ndef f(x):\n    return duckdb.sql('from t').fetchall()\n",
+        "select 1", "select 2",
+    ),
     "a method of an object that is called": (
         "import csv\nclass Installer:\n    def go(self):\n        csv.register_dialect('mine', delimiter=';')\ni = Installer()\ni.go()\n" + CSV, "';'", "','",
     ),

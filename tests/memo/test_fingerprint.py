@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -521,6 +522,29 @@ def test_every_kind_of_instruction_can_be_told() -> None:
         lambda x: (..., 1j, b"", 2**70, frozenset()),
     ]
     assert len({fingerprint(function) for function in functions}) == len(functions)
+
+
+def test_a_path_in_deps_is_its_content_wherever_it_lies(tmp_path: Path) -> None:
+    def of_files(*names: str, text: str = "one") -> bytes:
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        return fingerprint(len, deps=[tmp_path / names[0].partition("/")[0]])
+
+    assert of_files("a.txt") == of_files("b.txt") != of_files("a.txt", text="two")
+    assert of_files("c/a.txt", "c/d/b.txt") == of_files("e/a.txt", "e/d/b.txt")
+    assert of_files("c/a.txt", "c/d/b.txt") != of_files("c/a.txt", "c/d/b.txt", text="two")
+    assert of_files("c/a.txt") != of_files("g/b.txt")
+    with pytest.raises(Uncacheable, match=r"deps= names .*nothing, which can't be read"):
+        fingerprint(len, deps=[tmp_path / "nothing"])
+
+
+def test_files_that_deps_names_are_not_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "words.txt").write_text("one")
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fingerprint(lambda: Path("words.txt").read_text(), deps=[Path("words.txt")])
 
 
 def test_version_and_deps_count_and_ignore_leaves_out(of: Of) -> None:

@@ -41,6 +41,46 @@ ASKED: dict[str, tuple[str, tuple[str, str]]] = {
         "import pandas as pd\nTAB = [1, 2]\ndef f(x):\n    return pd.eval('TAB + 1')\n",
         ("[1, 2]", "[1, 3]"),
     ),
+    "pandas by a name of ones own": (
+        "from pandas import eval as ask\nTAB = [1, 2]\ndef f(x):\n    return ask('TAB + 1')\n",
+        ("[1, 2]", "[1, 3]"),
+    ),
+    "duckdb's function by another name": (
+        "from duckdb import sql as ask\nCODES = ['a']\ndef f(x):\n    return ask('from CODES').fetchall()\n",
+        ("['a']", "['b']"),
+    ),
+    "a table": (
+        "import duckdb\nCODES = ['a']\ndef f(x):\n    return duckdb.table('CODES').fetchall()\n",
+        ("['a']", "['b']"),
+    ),
+    "of a text that a class holds": (
+        "import duckdb\nCODES = ['a']\nclass Sql:\n    ALL = 'from CODES'\ndef f(x):\n    return duckdb.sql(Sql.ALL)\n",
+        ("['a']", "['b']"),
+    ),
+    "of a text of the method's own class": (
+        "import duckdb\nCODES = ['a']\nclass Sql:\n    all = 'from CODES'\n    def run(self):\n"
+        "        return duckdb.sql(self.all)\ndef f(x):\n    return Sql().run()\n",
+        ("['a']", "['b']"),
+    ),
+    "of a text that an object holds": (
+        "import dataclasses\nLIMIT = 3\n@dataclasses.dataclass\nclass C:\n    text: str = 'n > @LIMIT'\nC = C()\n"
+        "def f(x):\n    return x.query(C.text)\n",
+        ("= 3", "= 4"),
+    ),
+    "of a member of an enumeration": (
+        "import enum\nLIMIT = 3\nclass E(enum.StrEnum):\n    LONG = 'n > @LIMIT'\n"
+        "def f(x):\n    return x.query(E.LONG)\n",
+        ("= 3", "= 4"),
+    ),
+    "of a text that is a default": (
+        "LIMIT = 3\ndef f(x, text='n > @LIMIT'):\n    return x.query(text)\n",
+        ("= 3", "= 4"),
+    ),
+    "of a text in a closure": (
+        "LIMIT = 3\ndef made(text):\n    def ask(x):\n        return x.query(text)\n    return ask\n"
+        "f = made('n > @LIMIT')\n",
+        ("= 3", "= 4"),
+    ),
     "duckdb": (
         "import duckdb\nCODES = ['a']\ndef f(x):\n    return duckdb.sql('select * from CODES').fetchall()\n",
         ("['a']", "['b']"),
@@ -53,6 +93,16 @@ def test_what_a_query_names_counts(case: str, of_files: Of) -> None:
     program, (old, new) = ASKED[case]
     assert of_files(program) == of_files(program)
     assert of_files(program) != of_files(program.replace(old, new))
+
+
+def test_a_query_of_a_module_beside_it_names_what_is_here(of_files: Of) -> None:
+    files = {
+        "texts.py": "ALL = 'n > @LIMIT'\n",
+        "work.py": "import texts\nLIMIT = 3\ndef f(x):\n    return x.query(texts.ALL)\n",
+    }
+    other = {**files, "work.py": files["work.py"].replace("= 3", "= 4")}
+    assert of_files(files) == of_files(files)
+    assert of_files(files) != of_files(other)
 
 
 def test_words_of_a_function_that_asks_nothing_are_no_names(of_files: Of) -> None:

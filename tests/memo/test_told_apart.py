@@ -607,6 +607,21 @@ def test_docstrings_of_classes_count_where_a_schema_is_made_of_one(of_files: Of,
     assert of_files(SCHEMA) != of_files(SCHEMA.replace(doc, "Another."))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import dataclasses, pydantic\n@dataclasses.dataclass\nclass A:\n    'Doc.'\n    x: int = 1\n"
+        "def f(x):\n    return pydantic.TypeAdapter(list[A]).json_schema()\n",
+        "from inspect import getdoc as said\ndef g():\n    'Doc.'\ndef f(x):\n    return said(g)\n",
+        "import pydoc\ndef g():\n    'Doc.'\ndef f(x):\n    return pydoc.render_doc(g)\n",
+        "NAME = '__doc__'\ndef g():\n    'Doc.'\ndef f(x):\n    return getattr(g, NAME)\n",
+    ],
+)
+def test_a_docstring_counts_where_code_asks_for_it_in_whatever_way(of_files: Of, text: str) -> None:
+    assert of_files(text) == of_files(text)
+    assert of_files(text) != of_files(text.replace("Doc.", "Another."))
+
+
 def test_what_adapts_a_type_is_told_by_the_type(of_files: Of) -> None:
     """Pydantic's own schema of it names classes by where they lie in memory."""
     assert of_files(ADAPTER) == of_files(ADAPTER)
