@@ -176,6 +176,7 @@ def _one_document(url: str) -> Document:
 def _reasons(
     url: str, namespace: str, pipeline: Pipeline, document: Document, fresh: Freshness
 ) -> list[Reason]:
+    from dataflow.memo.admin import is_tag
     from dataflow.memo.chain import chain_of, memoized_up_to
     from dataflow.memo.explain import Reason, explain
     from dataflow.memo.secret import cache_secret
@@ -185,6 +186,12 @@ def _reasons(
     if not chain:
         return [Reason("uncacheable", f"nothing is memoized: {why_not}")]
     after = [Reason("uncacheable", memoized_up_to(chain, why_not))] if why_not else []
+    if fresh.tag is not None and not is_tag(url, fresh.tag, namespace):
+        # Looking it up would make the tag.
+        return [
+            Reason("tag", f"nothing is kept under tag {fresh.tag!r}: no run has used it, or it was evicted"),
+            *after,
+        ]
     spec = MemoSpec(
         "redis",
         url=url,

@@ -16,7 +16,15 @@ from dataflow.memo.namespace import checked_namespace, pattern_of
 from dataflow.memo.redis import epoch_name
 from dataflow.memo.server import server_info
 
-__all__ = ["cache_stats", "clear", "generation", "invalidate_stage", "invalidate_tag", "net_seconds_saved"]
+__all__ = [
+    "cache_stats",
+    "clear",
+    "generation",
+    "invalidate_stage",
+    "invalidate_tag",
+    "is_tag",
+    "net_seconds_saved",
+]
 
 _KEYS_A_ROUND = 500
 
@@ -54,6 +62,16 @@ def invalidate_tag(url: str, name: str, namespace: str = "dataflow") -> None:
     """
     with _client(url, f"told that tag {name!r} is invalid") as client:
         client.set(epoch_name(checked_namespace(namespace), name), new_epoch())
+
+
+def is_tag(url: str, name: str, namespace: str = "dataflow") -> bool:
+    """Whether something may be kept under a tag: a run has asked by it, and the server still has its epoch.
+
+    Raises:
+        CacheError: the server doesn't answer.
+    """
+    with _client(url, "asked") as client:
+        return bool(client.exists(epoch_name(checked_namespace(namespace), name)))
 
 
 def invalidate_stage(url: str, name: str, namespace: str = "dataflow") -> int:

@@ -90,7 +90,10 @@ def _unknown(value: Missed, record: Found | Missed) -> Reason:
     if isinstance(record, Missed) and record.reason == "epoch":
         return Reason("epoch", "the tag was invalidated since this document was stored")
     if value.reason in ("new", "expired", "epoch"):
-        return Reason("new", "nothing is known of this document: it was never stored, or evicted since")
+        return Reason(
+            "new",
+            "nothing is known of this document: it was never stored, or has expired or been evicted since",
+        )
     return _gone(value)
 
 

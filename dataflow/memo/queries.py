@@ -130,6 +130,6 @@ def _is_own(value: object) -> bool:
         return installed_as(value.__name__) is None
     kind = value if isinstance(value, type) else type(value)
     try:
-        return installed_as(kind.__module__) is None and isinstance(vars(value), Mapping)  # type: ignore[arg-type]
+        return installed_as(kind.__module__) is None and isinstance(vars(value), Mapping)
     except Exception:  # it has none, or does what it likes when it is looked at
         return False

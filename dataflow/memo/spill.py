@@ -7,6 +7,7 @@ the store, and the MAC covers the payload too; so a pointer to another's file gi
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import time
@@ -41,7 +42,7 @@ class SpillFolder:
         """Write one file; returns the pointer to it. Raises OSError."""
         name = digest(data)
         filesystem, path = self._place(name)
-        if not filesystem.exists(path):
+        if not filesystem.exists(path) or filesystem.size(path) != len(data):  # else it was cut short
             self._put(filesystem, path, data)
         return _POINTER.pack(_MAGIC, name, len(data))
 
@@ -52,7 +53,11 @@ class SpillFolder:
         if filesystem.size(path) != size:
             return None
         data = bytes(filesystem.cat_file(path))
-        return data if digest(data) == name else None
+        if digest(data) == name:
+            return data
+        with contextlib.suppress(Exception):  # of no use to anybody, it would never be written anew
+            filesystem.rm_file(path)
+        return None
 
     def clear(self) -> int:
         """Remove all files; how many. Raises OSError."""

@@ -121,6 +121,13 @@ def test_why_names_the_part_of_the_key_that_changed(place):
     assert why("docs/b.txt") == ["hit", "hit"]
 
 
+def test_a_tag_that_no_run_has_used_is_said_to_be_none_and_not_made(place):
+    run(place, "--freshness", "tag:models")
+    assert why("docs/a.txt", "--freshness", "tag:models") == ["hit", "hit"]
+    assert why("docs/a.txt", "--freshness", "tag:modles") == ["miss", "tag"]
+    assert "modles" not in cache("stats")
+
+
 def test_why_names_the_stage_whose_code_changed_and_how(place):
     run(place)
     (place / "mine.py").write_text(WORKLOAD.replace("text.split()", "text.split()[:1]"))

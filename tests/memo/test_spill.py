@@ -82,7 +82,7 @@ def test_any_file_system_of_fsspec_will_do() -> None:
         (lambda file: file.write_bytes(os.urandom(file.stat().st_size)), "corrupt"),
     ],
 )
-def test_a_file_that_is_missing_or_damaged_is_a_counted_miss(
+def test_a_file_that_is_missing_or_damaged_is_a_counted_miss_and_written_anew(
     tmp_path: Path, damage: object, reason: str
 ) -> None:
     memo, large = memo_in(tmp_path), entry(5000)
@@ -90,6 +90,8 @@ def test_a_file_that_is_missing_or_damaged_is_a_counted_miss(
     damage(files(tmp_path)[0])  # type: ignore[operator]
     assert memo.lookup([large.key]) == [Missed(reason)]
     assert memo.counters()[f"misses_{reason}"] == 1
+    memo.store([large])
+    assert isinstance(memo.lookup([large.key])[0], Found)
 
 
 def test_a_pointer_to_the_file_of_another_key_is_a_forged_miss(tmp_path: Path) -> None:
