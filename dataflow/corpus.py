@@ -29,6 +29,7 @@ from dataflow.errors import CorpusError, one_line
 __all__ = ["Corpus", "list_corpus", "open_corpus", "open_document", "read_document"]
 
 _PROCESS_LOCAL = {"memory"}  # file systems that another process sees empty
+_ARCHIVES = {"zip", "tar", "libarchive"}
 _SEQUENTIAL = {"http", "https"}
 _WINDING = re.compile(r"//|/\.{1,2}(/|$)|/$").search
 _BLOCK_BYTES = 2**20
@@ -163,8 +164,11 @@ def _canonical(url: str) -> str:
     """A folder's URL as its file system writes it: ``gs://`` has another name, and ``memory://`` another slash."""
     from fsspec.core import url_to_fs
 
-    filesystem, path = url_to_fs(url)
-    return str(filesystem.unstrip_protocol(path))
+    try:
+        filesystem, path = url_to_fs(url)
+        return str(filesystem.unstrip_protocol(path))
+    except Exception:  # it is no corpus's fault: whoever writes there will say so
+        return url
 
 
 def read_document(url: str) -> bytes:
@@ -425,6 +429,11 @@ def _filesystem(url: str) -> tuple[Any, str]:
 
     first, separator, archive = url.partition("::")
     if not separator:
+        if (protocol := _protocol(url)) in _ARCHIVES:
+            name = url.partition("://")[2]
+            raise CorpusError(
+                f"corpus {url} names no archive: write {protocol}://*::{name} for all that is in {name}."
+            )
         filesystem, path = url_to_fs(url)
         return filesystem, path
     protocol, path = split_protocol(first)

@@ -40,6 +40,15 @@ def place_options(function: F, cluster: str = "auto") -> F:
     return function
 
 
+def _named(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """An empty name is a variable that isn't set, most likely, and no wish for a generated corpus."""
+    if value == "":
+        raise click.BadParameter(
+            "it is an empty name: name your documents, or leave it out to have some generated."
+        )
+    return value
+
+
 def corpus_options(function: F) -> F:
     """``--corpus``, ``--documents`` and ``--seed``: on what."""
     for option in (
@@ -56,6 +65,7 @@ def corpus_options(function: F) -> F:
         click.option(
             "--corpus",
             metavar="URL",
+            callback=_named,
             help="Your documents: a folder, 'docs/**/*.pdf', zip://, s3://, http://. Generated if left out.",
         ),
     ):

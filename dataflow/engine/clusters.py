@@ -67,13 +67,14 @@ def open_cluster(name: Any, workers: int | None = None) -> Iterator[OpenCluster]
 
     Args:
         name: a name, a path to a YAML file, an address (``tcp://HOST:PORT``), a scheduler file (``.json``),
-            or an open ``distributed.Client``, which is left open.
+            or an open ``distributed.Client`` or cluster of Dask's, such as ``LocalCluster``, which is left open.
         workers: how many; an address is waited for until it has as many.
 
     Raises:
         ClusterError: unknown, unreachable or without workers.
     """
     check_cluster(name, workers)
+    name = getattr(name, "scheduler_address", name)  # of a cluster that the user has opened
     if not isinstance(name, str | os.PathLike):
         yield _describe(name, "client")
         return

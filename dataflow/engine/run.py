@@ -15,9 +15,10 @@ from dataflow.engine.manifest import refuse_used
 from dataflow.engine.output import NewOutput, Output
 from dataflow.engine.resume import resume_output
 from dataflow.engine.running import Run
+from dataflow.engine.specs import UNDER_MAIN, imports_the_script
 from dataflow.engine.stall import Stall
 from dataflow.engine.starting import start
-from dataflow.errors import OutputError
+from dataflow.errors import ClusterError, OutputError
 from dataflow.graph.table import sink_for
 from dataflow.graph.work import BatchResult
 from dataflow.pipeline import Pipeline, Stage, pipeline_of
@@ -80,6 +81,8 @@ def run(
     Raises:
         DataflowError: any of its kinds; the message names the mend.
     """
+    if cluster == "auto" and imports_the_script():  # before it is found that the output is the script's own
+        raise ClusterError(UNDER_MAIN)
     profiled = (
         Profile.load(profile) if isinstance(profile, str | os.PathLike) else profile or Profile(Strategy())
     )

@@ -135,9 +135,8 @@ def load_cluster(name: str) -> ClusterSpec:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
         class_path = data["class"]
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise ClusterError(
-            f"cluster file {path} can't be read: {one_line(error)}. It needs a 'class'."
-        ) from None
+        why = one_line(error) if isinstance(error, OSError | yaml.YAMLError) else "it names no class"
+        raise ClusterError(f"cluster file {path} can't be read: {why}. It needs a 'class'.") from None
     return ClusterSpec(
         name=path.stem,
         class_path=class_path,

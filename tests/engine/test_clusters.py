@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import distributed
 import pytest
 
 from dataflow import run
@@ -40,6 +41,13 @@ def test_the_client_of_a_cluster_that_we_start_needs_no_socket_and_others_still_
             assert set(other.nthreads()) == set(cluster.client.nthreads())
         with open_cluster(address) as shared:
             assert shared.placing is None  # others may use it too, so Dask decides what goes where
+
+
+def test_a_cluster_of_dasks_that_is_open_is_used_and_left_open(words, write_corpus):
+    folder = write_corpus("one two")
+    with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
+        for _ in range(2):
+            assert [o.value for o in run(words.pipeline, folder, cluster=cluster)] == [["one", "two"]]
 
 
 def test_a_cluster_opened_beside_a_distributed_one_does_not_end_the_driver():
@@ -175,6 +183,7 @@ def test_a_mistake_is_one_clear_line(name, workers, says, monkeypatch):
     [
         ("class: [", "can't be read"),
         ("options: {}", "needs a 'class'"),
+        ("some text", "it names no class. It needs a 'class'"),
         ("class: no.such.Cluster", "needs no.such.Cluster"),
         ("class: distributed.LocalCluster\noptions: {nonsense: 1}", "can't be opened"),
     ],

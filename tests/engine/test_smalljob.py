@@ -313,11 +313,11 @@ def test_a_script_whose_call_is_made_by_each_process_that_imports_it_is_done_onc
         "@stage\n"
         "def size(data: bytes) -> int:\n"
         "    return len(data)\n"
-        "with run(Pipeline(size), sys.argv[1], batching='fixed:1') as running:\n"
+        "with run(Pipeline(size), sys.argv[1], batching='fixed:1', output=sys.argv[2]) as running:\n"
         "    print([o.status for o in running])\n"
         "    print(running.summary.notes[-1])\n"
     )
-    command = [sys.executable, "job.py", str(write_corpus(*"abcdefgh"))]
+    command = [sys.executable, "job.py", str(write_corpus(*"abcdefgh")), str(tmp_path / "out")]
     done = subprocess.run(
         command, capture_output=True, check=False, text=True, cwd=tmp_path, timeout=60,
         env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
@@ -327,3 +327,5 @@ def test_a_script_whose_call_is_made_by_each_process_that_imports_it_is_done_onc
     assert statuses == str(["ok"] * 8)
     assert "no cluster has taken over" in note
     assert "__name__ == '__main__'" in note
+    assert "__name__ == '__main__'" in done.stderr
+    assert "isn't empty" not in done.stderr  # which is no news: the run itself has written there
