@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import io
+import logging
 import sys
 import types
 from collections import deque
@@ -90,7 +91,8 @@ class Looked:
         names = self._code.co_varnames[count - len(defaults) : count] if defaults else ()
         self._defaults = {**dict(zip(names, defaults, strict=False)), **(function.__kwdefaults__ or {})}
         self._memory: dict[Origin, tuple[Any, str | None]] = {}
-        self._getters: list[tuple[Any, Any]] = []  # each with the object that something is taken of by it
+        # What runs, or may run, where something is taken of an object, each with the object.
+        self._getters: list[tuple[Any, Any]] = []
 
     @functools.cached_property
     def _texts(self) -> set[str]:
@@ -447,6 +449,8 @@ class Looked:
         self._getters += [(getter, value) for getter in getters_of(value, name)]
         inner = of_object(value, name)
         own = isinstance(inner, Method) or (isinstance(inner, types.FunctionType) and is_first_party(inner))
+        if isinstance(inner, types.FunctionType) and not own and not isinstance(value, type | logging.Logger):
+            self._getters.append((value, value))  # what an installed method runs may be what its object holds
         data = inner is not SOME and not callable(inner)
         return inner, None if own or data else self._method(name)
 

@@ -471,6 +471,18 @@ SHAPES_IMPURE = {
             from os.path import getsize as g
             return g(x)
     """,
+    "what an object's installed method calls": """
+        import jinja2
+        ENVIRONMENT = jinja2.Environment()
+        ENVIRONMENT.globals["now"] = time.time_ns
+        PAGE = ENVIRONMENT.from_string("{{ now() }}")
+        def f(x): return PAGE.render()
+    """,
+    "what an encoder falls back on": """
+        import uuid
+        ENCODER = json.JSONEncoder(default=lambda value: uuid.uuid4().hex)
+        def f(x): return ENCODER.encode({"a": x})
+    """,
     "object hash": """
         def f(x): return hash(x)
     """,
@@ -698,6 +710,15 @@ SHAPES_PURE = {
     """,
     "path": """
         def f(x): return str(Path(x).with_suffix('.txt').parent / 'a')
+    """,
+    "an object's installed method": """
+        import jinja2, logging
+        PAGE = jinja2.Environment().from_string("{{ x }}")
+        ENCODER = json.JSONEncoder(default=str)
+        LOG = logging.getLogger("mine")
+        def f(x):
+            LOG.info("one")
+            return PAGE.render(x=x), ENCODER.encode(x)
     """,
     "frozen": """
         import dataclasses
