@@ -14,7 +14,7 @@ __all__ = ["asides", "asks_for"]
 
 
 _OF_DOCS = frozenset({"getdoc", "render_doc"})
-_OF_SCHEMAS = frozenset({"TypeAdapter", "json_schema", "model_json_schema", "models_json_schema"})
+_OF_SCHEMAS = frozenset({"json_schema", "model_json_schema", "models_json_schema"})
 
 
 def asks_for(found: Reads, code: types.CodeType, space: Mapping[str, object]) -> Iterator[str]:

@@ -84,10 +84,12 @@ def files_in(function: types.FunctionType, found: Reads) -> list[str]:
     if not _asks(found, function.__globals__):
         return []
     quoted = {name for text in _texts_at_hand(function, found) for name in _QUOTED.findall(text)}
-    return sorted(repr(name) for name in quoted if name.strip("./") and _is_there(name))
+    return sorted(repr(name) for name in quoted if _is_there(name))
 
 
 def _is_there(name: str) -> bool:
+    if not name.strip("./*") or not ("." in name or "/" in name):  # a value like any other
+        return False
     return os.path.exists(name) or (glob.has_magic(name) and next(glob.iglob(name), None) is not None)
 
 
