@@ -24,7 +24,7 @@ from dataflow.memo.acts import Act, candidates, imported
 from dataflow.memo.bindings import source_of
 from dataflow.memo.code import last_name
 from dataflow.memo.origin import installed_as
-from dataflow.memo.running import acts_of_function, names_in, resolved, run_by, top_of
+from dataflow.memo.running import acts_of_function, names_in, passed, resolved, run_by, top_of
 
 __all__ = ["Effect", "Spaces", "effects_around"]
 
@@ -32,7 +32,7 @@ Spaces = dict[str, Mapping[str, Any]]
 """First-party modules' names by the module's."""
 
 _ALL = """
-codecs copyreg decimal locale os.environ os.putenv sys.setrecursionlimit
+codecs copyreg decimal locale os.environ os.putenv sys.setrecursionlimit sys.set_int_max_str_digits
 pandas.set_option pandas.reset_option pandas.options pandas.set_eng_float_format
 numpy.set_printoptions numpy.seterr numpy.seterrcall
 """
@@ -93,10 +93,12 @@ class Effect:
     space: Mapping[str, Any]
 
 
-def effects_around(spaces: Spaces, used: Set[str], saying: Container[int] = ()) -> Iterator[Effect]:
+def effects_around(
+    spaces: Spaces, used: Set[str], saying: Container[int] = (), kept: Container[int] = ()
+) -> Iterator[Effect]:
     """What the import of modules, of the packages that they are in, and of all first-party ones that they import,
     does to the packages in ``used``, which are named as :func:`top_of` does, and sets on the objects of which the
-    identity is in ``saying``.
+    identity is in ``saying``, or in any way with those in ``kept``.
     """
     around, waiting = dict(spaces), list(spaces.items())
     while waiting:
@@ -104,7 +106,7 @@ def effects_around(spaces: Spaces, used: Set[str], saying: Container[int] = ()) 
             if name not in around:
                 around[name] = vars(sys.modules[name])
                 waiting.append((name, around[name]))
-    judge = _Used(used | {"numpy"} if used & _ON_NUMPY else used, saying)
+    judge = _Used(used | {"numpy"} if used & _ON_NUMPY else used, saying, kept)
     for name, space in around.items():
         for index, candidate in enumerate(candidates(source_of(space) or "")):
             if any(judge.touched(one, space) for one in candidate.acts):
@@ -123,8 +125,8 @@ def _first_party_around(name: str, space: Mapping[str, Any]) -> Iterator[str]:
 class _Used:
     """The packages that are used, and what acts on them."""
 
-    def __init__(self, names: Set[str], saying: Container[int]) -> None:
-        self._names, self._saying = names, saying
+    def __init__(self, names: Set[str], saying: Container[int], kept: Container[int]) -> None:
+        self._names, self._saying, self._kept = names, saying, kept
         self._held: dict[int, str] | None = None
         self._seen: set[types.FunctionType] = set()
 
@@ -136,6 +138,8 @@ class _Used:
     def _is_touched(self, act: Act, space: Mapping[str, Any]) -> bool:
         found, names = resolved(act.target, space)
         if act.how == "set" and id(found) in self._saying:
+            return True
+        if self._is_done_to_kept(act, list(passed(found, names))):
             return True
         own = list(run_by(act, found, names))
         if own:
@@ -151,13 +155,19 @@ class _Used:
             return False
         return top_of(target) in self._names or not _FOR_ALL.isdisjoint({top_of(target), target})
 
+    def _is_done_to_kept(self, act: Act, way: list[Any]) -> bool:
+        """Whether something is done with what a function with a cache gives; to call that function does nothing."""
+        only_called = act.how == "call" and id(way[-1]) in self._kept
+        return not only_called and any(id(one) in self._kept for one in way)
+
     def _is_touched_by(self, function: types.FunctionType, act: Act, space: Mapping[str, Any]) -> bool:
         """Whether a first-party function that runs does it, to what it is given or by calling what it decorates."""
         if function in self._seen:
             return False
         self._seen.add(function)
         acts, inside = acts_of_function(function), names_in(function)
-        given = act.given if any(_is_of_a_parameter(one, function) for one in acts) else ()
+        owner = (act.target.value,) if isinstance(act.target, ast.Attribute) else ()
+        given = (*owner, *act.given) if any(_is_of_a_parameter(one, function) for one in acts) else ()
         return (
             any(self._is_touched(one, inside) for one in acts)
             or any(self._is_touched(Act(one), space) for one in given)

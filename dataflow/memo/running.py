@@ -15,7 +15,7 @@ from dataflow.memo.acts import Act, acts_in, imports_in
 from dataflow.memo.code import node_of
 from dataflow.memo.origin import class_owner, installed_as, module_of
 
-__all__ = ["acts_of_function", "names_in", "resolved", "run_by", "top_of"]
+__all__ = ["acts_of_function", "names_in", "passed", "resolved", "run_by", "top_of"]
 
 _MADE_BY = ("__new__", "__init__", "__post_init__")
 _ENTERED = ("__enter__", "__exit__")
@@ -44,6 +44,16 @@ def resolved(target: ast.expr, space: Mapping[str, Any]) -> tuple[Any, list[str]
     while isinstance(found, types.ModuleType) and installed_as(found.__name__) is None and names:
         found = getattr(found, names.pop(), None)
     return found, names
+
+
+def passed(found: Any, names: list[str]) -> Iterator[Any]:
+    """What :func:`resolved` has found, and what the names taken of it lead to, as far as no code runs for it."""
+    yield found
+    for name in reversed(names):
+        found = inspect.getattr_static(found, name, None)
+        if isinstance(found, staticmethod | classmethod):
+            found = found.__func__
+        yield found
 
 
 def run_by(act: Act, found: Any, names: list[str]) -> Iterator[types.FunctionType]:

@@ -155,6 +155,10 @@ def _partial(walk: Walk, value: Any) -> bytes:
 
 
 def _wrapper(walk: Walk, value: Any) -> bytes:
+    # What it has given once, it gives again: settings that others change, a registry that they fill.
+    walk.gives_again(
+        value, [one for one in gc.get_referents(value) if not isinstance(one, types.FunctionType)]
+    )
     # `functools.wraps` over a cache names another function than the one whose results it holds.
     held = [one for one in gc.get_referents(value) if isinstance(one, types.FunctionType)]
     others = [] if any(one is value.__wrapped__ for one in held) else held

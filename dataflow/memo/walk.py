@@ -90,6 +90,7 @@ class Walk:
         self._saying: dict[
             int, object
         ] = {}  # objects that say themselves what their state is, by their identity
+        self._kept: dict[int, object] = {}  # functions with a cache, and what is in it
         self._numbers: dict[int, int] = {}
         # What was numbered stays alive: a freed object's identity would be given to another one.
         self._alive: list[object] = []
@@ -140,7 +141,7 @@ class Walk:
         """What the first-party modules that were met do to the installed ones when they are imported."""
         told: dict[tuple[str, int], bytes] = {}
         while True:
-            effects = list(effects_around(self._spaces, self._used, self._saying))
+            effects = list(effects_around(self._spaces, self._used, self._saying, self._kept))
             fresh = [one for one in effects if (one.module, one.index) not in told]
             if not fresh:
                 # In each module their order counts.
@@ -150,7 +151,9 @@ class Walk:
             told |= {(one.module, one.index): self._effect(one) for one in fresh}
 
     def _effect(self, effect: Effect) -> bytes:
-        return self._statements(effect.tree, effect.space, effect.space.get(effect.defines))
+        defined = effect.space.get(effect.defines)
+        asked = asides(self.asked, [defined]) if effect.defines else b""  # a tool's docstring, perhaps
+        return self._statements(effect.tree, effect.space, defined) + asked
 
     def _statements(self, tree: ast.Module, space: Mapping[str, Any], defined: object = None) -> bytes:
         """Statements by their text and what they read, as far as that can be said: nothing is refused for it."""
@@ -180,7 +183,7 @@ class Walk:
         walk._telling = self._telling
         walk.notices.as_in(self.notices)
         walk._spaces, walk._used, walk._left, walk._told = self._spaces, self._used, self._left, self._told
-        walk._saying, walk._finders = self._saying, self._finders
+        walk._saying, walk._kept, walk._finders = self._saying, self._kept, self._finders
         return walk
 
     def as_far_as_told(self, members: Mapping[str, Any]) -> bytes:
@@ -221,6 +224,12 @@ class Walk:
     def says_its_state(self, value: object) -> None:
         """Takes note of an object that says itself what its state is: what is set on it elsewhere may not show."""
         self._saying[id(value)] = value
+
+    def gives_again(self, function: object, results: Iterable[object]) -> None:
+        """Takes note of a function with a cache, and of what is in it: what is done with either may show in neither."""
+        found = [function, *results]
+        found += [one for held in results if type(held) is dict for one in held.values()]
+        self._kept |= {id(one): one for one in found if type(one) not in LEAVES}
 
     def uses(self, module: str) -> None:
         """Takes note of an installed module."""

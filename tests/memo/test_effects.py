@@ -138,9 +138,45 @@ SEEN |= {
         "3)\npd.set_option('display.precision', 5)", "5)\npd.set_option('display.precision', 3)",
     ),
 }  # fmt: skip
+CACHED = "import functools\nclass S:\n    size = 1\n@functools.cache\ndef settings():\n    return S()\n"
+PROPERTY = (
+    "import functools\nclass App:\n    @functools.cached_property\n    def table(self):\n        return {}\n"
+    "    def put(self, k, v):\n        self.table[k] = v\n    def named(self, g):\n        self.table[g.__name__] = g\n        return g\n"
+    "APP = App()\n"
+)
 CSV = "def f(x):\n    return list(csv.reader([x], 'mine'))\n"
 URL = "def f(x):\n    return urllib.parse.urljoin('s3://a/', x)\n"
 SEEN |= {
+    "what is set on what a cache gives": (
+        CACHED + "settings().size = 3\ndef f(x):\n    return settings().size\n", "= 3", "= 4",
+    ),
+    "what is done to it by another name": (
+        CACHED + "s = settings()\nsetattr(s, 'size', 3)\ndef f(x):\n    return settings().size\n", "3)", "4)",
+    ),
+    "what it is told by a function": (
+        CACHED + "def configure(n):\n    settings().size = n\nconfigure(3)\ndef f(x):\n    return settings().size\n", "(3)", "(4)",
+    ),
+    "what is registered with it": (
+        "import functools\n@functools.lru_cache\ndef registry():\n    return {}\ndef tool(g):\n    registry()[g.__name__] = g\n    return g\n"
+        "@tool\ndef clip(x):\n    return x[:3]\ndef f(x):\n    return registry()['clip'](x)\n", ":3", ":4",
+    ),
+    "the docstring of a tool that is registered with it": (
+        "import functools\n@functools.lru_cache\ndef registry():\n    return []\ndef tool(g):\n    registry().append(g)\n    return g\n"
+        "@tool\ndef clip(x):\n    'Cuts.'\ndef f(x):\n    return [g.__doc__ for g in registry()]\n", "Cuts.", "Clips.",
+    ),
+    "what is put in a table of a cached class": (
+        "import functools\nclass R:\n    @classmethod\n    @functools.cache\n    def one(cls):\n        return R()\n    def __init__(self):\n        self.t = {}\n"
+        "R.one().t['a'] = 3\ndef f(x):\n    return R.one().t[x]\n", "= 3", "= 4",
+    ),
+    "what a method puts in a cached property": (
+        PROPERTY + "APP.put('a', 3)\ndef f(x):\n    return APP.table[x]\n", "3)", "4)",
+    ),
+    "what a decorator puts in a cached property": (
+        PROPERTY + "@APP.named\ndef clip(x):\n    return x[:3]\ndef f(x):\n    return APP.table['clip'](x)\n", ":3", ":4",
+    ),
+    "how many digits a number may have": (
+        "import sys\nsys.set_int_max_str_digits(6000)\ndef f(x):\n    return int(x)\n", "6000", "4300",
+    ),
     "a setter by another name": (
         "import csv\nfrom csv import register_dialect as dialect\ndialect('mine', delimiter=';')\n" + CSV, "';'", "','",
     ),
