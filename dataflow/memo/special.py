@@ -18,6 +18,7 @@ import threading
 import types
 import typing
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,9 @@ _LOCKS = (
 
 _MANAGERS = (contextlib._GeneratorContextManager, contextlib._AsyncGeneratorContextManager)
 _SCANNERS = type(json.scanner.make_scanner(json.JSONDecoder()))  # type: ignore[arg-type]
+_VIEWS = tuple(
+    type(view) for kind in (dict, OrderedDict) for view in (kind().keys(), kind().values(), kind().items())
+)
 _HASHES = (type(hashlib.sha256()), type(hashlib.blake2b()), type(hashlib.blake2s()))
 
 
@@ -216,6 +220,7 @@ _TABLE: tuple[tuple[Any, Callable[[Walk, Any], bytes]], ...] = (
     (Stage, _stage),
     (types.MethodType, _attributes("__func__", "__self__")),
     (functools.partial, _partial),
+    (_VIEWS, lambda walk, value: walk.value(list(value))),
     (functools._lru_cache_wrapper, _wrapper),
     (functools.cached_property, _attributes("func")),
     ((staticmethod, classmethod), _attributes("__func__")),

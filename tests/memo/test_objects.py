@@ -33,6 +33,10 @@ SEEN = {
     "what that decorates": (
         "import wrapt\n@wrapt.decorator\ndef d(g, one, a, k):\n    return g(*a)\n@d\ndef g(x):\n    return x + 1\ndef f(x):\n    return g(x)\n", "+ 1", "+ 2",
     ),
+    "a view of a table": (
+        "from collections import OrderedDict\nT = {'a': 1}\nK, V, I = T.keys(), T.values(), OrderedDict(T).items()\ndef f(x):\n    return x in K, x in V, x in I\n",
+        "'a': 1", "'a': 2",
+    ),
     "a name that an object has": ("class A:\n    pass\na = A()\na.__name__ = 'a'\ndef f(x):\n    return a.__name__\n", "'a'", "'b'"),
     "a docstring that an object has": ("class A:\n    pass\na = A()\na.__doc__ = 'a'\ndef f(x):\n    return a.__doc__\n", "'a'", "'b'"),
     "a module that a class says it is of": ("class A:\n    __module__ = 'm'\ndef f(x):\n    return A.__module__\n", "'m'", "'n'"),

@@ -122,7 +122,7 @@ _HARMLESS = """
 time.sleep time.strptime time.struct_time os.fspath os.fsencode os.fsdecode os.PathLike os.sep os.altsep
 os.linesep os.extsep os.pathsep os.pardir os.curdir posix.fspath nt.fspath
 _io.BytesIO _io.StringIO _io.TextIOWrapper _io.BufferedReader pyarrow.fs.FileType
-dask.dataframe.dask_expr.io.io.FromPandas dask.dataframe.io.utils
+dask.dataframe.dask_expr.io.io.FromPandas dask.dataframe.io.utils dask.dataframe.io.io._df_to_bag
 """
 # Methods of objects that aren't known until the code runs.
 _METHODS = """

@@ -720,6 +720,10 @@ SHAPES_PURE = {
             LOG.info("one")
             return PAGE.render(x=x), ENCODER.encode(x)
     """,
+    "a view": """
+        KEYS = {"a": 1}.keys()
+        def f(x): return x in KEYS
+    """,
     "frozen": """
         import dataclasses
         @dataclasses.dataclass(frozen=True)
