@@ -115,7 +115,8 @@ class DaskExecutor:
             died = isinstance(error, OSError)
             reason = "it ends their processes" if died else f"{type(error).__name__}: {one_line(error)}"
             raise ClusterError(
-                f"the workers can't load the pipeline: {reason}. Install the same packages for the workers as here."
+                f"the workers can't load the pipeline: {reason}. Install the same packages for the "
+                "workers as here, or move what can't be sent to a module that they can import."
             ) from error
         self._registered = None
         for answer in (answers or {}).values():

@@ -51,7 +51,7 @@ __all__ = [
 _LENGTH = _NUMBER = struct.Struct(">Q")
 _LOOK_SECONDS = 0.1
 _SHARE_OF_LIMIT = 0.95  # as a nanny has it
-_MEND = "Let its modules be where other processes import them, and define its stages at their top."
+_MEND = "Move what can't be sent to a module that other processes can import."
 
 
 class ChildDied(Exception):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import copyreg
 import functools
 import io
 import sys
 import types
+import typing
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -14,6 +17,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import cloudpickle
 
 from dataflow.errors import WorkloadError, one_line
+from dataflow.memo.classes import complete_model
 
 __all__ = ["packed", "packed_pipeline"]
 
@@ -51,26 +55,38 @@ def packed_pipeline(value: Any) -> bytes:
 
 def _reduced(function: Any) -> str | tuple[Callable[..., Any], tuple[Any, ...]]:
     """How a function under ``functools.lru_cache`` is made again: by its name where its module can be imported."""
-    if _is_there(function):
+    if _is_at(function, function.__module__, function.__qualname__):
         by_name: str = function.__reduce__()
         return by_name
     return _cached_again, (function.__wrapped__, function.cache_parameters())
 
 
-def _is_there(function: Any) -> bool:
-    module = function.__module__
+def _is_at(value: object, module: str | None, path: str) -> bool:
+    """Whether a value is found by its name in a module that other processes can import."""
     alone = cloudpickle.list_registry_pickle_by_value()
     if module in (None, "__main__") or any(f"{module}.".startswith(f"{name}.") for name in alone):
         return False
-    found: Any = sys.modules.get(module)
-    for name in function.__qualname__.split("."):
+    found: Any = sys.modules.get(str(module))
+    for name in path.split("."):
         found = getattr(found, name, None)
-    return found is function
+    return found is value
 
 
 def _cached_again(function: Callable[..., Any], parameters: Mapping[str, Any]) -> Callable[..., Any]:
     cached: Callable[..., Any] = functools.lru_cache(**parameters)(function)
     return cached
+
+
+def _named_type(made: Any) -> str | tuple[Callable[..., Any], tuple[Any, ...]]:
+    """What ``typing`` makes of a name, and pickles by it."""
+    if _is_at(made, made.__module__, made.__name__):
+        return str(made.__name__)
+    return type(made), (made.__name__, *([made.__supertype__] if isinstance(made, typing.NewType) else []))
+
+
+def _not_begun(manager: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """A manager that ``contextlib`` has made of a generator: as a decorator, it is made anew for each call."""
+    return type(manager), (manager.func, manager.args, manager.kwds)
 
 
 def _without_its_lock(descriptor: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -94,9 +110,30 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         {
             _Cached: _reduced,
             functools.cached_property: _without_its_lock,
+            contextlib._GeneratorContextManager: _not_begun,
+            contextlib._AsyncGeneratorContextManager: _not_begun,
+            typing.NewType: _named_type,
+            typing.ParamSpec: _named_type,
+            typing.TypeVarTuple: _named_type,
             WeakKeyDictionary: _with_what_lives,
             WeakValueDictionary: _with_what_lives,
             types.MappingProxyType: lambda proxy: (types.MappingProxyType, (dict(proxy),)),
         },
         cloudpickle.Pickler.dispatch_table,
     )
+
+    def reducer_override(self, value: Any) -> Any:
+        """Complete a model of pydantic's that is still to look for what its annotations name; and leave out of an
+        environment of Jinja's its templates, which name others by where they lie in memory.
+        """
+        if isinstance(value, type):
+            complete_model(value)
+            return super().reducer_override(value)
+        jinja = sys.modules.get("jinja2")
+        if jinja is not None and isinstance(value, jinja.Environment):
+            state = {
+                **vars(value),
+                "cache": jinja.environment.create_cache(value.cache.capacity if value.cache else 0),
+            }
+            return copyreg.__newobj__, (type(value),), state  # type: ignore[attr-defined]
+        return super().reducer_override(value)

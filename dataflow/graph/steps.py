@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import sys
@@ -154,6 +155,8 @@ def _run_together(turns: Turns, item: Item, index: int, value: Any) -> tuple[Any
     if type(value) in _NO_ITERATORS or not isinstance(value, Iterator):
         return value, index + 1
     end = plan.memo_stages if index < plan.memo_stages else len(stages)
+    if isinstance(value, io.IOBase) and index + 1 < end:  # the next stage reads it as it likes
+        return value, index + 1
     with contextlib.ExitStack() as stack:
         for number in range(index + 1, end):
             pieces = turns.pieces(number - 1, value)

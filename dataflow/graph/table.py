@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataflow.document import as_text
 from dataflow.graph.columns import column
+from dataflow.graph.jsonable import plain_of
 from dataflow.graph.patience import patiently
 from dataflow.outcome import Outcome
 
@@ -213,7 +214,10 @@ def _field(value: Any, name: str) -> Any:
 def _cell(value: Any, kind: str) -> Any:
     if value is None or kind != "json":
         return value
-    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    try:
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, default=plain_of)
+    except TypeError:  # its keys are of several types, which have no order
+        return json.dumps(value, ensure_ascii=False, default=plain_of)
 
 
 def _fields(annotation: Any) -> dict[str, Any] | None:

@@ -147,6 +147,10 @@ class Pieces(Iterator[Any]):
     def __next__(self) -> Any:
         return self._turns.take(self._number, next, self.iterator)
 
+    def __getattr__(self, name: str) -> Any:
+        """What the stage's own iterator has besides: the names of a reader's fields."""
+        return getattr(self.iterator, name)
+
     def close(self) -> None:
         """End it early."""
         close = getattr(self.iterator, "close", None)

@@ -21,7 +21,7 @@ from dataflow.memo.special import importable
 if TYPE_CHECKING:
     from dataflow.memo.walk import Walk
 
-__all__ = ["class_parts"]
+__all__ = ["class_parts", "complete_model"]
 
 _BOOKKEEPING = frozenset(
     {
@@ -46,7 +46,7 @@ _ENUM_BOOKKEEPING = frozenset(
 
 def class_parts(walk: Walk, kind: type) -> list[bytes]:
     """What a first-party class is made of, in a fixed order."""
-    _complete(kind)
+    complete_model(kind)
     annotations = vars(kind).get("__annotations__")
     annotations = annotations if isinstance(annotations, dict) else {}
     parts = [encode(_names_of(kind)), b"".join(walk.value(base) for base in kind.__bases__)]
@@ -67,7 +67,7 @@ def class_parts(walk: Walk, kind: type) -> list[bytes]:
     return parts + _declared(walk, kind)
 
 
-def _complete(kind: type) -> None:
+def complete_model(kind: type) -> None:
     """Have pydantic look for what a model's text annotations name, as it does when the model is used, or looked at."""
     if vars(kind).get("__pydantic_complete__") is False and hasattr(kind, "model_rebuild"):
         with contextlib.suppress(Exception):

@@ -53,7 +53,7 @@ _LOCKS = (
 _MANAGERS = (contextlib._GeneratorContextManager, contextlib._AsyncGeneratorContextManager)
 _SCANNERS = type(json.scanner.make_scanner(json.JSONDecoder()))  # type: ignore[arg-type]
 _VIEWS = tuple(
-    type(view) for kind in (dict, OrderedDict) for view in (kind().keys(), kind().values(), kind().items())
+    type(getattr(kind(), name)()) for kind in (dict, OrderedDict) for name in ("keys", "values", "items")
 )
 _HASHES = (type(hashlib.sha256()), type(hashlib.blake2b()), type(hashlib.blake2s()))
 

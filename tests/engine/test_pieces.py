@@ -1,5 +1,8 @@
 """Documents that are read piece by piece, on real worker processes and threads."""
 
+import csv
+import io
+
 import fsspec
 import pandas as pd
 import pytest
@@ -71,3 +74,29 @@ def test_a_piece_that_kills_or_hangs_its_worker_is_one_row_and_its_stage_is_name
     assert "in stage lines" in bad.error.iloc[0]
     first = table[table.document.str.endswith("0000.txt")]  # parts come in the order in which they ended
     assert list(first.chunks.iloc[0]) == ["document", "0"]
+
+
+def rows(data: bytes):
+    return csv.DictReader(io.StringIO(data.decode()))
+
+
+def counted(reader) -> list[str]:
+    return [*reader.fieldnames, *(row["a"] for row in reader)]
+
+
+def opened(data: bytes):
+    return io.BytesIO(data)
+
+
+def first_two(file) -> bytes:
+    return file.read(2)
+
+
+@pytest.mark.parametrize("cache", ["none", "lru"])
+def test_what_a_stage_opens_is_for_the_next_one_what_it_is(write_corpus, cache):
+    """Readers have names of fields besides what they give, and files are read by the byte."""
+    folder = write_corpus("a,b\n1,2\n3,4\n")
+    options = {"cluster": "inline", "cache": cache}
+    assert [o.value for o in run([rows, counted], folder, **options)] == [["a", "b", "1", "3"]]
+    assert [o.value for o in run([opened, first_two], folder, **options)] == [b"a,"]
+    assert [o.value for o in run([opened], folder, **options)] == [[b"a,b\n", b"1,2\n", b"3,4\n"]]

@@ -17,8 +17,42 @@ from dataflow.errors import WorkloadError
 from dataflow.graph.sending import packed, packed_pipeline
 
 WORKLOAD = '''"""All in one file, as a user begins."""
+from __future__ import annotations
+import contextlib
 import functools
+from typing import Callable, Generic, NewType, ParamSpec, TypeVar, TypeVarTuple
+import jinja2
+from pydantic import BaseModel
 from dataflow import Pipeline, stage
+
+class Outer(BaseModel):
+    inner: Inner
+
+class Inner(BaseModel):
+    x: int = 1
+
+Name = NewType("Name", str)
+P, R, Ts = ParamSpec("P"), TypeVar("R"), TypeVarTuple("Ts")
+
+class Several(Generic[*Ts]):
+    pass
+
+def typed(function: Callable[P, R]) -> Callable[P, R]:
+    def inner(*given: P.args, **named: P.kwargs) -> R:
+        return function(*given, **named)
+    return inner
+
+@contextlib.contextmanager
+def timing():
+    yield
+
+@typed
+@timing()
+def named(text: Name) -> Name:
+    return Name(text)
+
+ENVIRONMENT = jinja2.Environment(loader=jinja2.DictLoader({"a": "{{ x }}"}))
+ENVIRONMENT.get_template("a").render(x=1)
 
 @functools.cache
 def fibonacci(n):
@@ -47,7 +81,9 @@ TABLE = {"double": Rules.double}
 @stage
 def extract(data: bytes) -> str:
     kept = Rules.double.cache_parameters()["maxsize"]
-    return " ".join(map(str, (fibonacci(30), kind(1), kind("a"), Rules().limit, TABLE["double"](4), kept)))
+    functools_own = fibonacci(30), kind(1), kind("a"), Rules().limit, TABLE["double"](4), kept
+    others = named("n"), Outer(inner=Inner()).inner.x, ENVIRONMENT.get_template("a").render(x="y"), Several.__name__
+    return " ".join(map(str, functools_own + others))
 
 pipeline = Pipeline(extract)
 
@@ -56,7 +92,7 @@ if __name__ == "__main__":
     for cluster in ("auto", "processes"):
         print([outcome.value for outcome in run(pipeline, __import__("sys").argv[1], cluster=cluster)])
 '''
-RESULT = "832040 number some 3 8 7"
+RESULT = "832040 number some 3 8 7 n 1 y Several"
 
 
 def fetch(*command):
@@ -66,7 +102,7 @@ def fetch(*command):
     return done.stdout
 
 
-def test_a_script_of_ones_own_may_use_all_of_functools(tmp_path, write_corpus):
+def test_a_script_of_ones_own_may_hold_what_python_and_libraries_know_by_its_name(tmp_path, write_corpus):
     script = tmp_path / "own_script.py"
     script.write_text(WORKLOAD)
     said = fetch(str(script), str(write_corpus("one")))
