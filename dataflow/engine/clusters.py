@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dataflow.engine.deploy import close_quietly, deploy, placing_of, quiet
+from dataflow.engine.deploy import close_quietly, deploy, placing_of
 from dataflow.engine.nannies import Nannies
 from dataflow.engine.placing import Placing
+from dataflow.engine.quiet import quiet
 from dataflow.engine.specs import check_cluster, is_address, load_cluster
 from dataflow.errors import ClusterError, counted, one_line
 

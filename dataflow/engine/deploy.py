@@ -21,6 +21,7 @@ from dataflow.engine.forkserver import begin_forkserver, forks_workers, keep_pre
 from dataflow.engine.interrupts import answered_later
 from dataflow.engine.nannies import Nannies
 from dataflow.engine.placing import Placing
+from dataflow.engine.quiet import quiet
 from dataflow.engine.specs import (
     UNDER_MAIN,
     ClusterSpec,
@@ -33,11 +34,9 @@ from dataflow.errors import ClusterError, one_line
 from dataflow.graph.groups import end_left_by
 
 if TYPE_CHECKING:
-    import logging
-
     from distributed import Client
 
-__all__ = ["close_quietly", "deploy", "placing_of", "prepare_cluster", "quiet"]
+__all__ = ["close_quietly", "deploy", "placing_of", "prepare_cluster"]
 
 _PATIENCE_SECONDS = 60.0
 _LOOK_SECONDS = 2.0
@@ -281,38 +280,6 @@ def _inherited_config() -> Iterator[None]:
             os.environ.pop("DASK_INTERNAL_INHERIT_CONFIG", None)
         else:
             os.environ["DASK_INTERNAL_INHERIT_CONFIG"] = before
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Dask's own log lines (a worker was killed, a port was taken) are told by us, or not at all."""
-    import logging
-    import warnings
-
-    loop_logger = logging.getLogger("asyncio")
-    # Of some parts Dask sets the level itself.
-    loggers = [
-        logging.getLogger(name) for name in ("distributed", "distributed.client", "distributed.scheduler")
-    ]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    loop_logger.addFilter(_is_news)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Port .* is already in use")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        loop_logger.removeFilter(_is_news)
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Not so of a worker that a broadcast can't reach: Dask looks at one such error, and the others are logged."""
-    from distributed.comm import CommClosedError
-
-    return not (record.exc_info and isinstance(record.exc_info[1], CommClosedError))
 
 
 def close_quietly(thing: Any) -> None:
