@@ -162,6 +162,7 @@ def _without_cached(kind: type, state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@functools.lru_cache(maxsize=1024)
 def _has_cached_properties(kind: type) -> bool:
     return any(type(one) is functools.cached_property for base in kind.__mro__ for one in vars(base).values())
 
