@@ -71,7 +71,7 @@ def _parts_of(
     parts.append(walk.value(None if members is None else list(members)))
     parts.append(walk.value(None if pairs is None else list(pairs)))
     # What its own code leaves out it may make anew, as a cache; how it was made counts for it.
-    if first_party and _has_cached_properties(kind):
+    if first_party and _has_cached_properties(kind.__mro__):
         walk.says_its_state(value)  # what was put in one of them doesn't show
     if _says_its_state(kind):
         walk.says_its_state(value)
@@ -163,13 +163,13 @@ def _without_cached(kind: type, state: dict[str, Any]) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _has_cached_properties(kind: type) -> bool:
-    return any(type(one) is functools.cached_property for base in kind.__mro__ for one in vars(base).values())
+def _has_cached_properties(mro: tuple[type, ...]) -> bool:
+    return any(type(one) is functools.cached_property for base in mro for one in vars(base).values())
 
 
 def _members(walk: Walk, value: Any) -> bytes:
     """Attributes, also those in slots."""
-    if _has_cached_properties(type(value)):
+    if _has_cached_properties(type(value).__mro__):
         walk.says_its_state(value)
     return tagged(b"members", walk.items(_own(dict(_attributes(value))), walk.made_in(type(value))))
 
