@@ -155,11 +155,10 @@ def _run_together(turns: Turns, item: Item, index: int, value: Any) -> tuple[Any
     if type(value) in _NO_ITERATORS or not isinstance(value, Iterator):
         return value, index + 1
     end = plan.memo_stages if index < plan.memo_stages else len(stages)
-    if isinstance(value, io.IOBase) and index + 1 < end:  # the next stage reads it as it likes
-        return value, index + 1
     with contextlib.ExitStack() as stack:
         for number in range(index + 1, end):
-            pieces = turns.pieces(number - 1, value)
+            # A file is read as the next stage likes, and not only line by line.
+            pieces = value if isinstance(value, io.IOBase) else turns.pieces(number - 1, value)
             stack.callback(pieces.close)
             value = turns.take(number, stages[number].function, pieces)
             if not isinstance(value, Iterator):

@@ -149,6 +149,8 @@ class Pieces(Iterator[Any]):
 
     def __getattr__(self, name: str) -> Any:
         """What the stage's own iterator has besides: the names of a reader's fields."""
+        if name.startswith("_") or name == "iterator":  # which a copy that is being made hasn't yet
+            raise AttributeError(name)
         return getattr(self.iterator, name)
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ import re
 import sys
 import types
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Container, Iterator, Mapping, Set
+from collections.abc import Collection, Container, Iterator, Mapping, Set
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -94,7 +94,7 @@ class Effect:
 
 
 def effects_around(
-    spaces: Spaces, used: Set[str], saying: Container[int] = (), kept: Container[int] = ()
+    spaces: Spaces, used: Set[str], saying: Container[int] = (), kept: Collection[int] = ()
 ) -> Iterator[Effect]:
     """What the import of modules, of the packages that they are in, and of all first-party ones that they import,
     does to the packages in ``used``, which are named as :func:`top_of` does, and sets on the objects of which the
@@ -125,7 +125,7 @@ def _first_party_around(name: str, space: Mapping[str, Any]) -> Iterator[str]:
 class _Used:
     """The packages that are used, and what acts on them."""
 
-    def __init__(self, names: Set[str], saying: Container[int], kept: Container[int]) -> None:
+    def __init__(self, names: Set[str], saying: Container[int], kept: Collection[int]) -> None:
         self._names, self._saying, self._kept = names, saying, kept
         self._held: dict[int, str] | None = None
         self._seen: set[types.FunctionType] = set()
@@ -139,7 +139,7 @@ class _Used:
         found, names = resolved(act.target, space)
         if act.how == "set" and id(found) in self._saying:
             return True
-        if self._is_done_to_kept(act, list(passed(found, names))):
+        if self._kept and self._is_done_to_kept(act, list(passed(found, names))):
             return True
         own = list(run_by(act, found, names))
         if own:

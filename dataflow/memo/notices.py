@@ -91,7 +91,7 @@ class Notices:
 
     def opened(self, names: Iterable[str]) -> None:
         """Code opens files of these names."""
-        for name in () if self.quiet or self.files_are_known else names:
+        for name in () if self.files_are_known else names:
             self.unseen(name)
 
     def files(self) -> None:

@@ -418,7 +418,8 @@ class Walk:
         for name in unseen_by_name(code, found, space):
             self.notices.unseen(name)
         self.notices.code(code, found, space)
-        self.notices.opened(files_in(function, found))
+        if not self.notices.quiet:
+            self.notices.opened(files_in(function, found))
         parts = [chain_parts(self, chain, space, code) for chain in sorted(found.chains)]
         for chain in queried(function, found):
             told = functools.partial(chain_parts, chain=chain, space=space, code=code)

@@ -1,5 +1,6 @@
 """Documents that are read piece by piece, on real worker processes and threads."""
 
+import copy
 import csv
 import io
 
@@ -90,6 +91,35 @@ def opened(data: bytes):
 
 def first_two(file) -> bytes:
     return file.read(2)
+
+
+still_open: list[io.BytesIO] = []
+
+
+def opened_alone(data: bytes):
+    still_open.append(io.BytesIO(data))
+    return still_open[-1]
+
+
+def how_many_are_open(file) -> int:
+    return sum(not one.closed for one in still_open)
+
+
+def test_what_stages_open_is_closed_before_the_next_document_is_begun(write_corpus):
+    """Whatever the size of a batch: its documents would have all files that there may be."""
+    still_open.clear()
+    found = run(
+        [opened_alone, how_many_are_open], write_corpus(*"abcdef"), cluster="inline", batching="fixed:100"
+    )
+    assert [o.value for o in found] == [1] * 6
+    assert all(one.closed for one in still_open)
+
+
+def test_a_reader_can_be_copied_by_a_stage(write_corpus):
+    def copied(reader) -> list[str]:
+        return [row["a"] for row in copy.copy(reader)]
+
+    assert [o.value for o in run([rows, copied], write_corpus("a\n1\n"), cluster="inline")] == [["1"]]
 
 
 @pytest.mark.parametrize("cache", ["none", "lru"])
