@@ -39,6 +39,9 @@ class _Loggers:
             if self._wanted == 1:
                 self._levels = {name: logging.getLogger(name).level for name in self._NAMES}
                 logging.getLogger("asyncio").addFilter(_is_news)
+                logging.getLogger("asyncio").addFilter(
+                    _is_awaited
+                )  # and stays: it is said when all is closed
             for name in self._NAMES:
                 logging.getLogger(name).setLevel(logging.CRITICAL)
 
@@ -52,6 +55,15 @@ class _Loggers:
 
 
 _loggers = _Loggers()
+
+
+def _is_awaited(record: logging.LogRecord) -> bool:
+    """Not so of a time limit within Dask that was over just when its loop was closed."""
+    from tornado.util import TimeoutError
+
+    return not (
+        record.exc_info and type(record.exc_info[1]) is TimeoutError and "never retrieved" in record.msg
+    )
 
 
 def _is_news(record: logging.LogRecord) -> bool:
