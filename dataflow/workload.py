@@ -8,7 +8,6 @@ function ``corpus(folder, *, documents=None, seed=0)`` that writes files into an
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import re
 import sys
@@ -22,6 +21,7 @@ from typing import Any
 from dataflow.errors import DataflowError, WorkloadError, one_line
 from dataflow.pipeline import Pipeline
 from dataflow.places import known_files, resource_file
+from dataflow.sources import import_source
 
 __all__ = ["Workload", "load_workload", "workload_names"]
 
@@ -137,20 +137,10 @@ def _import_alone(path: Path) -> ModuleType:
     """Import one file under a name of its own, so that it can be sent to workers that don't have it."""
     import cloudpickle
 
-    name = "dataflow_workload_" + re.sub(r"\W", "_", path.stem)
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.append(folder)
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
+    module = import_source("dataflow_workload_" + re.sub(r"\W", "_", path.stem), path)
     cloudpickle.register_pickle_by_value(module)
     return module
 

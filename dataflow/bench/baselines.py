@@ -12,7 +12,6 @@ import contextlib
 import io
 import multiprocessing
 import os
-import pickle
 import signal
 import socket
 import sys
@@ -26,6 +25,7 @@ from dataflow.corpus import open_document, read_document
 from dataflow.document import Document
 from dataflow.errors import ClusterError, one_line
 from dataflow.graph.nodes import rows_of
+from dataflow.graph.shipping import packed_pipeline, unpacked_pipeline
 from dataflow.graph.table import Sink, sink_for, write_table
 from dataflow.graph.work import BatchResult, Item, Part
 from dataflow.measure.probes import Probe, ProcessProbe
@@ -62,8 +62,6 @@ class Processes:
         *,
         patience_seconds: float = 60.0,
     ) -> None:
-        from dataflow.graph.sending import packed_pipeline
-
         self.count, self.pipeline = count, pipeline
         self._knowledge = (packed_pipeline(pipeline), tuple(search_path))
         self._patience = patience_seconds
@@ -221,7 +219,7 @@ def _begin(pipeline: bytes, search_path: Sequence[str]) -> None:
     for folder in search_path:
         if folder not in sys.path:
             sys.path.append(folder)
-    _known[:] = [pickle.loads(pipeline)]
+    _known[:] = [unpacked_pipeline(pipeline)]
 
 
 def _run_chunk(job: tuple[Sink, int, Sequence[tuple[int, Document]]]) -> BatchResult:

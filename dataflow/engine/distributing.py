@@ -16,7 +16,7 @@ from dataflow.engine.executors import Done
 from dataflow.engine.nannies import Nannies
 from dataflow.engine.overdue import OverdueWorkers
 from dataflow.engine.placing import Placing
-from dataflow.errors import ClusterError, one_line
+from dataflow.errors import ClusterError, WorkloadError, one_line
 from dataflow.graph.build import build
 from dataflow.graph.child import ChildDied
 from dataflow.graph.plan import Batch, Plan
@@ -108,7 +108,7 @@ class DaskExecutor:
             return
         try:
             answers = self._wait_for(self._registered)
-        except ClusterError:
+        except (ClusterError, WorkloadError):
             raise
         except Exception as error:
             self._check_scheduler()

@@ -13,7 +13,8 @@ import distributed.worker  # noqa: E402, F401
 import fsspec.implementations.local  # noqa: E402, F401
 
 import dataflow.engine.interrupts  # noqa: E402
-import dataflow.engine.worker  # noqa: E402, F401
+import dataflow.engine.worker  # noqa: E402
+import dataflow.memo.fingerprint  # noqa: E402, F401
 
 # Only how this process was to find its modules: a worker is told its own search path, and the environment as it is.
 for name in ("PYTHONSAFEPATH", "PYTHONPATH"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import sys
 from typing import Any
 
@@ -14,6 +13,7 @@ from dataflow.graph.child import close_children, limit_children
 from dataflow.graph.guard import OUT_OF_FILES, drop_guard, guard_of, has_no_files
 from dataflow.graph.plan import Plan, forget_plan, register_plan
 from dataflow.graph.samecode import held_against_code
+from dataflow.graph.shipping import packed_plan, unpacked_plan
 from dataflow.graph.table import load_writer
 
 __all__ = ["PlanPlugin"]
@@ -30,13 +30,11 @@ class PlanPlugin(WorkerPlugin):
     """
 
     def __init__(self, plan: Plan) -> None:
-        from dataflow.graph.sending import packed_pipeline
-
         self.name = f"dataflow-{plan.run}"
         self._run = plan.run
         self._path = plan.search_path
         self._ledger = plan.ledger
-        self._plan = packed_pipeline(plan)
+        self._plan = packed_plan(plan)
 
     def setup(self, worker: Any) -> None:
         """Register the plan, and watch the process if it may be ended.
@@ -55,7 +53,7 @@ class PlanPlugin(WorkerPlugin):
         for folder in self._path:
             if folder not in sys.path:
                 sys.path.append(folder)
-        plan: Plan = pickle.loads(self._plan)
+        plan = unpacked_plan(self._plan)
         if plan.sink is not None:
             load_writer()  # now, while the driver is busy too, and not when the first batch waits for it
         register_plan(plan if plan.in_child else held_against_code(plan))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import gc
 import os
 import pickle
@@ -35,6 +36,7 @@ from dataflow.graph.overdue import Overdue
 from dataflow.graph.plan import Plan, plan_of, register_plan
 from dataflow.graph.samecode import held_against_code
 from dataflow.graph.scratch import scratch_folder
+from dataflow.graph.shipping import packed_plan, unpacked_plan
 from dataflow.graph.table import load_writer
 from dataflow.graph.work import BatchResult
 
@@ -78,24 +80,34 @@ class Children:
     Args:
         plan: the run's.
         memory_bytes: what each may hold resident; ``None`` for no limit.
-
-    Raises:
-        WorkloadError: the plan can't be sent to them.
     """
 
     def __init__(self, plan: Plan, memory_bytes: int | None = None) -> None:
-        from dataflow.graph.sending import packed_pipeline
-
         self._folders = contextlib.ExitStack()
         if plan.ledger is None or not os.path.isdir(plan.ledger):  # the driver is on another machine
             plan = dataclasses.replace(plan, ledger=self._folders.enter_context(scratch_folder("ledger")))
         assert plan.ledger is not None
-        self._packed, self._memory_bytes = packed_pipeline(plan), memory_bytes
-        self._ledger = plan.ledger
+        self._plan, self._memory_bytes, self._ledger = plan, memory_bytes, plan.ledger
         self._idle: list[_Child] = []
         self._all: set[_Child] = set()
         self._closed = False
         self._lock = threading.Lock()
+
+    @functools.cached_property
+    def _packed(self) -> bytes:
+        return packed_plan(self._plan)
+
+    def begin(self, count: int) -> None:
+        """Start so many, and pack the plan while they import what they need.
+
+        Raises:
+            ChildDied: one has ended.
+            WorkloadError: the plan can't be sent to them.
+        """
+        with self._lock:
+            self._idle += [self._started() for _ in range(count)]
+            for child in self._idle:
+                child.tell(self._packed)
 
     @contextlib.contextmanager
     def one(self) -> Iterator[_Child]:
@@ -103,15 +115,12 @@ class Children:
 
         Raises:
             ChildDied: all were ended.
+            WorkloadError: the plan can't be sent to it.
         """
         with self._lock:
-            if self._closed:
-                raise ChildDied("its processes were ended")
-            child = self._idle.pop() if self._idle else None
-            if child is None:
-                child = _Child(self._packed, self._memory_bytes, self._ledger)
-                self._all.add(child)
+            child = self._idle.pop() if self._idle else self._started()
         try:
+            child.tell(self._packed)
             yield child
         except BaseException:
             # Whatever state it is in, nobody else should meet it.
@@ -121,6 +130,13 @@ class Children:
             raise
         with self._lock:
             self._idle.append(child)
+
+    def _started(self) -> _Child:
+        if self._closed:
+            raise ChildDied("its processes were ended")
+        child = _Child(self._memory_bytes, self._ledger)
+        self._all.add(child)
+        return child
 
     def close(self) -> None:
         """End all of them, and start no more."""
@@ -135,10 +151,10 @@ class Children:
 class _Child:
     """One process and the pipes to it."""
 
-    def __init__(self, plan: bytes, memory_bytes: int | None, ledger: str) -> None:
+    def __init__(self, memory_bytes: int | None, ledger: str) -> None:
         import psutil
 
-        self._memory_bytes, self._asked = memory_bytes, 0
+        self._memory_bytes, self._asked, self._told = memory_bytes, 0, False
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         self._process = subprocess.Popen(
             module_command("dataflow.graph.child", str(os.getpid())),
@@ -149,7 +165,12 @@ class _Child:
             start_new_session=True,  # Ctrl-C is the parent's to answer
         )
         self._overdue = Overdue(psutil.Process(self._process.pid), ledger)
-        self._send(plan)
+
+    def tell(self, plan: bytes) -> None:
+        """Send the plan, unless that was done."""
+        if not self._told:
+            self._told = True
+            self._send(plan)
 
     def run(self, packed: bytes) -> BatchResult:
         self._asked += 1
@@ -221,10 +242,10 @@ def children_of(run: str) -> Children:
 
 def begin_children(run: str, count: int) -> None:
     """Start children of a run whose plan is known here: they import what they need before the first batch comes."""
-    with contextlib.suppress(OSError, ChildDied), contextlib.ExitStack() as stack:
-        for _ in range(count):
-            # What hinders it will hinder the first batch too, which says so.
-            stack.enter_context(children_of(run).one())
+    with contextlib.suppress(
+        OSError, ChildDied
+    ):  # what hinders it will hinder the first batch too, which says so
+        children_of(run).begin(count)
 
 
 def limit_children(run: str, memory_bytes: float | None) -> None:
@@ -284,10 +305,9 @@ def _load(sent: bytes) -> Callable[[bytes], bytes]:
     """Take the plan; what answers batches then."""
     gc.disable()  # nothing that is imported is garbage, and each collection would look at all of it
     try:
-        plan = held_against_code(dataclasses.replace(pickle.loads(sent), in_child=False))
+        plan = held_against_code(dataclasses.replace(unpacked_plan(sent, own_process=True), in_child=False))
     except Exception as error:  # no document is to blame
-        why = f"processes can't load the pipeline: {type(error).__name__}: {one_line(error).rstrip('.')}. {_MEND}"
-        refused = pickle.dumps(("raised", WorkloadError(why)), protocol=5)
+        refused = pickle.dumps(("raised", _refusal(error)), protocol=5)
         return lambda packed: refused
     if plan.sink is not None:
         load_writer()
@@ -296,6 +316,13 @@ def _load(sent: bytes) -> Callable[[bytes], bytes]:
     register_plan(plan)
     guard_of(plan.ledger, limit_seconds=plan.longest_seconds)
     return partial(_answer, plan.run)
+
+
+def _refusal(error: Exception) -> WorkloadError:
+    if isinstance(error, WorkloadError):
+        return error
+    why = f"{type(error).__name__}: {one_line(error).rstrip('.')}"
+    return WorkloadError(f"processes can't load the pipeline: {why}. {_MEND}")
 
 
 def _answer(run: str, packed: bytes) -> bytes:

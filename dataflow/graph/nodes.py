@@ -19,6 +19,7 @@ from dataflow.graph import recall, table
 from dataflow.graph.admit import admit
 from dataflow.graph.groups import without_copies
 from dataflow.graph.plan import Batch, Plan, is_known, plan_of, writing
+from dataflow.graph.settings import as_imported
 from dataflow.graph.steps import (
     count,
     end_without_files,
@@ -61,6 +62,7 @@ def in_order(plan: Plan) -> list[Node]:
 
 
 @without_copies
+@as_imported
 def run_nodes(run: str, packed: bytes) -> BatchResult:
     """All nodes of a batch one after the other, in this thread: what its graph comes to.
 
@@ -82,6 +84,7 @@ def run_nodes(run: str, packed: bytes) -> BatchResult:
 
 
 @without_copies
+@as_imported
 def probe(run: str, packed: bytes) -> Work:
     """Read a packed batch's documents; not those that the memo may know by what the file system says of them."""
     return _begin(plan_of(run), Batch.unpack(packed))
@@ -108,6 +111,7 @@ def _begin(plan: Plan, batch: Batch) -> Work:
 
 
 @without_copies
+@as_imported
 def lookup(run: str, work: Work) -> Work:
     """Ask the memo for the batch's last memoized value: one round trip, equal keys once."""
     plan = plan_of(run)
@@ -119,6 +123,7 @@ def lookup(run: str, work: Work) -> Work:
 
 
 @without_copies
+@as_imported
 def compute(run: str, index: int, work: Work) -> Work:
     """Run one stage on the documents that have not got it behind them."""
     plan = plan_of(run)
@@ -142,6 +147,7 @@ def compute(run: str, index: int, work: Work) -> Work:
 
 
 @without_copies
+@as_imported
 def store(run: str, work: Work) -> Work:
     """Give what was computed to the memo, in one round trip, and take what others computed meanwhile."""
     plan = plan_of(run)
@@ -153,6 +159,7 @@ def store(run: str, work: Work) -> Work:
 
 
 @without_copies
+@as_imported
 def write(run: str, work: Work) -> BatchResult:
     """Write the batch's part where the run has an output, and boil the work down to its result."""
     plan = plan_of(run)

@@ -19,7 +19,17 @@ from dataflow.memo.spec import MemoSpec
 from dataflow.pipeline import Pipeline
 from dataflow.strategy import Freshness, Strategy
 
-__all__ = ["Batch", "Plan", "admission_of", "forget_plan", "is_known", "plan_of", "register_plan", "writing"]
+__all__ = [
+    "Batch",
+    "Plan",
+    "admission_of",
+    "forget_plan",
+    "is_any_known",
+    "is_known",
+    "plan_of",
+    "register_plan",
+    "writing",
+]
 
 _WRITING_SECONDS = 2.0  # far longer than a part takes on a disk that answers
 
@@ -200,6 +210,11 @@ def writing(run: str) -> Iterator[None]:
 def is_known(run: str) -> bool:
     """Whether the run may be going on."""
     return run in _plans
+
+
+def is_any_known() -> bool:
+    """Whether any run may be going on."""
+    return bool(_plans)
 
 
 def admission_of(plan: Plan) -> Admission:

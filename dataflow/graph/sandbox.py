@@ -26,6 +26,7 @@ from dataflow.graph.guard import LIMITED_FILES, OUT_OF_FILES, innermost_line, re
 from dataflow.graph.overdue import Overdue
 from dataflow.graph.plan import Batch, Plan, plan_of, register_plan, writing
 from dataflow.graph.scratch import scratch_folder
+from dataflow.graph.shipping import packed_plan, unpacked_plan
 from dataflow.graph.steps import ending_without_files
 from dataflow.graph.turns import READ
 from dataflow.graph.work import BatchResult, Item
@@ -77,10 +78,8 @@ def isolate(run: str, packed: bytes) -> BatchResult:
 
 def _tried(plan: Plan, batch: Batch, limit_seconds: float) -> BatchResult | _Ending:
     """What a process of its own made of a batch, or else how it ended."""
-    from dataflow.graph.sending import packed
-
     with scratch_folder("sandbox") as folder:
-        Path(folder, "job").write_bytes(packed((plan, batch)))
+        Path(folder, "job").write_bytes(pickle.dumps((packed_plan(plan), batch.pack()), protocol=5))
         ending = _run_child(folder, limit_seconds, plan)
         answer = Path(folder, "answer")
         if ending is None and answer.exists():
@@ -201,7 +200,8 @@ def _child(folder: str, memory_bytes: int) -> None:
     # Address space and not resident memory is what the kernel can limit; libraries map more than they use.
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    plan, batch = pickle.loads(Path(folder, "job").read_bytes())
+    packed_job, packed_batch = pickle.loads(Path(folder, "job").read_bytes())
+    plan, batch = unpacked_plan(packed_job, own_process=True), Batch.unpack(packed_batch)
     register_plan(plan)
     try:
         _answer(folder, _run_nodes(plan, batch, Path(folder, "at")))

@@ -16,6 +16,7 @@ from dataflow.memo.arrays import array_parts, array_value
 from dataflow.memo.frames import frame_parts, frame_value, is_frame
 from dataflow.memo.keys import KEY_BYTES, Uncacheable
 from dataflow.memo.plain import ATOMS, copy_of, parts_of
+from dataflow.sources import home_of
 
 __all__ = [
     "CODECS",
@@ -169,7 +170,7 @@ def _look_through(value: object, seen: set[int], twice: set[int]) -> None:
                     _look_through(member, seen, twice)
     elif not _extended(value):
         raise Uncacheable(
-            f"a value of type {kind.__module__}.{kind.__qualname__} can't be kept: return bytes, str, "
+            f"a value of type {home_of(kind)}.{kind.__qualname__} can't be kept: return bytes, str, "
             "numbers, None, lists, tuples, dicts of these, NumPy arrays, pandas frames, or a pyarrow Table."
         )
 

@@ -25,6 +25,8 @@ from typing import Any
 
 from blake3 import blake3
 
+from dataflow.sources import home_of
+
 __all__ = [
     "KEY_BYTES",
     "LEAVES",
@@ -144,7 +146,7 @@ def _encode(value: object) -> bytes:
     if kind.__module__ == "numpy":
         return _encode_numpy(value)
     raise Uncacheable(
-        f"a value of type {kind.__module__}.{kind.__qualname__} can't be part of a key: "
+        f"a value of type {home_of(kind)}.{kind.__qualname__} can't be part of a key: "
         "pass plain data (numbers, text, lists, dicts, dataclasses) instead."
     )
 
@@ -154,7 +156,7 @@ def _join(parts: Iterable[object]) -> bytes:
 
 
 def _named(tag: bytes, kind: type, parts: Iterable[object]) -> bytes:
-    return tagged(tag, _join([kind.__module__, kind.__qualname__, *parts]))
+    return tagged(tag, _join([home_of(kind), kind.__qualname__, *parts]))
 
 
 def _encode_int(value: Any) -> bytes:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dataflow.memo.keys import digest
+from dataflow.sources import home_of
 
 __all__ = ["class_owner", "installed_as", "installed_unloaded", "module_of"]
 
@@ -35,7 +36,7 @@ def installed_as(module_name: str) -> str | None:
 
 def module_of(kind: type) -> str:
     """The module that a class says it is of; one that is written in C may keep that name for its objects."""
-    module = kind.__module__
+    module = home_of(kind)
     if isinstance(module, str):
         return module
     return type.__repr__(kind).partition("'")[2].rpartition(".")[0]

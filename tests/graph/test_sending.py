@@ -14,7 +14,9 @@ import pytest
 
 from dataflow import Pipeline, run, stage
 from dataflow.errors import WorkloadError
-from dataflow.graph.sending import packed, packed_pipeline
+from dataflow.graph.sending import packed
+from dataflow.graph.shipping import packed_pipeline
+from dataflow.workload import load_workload
 
 WORKLOAD = '''"""All in one file, as a user begins."""
 from __future__ import annotations
@@ -83,12 +85,14 @@ def extract(data: bytes) -> str:
     kept = Rules.double.cache_parameters()["maxsize"]
     functools_own = fibonacci(30), kind(1), kind("a"), Rules().limit, TABLE["double"](4), kept
     others = named("n"), Outer(inner=Inner()).inner.x, ENVIRONMENT.get_template("a").render(x="y"), Several.__name__
-    return " ".join(map(str, functools_own + others))
+    return BETWEEN.join(map(str, functools_own + others))
 
+BETWEEN = " "
 pipeline = Pipeline(extract)
 
 if __name__ == "__main__":
     from dataflow import run
+    BETWEEN = "-"  # so that what workers import isn't what this is
     for cluster in ("auto", "processes"):
         print([outcome.value for outcome in run(pipeline, __import__("sys").argv[1], cluster=cluster)])
 '''
@@ -106,11 +110,22 @@ def test_a_script_of_ones_own_may_hold_what_python_and_libraries_know_by_its_nam
     script = tmp_path / "own_script.py"
     script.write_text(WORKLOAD)
     said = fetch(str(script), str(write_corpus("one")))
-    assert said.splitlines() == [f"['{RESULT}']"] * 2
+    assert said.splitlines() == ["['{}']".format(RESULT.replace(" ", "-"))] * 2
+
+
+def test_so_may_a_workloads_own_file_where_nobody_finds_it(tmp_path):
+    workload = tmp_path / "own_workload.py"
+    workload.write_text(WORKLOAD)
+    sent = packed(load_workload(str(workload)).pipeline)
+    code = "import pickle, sys; print(pickle.loads(sys.stdin.buffer.read())(b''))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=sent, stdout=subprocess.PIPE, check=True, timeout=60
+    )
+    assert done.stdout.decode().strip() == RESULT
 
 
 @pytest.mark.parametrize("cluster", ["auto", "processes"])
-def test_so_may_a_workloads_own_file(tmp_path, write_corpus, cluster):
+def test_so_may_one_that_they_import(tmp_path, write_corpus, cluster):
     workload = tmp_path / "own_workload.py"
     workload.write_text(WORKLOAD)
     out = tmp_path / "out"
