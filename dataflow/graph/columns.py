@@ -20,7 +20,7 @@ __all__ = ["column"]
 
 
 def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
-    """Values as a column, equal to ``pyarrow.array(values, type=kind)``.
+    """Values as a column, equal to ``pyarrow.array(values, type=kind)``, and truth values where numbers may be.
 
     Raises:
         TypeError, ValueError, OverflowError, pyarrow.ArrowException: a value doesn't fit.
@@ -47,8 +47,9 @@ def _plain(values: Sequence[Any], kind: pa.DataType) -> pa.Array | None:
         return builder.finish()
     if pa.types.is_list(kind) and found <= {list}:
         return _lists([v or () for v in values], kind, valid)
-    for number, code, fitting in ((int, "q", pa.int64()), (float, "d", pa.float64())):
-        if kind == fitting and found <= {number}:
+    # To Python a truth value is a number; to Arrow it isn't.
+    for numbers_of, code, fitting in (({int, bool}, "q", pa.int64()), ({float}, "d", pa.float64())):
+        if kind == fitting and found <= numbers_of:
             numbers = array(code, [0 if v is None else v for v in values] if valid else values)
             return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(numbers)])
     return None

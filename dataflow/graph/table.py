@@ -15,7 +15,7 @@ import json
 import types
 import typing
 import uuid
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -81,10 +81,9 @@ def sink_for(pipeline: Pipeline, folder: str) -> Sink:
     returns = pipeline.stages[-1].returns
     fields = _fields(returns)
     if fields is not None:
-        taken = {name for name, _, _ in _BASE}
         optional: frozenset[str] = getattr(returns, "__optional_keys__", frozenset())
         columns = (
-            (f"value_{n}" if n in taken else n, _type_name(t), f"{n}?" if n in optional else n)
+            (_column_name(n, fields), _type_name(t), f"{n}?" if n in optional else n)
             for n, t in fields.items()
         )
         return Sink(folder, tuple(columns), "fields")
@@ -94,6 +93,14 @@ def sink_for(pipeline: Pipeline, folder: str) -> Sink:
     if kind == "list<string>":
         return Sink(folder, (_CHARACTERS, ("chunks", kind, "")), "chunks")
     return Sink(folder, (("value", kind, ""),), "value")
+
+
+def _column_name(field: str, fields: Collection[str]) -> str:
+    """The field's name, or one that neither a column of every part has nor another field."""
+    name, taken = field, {name for name, _, _ in _BASE}
+    while name in taken or (name != field and name in fields):
+        name = f"value_{name}"
+    return name
 
 
 def load_writer() -> None:

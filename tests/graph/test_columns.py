@@ -55,7 +55,6 @@ def test_a_column_is_what_arrow_would_have_made(drawn: tuple[pa.DataType, list[A
     [
         (pa.int64(), ["one"]),
         (pa.int64(), [2**63]),
-        (pa.int64(), [True, 2]),
         (pa.float64(), ["x"]),
         (TEXT, [1]),
         (TEXT, ["\ud800"]),
@@ -85,6 +84,17 @@ def test_a_value_that_does_not_fit_is_refused_as_arrow_refuses_it(
 )
 def test_what_only_arrow_knows_how_to_convert_it_converts(kind: pa.DataType, values: list[Any]) -> None:
     assert column(values, kind).equals(pa.array(values, type=kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "numbers"),
+    [(pa.int64(), [True, 2, None], [1, 2, None]), (pa.list_(pa.int64()), [[False], [3]], [[0], [3]])],
+    ids=str,
+)
+def test_a_truth_value_is_a_number_as_it_is_to_python(
+    kind: pa.DataType, values: list[Any], numbers: list[Any]
+) -> None:
+    assert column(values, kind).equals(pa.array(numbers, type=kind))
 
 
 class FullBuilder:

@@ -23,7 +23,13 @@ class Point:
     y: int | None
 
 
+class Namesakes(TypedDict):
+    document: str
+    value_document: int
+
+
 def fields(data: bytes) -> Fields: ...
+def namesakes(data: bytes) -> Namesakes: ...
 def text(data: bytes) -> str: ...
 def chunks(data: bytes) -> list[str]: ...
 def vectors(data: bytes) -> list[list[float]]: ...
@@ -46,6 +52,7 @@ def written(function, folder, *values):
     ("function", "columns"),
     [
         (fields, [("characters", "int64"), ("chunks", "list<string>"), ("value_status", "string")]),
+        (namesakes, [("value_value_document", "string"), ("value_document", "int64")]),
         (text, [("characters", "int64"), ("text", "string")]),
         (chunks, [("characters", "int64"), ("chunks", "list<string>")]),
         (vectors, [("value", "list<list<float64>>")]),
