@@ -1,6 +1,5 @@
 import functools
 import http.server
-import io
 import os
 import threading
 import zipfile
@@ -9,8 +8,9 @@ import fsspec
 import pytest
 
 from dataflow import Pipeline, run
-from dataflow.corpus import list_corpus, open_corpus, open_document, read_document
+from dataflow.corpus import list_corpus, open_corpus
 from dataflow.errors import CorpusError
+from dataflow.reading import open_document, read_document
 
 
 @pytest.fixture
@@ -170,41 +170,11 @@ def test_the_total_is_known_when_the_listing_has_ended(folder):
     assert len(list(corpus)) == corpus.total == 4
 
 
-@pytest.mark.parametrize("listed", [0, 1, 9, 10, 11, 3 * 2**20])
-def test_a_file_is_read_to_its_end_whatever_size_it_had_a_moment_ago(listed, tmp_path, monkeypatch):
-    path = tmp_path / "grows.txt"
-    path.write_bytes(b"0123456789" * 2**18)
-    seen = os.fstat
-
-    class Earlier:
-        def __init__(self, status):
-            self.st_mode, self.st_size = status.st_mode, listed
-
-    monkeypatch.setattr(os, "fstat", lambda descriptor: Earlier(seen(descriptor)))
-    assert read_document(str(path)) == b"0123456789" * 2**18
-
-
-def test_a_file_of_no_size_that_holds_something_is_read():
-    assert b"VmRSS" in read_document("/proc/self/status")
-
-
-def test_a_file_that_is_too_large_for_one_call_is_read(folder, monkeypatch):
-    monkeypatch.setattr("dataflow.corpus._AT_ONCE_BYTES", 1)
-    path = os.path.join(folder, "a.html")
-    with open(path, "rb") as file:
-        assert read_document(path) == file.read() != b""
-
-
 def test_a_pipe_is_listed_and_reading_it_fails_instead_of_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.txt")
     (document,) = open_corpus(str(tmp_path))
     with pytest.raises(OSError, match="is no regular file"):
         read_document(document.url)
-
-
-def test_a_device_is_no_document():
-    with pytest.raises(OSError, match="is no regular file"):
-        read_document("/dev/zero")
 
 
 def test_colons_in_a_local_name_are_colons(tmp_path, monkeypatch):
@@ -308,49 +278,6 @@ def test_an_empty_archive_is_an_empty_corpus(tmp_path):
         pass
     with pytest.raises(CorpusError, match="is empty"):
         open_corpus(f"zip://::{tmp_path}/empty.zip")
-
-
-def test_a_document_is_opened_where_it_lies_and_can_be_read_from_any_place(folder, tmp_path):
-    import fsspec
-
-    with zipfile.ZipFile(tmp_path / "some.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("x.txt", b"0123456789")
-    fsspec.filesystem("memory").pipe_file("/opened/x.txt", b"0123456789")
-    (tmp_path / "x.txt").write_bytes(b"0123456789")
-    for url in (f"zip://x.txt::{tmp_path}/some.zip", "memory://opened/x.txt", str(tmp_path / "x.txt")):
-        with open_document(url) as file, open_document(url) as again:
-            assert file.seek(-3, 2) == 7
-            assert (file.read(2), again.read(2), file.read(9)) == (b"78", b"01", b"9")
-            file.seek(1)
-            assert file.read(2) == b"12"
-
-
-def test_opening_a_pipe_or_a_device_fails_instead_of_waiting(tmp_path):
-    os.mkfifo(tmp_path / "pipe.txt")
-    for url in (str(tmp_path / "pipe.txt"), "/dev/zero"):
-        with pytest.raises(OSError, match="is no regular file"):
-            open_document(url)
-
-
-def test_what_a_server_only_sends_from_beginning_to_end_is_copied_to_disk_first(monkeypatch):
-    from fsspec.implementations.memory import MemoryFileSystem
-
-    class Endless(io.BytesIO):
-        def seekable(self):
-            return False
-
-    asked = []
-
-    def opened(self, path, mode, **options):
-        asked.append(options["block_size"])
-        return Endless(b"0123456789")
-
-    monkeypatch.setattr("dataflow.corpus._PROCESS_LOCAL", set())
-    monkeypatch.setattr(MemoryFileSystem, "open", opened)
-    with open_document("memory://x.txt") as file:
-        assert file.seek(-1, 2) == 9
-        assert file.read() == b"9"
-    assert asked
 
 
 def test_an_archive_that_was_replaced_is_listed_and_read_anew(tmp_path):

@@ -21,7 +21,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from dataflow.corpus import open_document, read_document
 from dataflow.document import Document
 from dataflow.errors import ClusterError, one_line
 from dataflow.graph.nodes import rows_of
@@ -31,6 +30,7 @@ from dataflow.graph.work import BatchResult, Item, Part
 from dataflow.measure.probes import Probe, ProcessProbe
 from dataflow.measure.subject import Execution
 from dataflow.pipeline import Pipeline
+from dataflow.reading import open_document, read_document
 
 __all__ = ["CHUNKSIZES", "PoolSubject", "Processes", "SerialSubject", "tuned_chunksize"]
 

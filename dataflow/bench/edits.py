@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataflow.bench.material import Material
-from dataflow.corpus import read_document
 from dataflow.document import Document
 from dataflow.errors import OutputError, one_line
 from dataflow.measure.records import Reference
 from dataflow.memo.keys import digest
 from dataflow.pipeline import Pipeline
+from dataflow.reading import read_document
 
 __all__ = ["EDITED_SHARE", "EDITS", "EditedCorpus", "Turn", "bumped"]
 

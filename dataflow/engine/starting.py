@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from dataflow.corpus import Corpus, read_document
+from dataflow.corpus import Corpus
 from dataflow.engine.batches import batcher_for
 from dataflow.engine.clusters import OpenCluster, open_cluster
 from dataflow.engine.cost import CostModel
@@ -30,6 +30,7 @@ from dataflow.graph.work import BatchResult
 from dataflow.memo.chain import memoized_up_to
 from dataflow.pipeline import Pipeline
 from dataflow.profile import Cost
+from dataflow.reading import read_document
 from dataflow.strategy import Strategy
 
 __all__ = ["start"]

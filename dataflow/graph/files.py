@@ -7,10 +7,10 @@ import time
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
-from dataflow.corpus import open_document
 from dataflow.graph.patience import patiently
 from dataflow.memo.keys import digest_file
 from dataflow.memo.states import state_of, unchanged
+from dataflow.reading import open_document
 
 if TYPE_CHECKING:
     from dataflow.graph.work import Item

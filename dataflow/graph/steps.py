@@ -15,7 +15,6 @@ from functools import partial
 from types import MappingProxyType, NoneType
 from typing import Any
 
-from dataflow.corpus import read_document
 from dataflow.errors import said
 from dataflow.graph.files import OpenDocument, digest_content
 from dataflow.graph.groups import end_copy
@@ -25,6 +24,7 @@ from dataflow.graph.plan import Plan
 from dataflow.graph.turns import READ, WRITE, Turns
 from dataflow.graph.work import Item, Work
 from dataflow.outcome import OK
+from dataflow.reading import read_document
 
 __all__ = [
     "count",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dataflow.corpus import read_document
 from dataflow.document import Document
 from dataflow.memo.base import Found, Memo, Missed
 from dataflow.memo.chain import Chain
 from dataflow.memo.codecs import Link
 from dataflow.memo.keys import RUNTIME, Key, digest, encode
 from dataflow.memo.states import state_of
+from dataflow.reading import read_document
 from dataflow.strategy import Freshness
 
 __all__ = ["Reason", "explain"]

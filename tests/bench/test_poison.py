@@ -10,9 +10,9 @@ import pytest
 from dataflow import Document, Pipeline, stage
 from dataflow.bench.material import find_material
 from dataflow.bench.poison import POISON, POISON_DOCUMENTS, PoisonedCorpus, deadly
-from dataflow.corpus import read_document
 from dataflow.measure.digests import Output
 from dataflow.measure.records import Reference
+from dataflow.reading import read_document
 
 
 @stage(thread_safe=False)
