@@ -12,6 +12,7 @@ from typing import Protocol
 from dataflow.document import Documents, Numbered
 from dataflow.engine.cost import CostModel
 from dataflow.engine.listing import Source
+from dataflow.engine.placing import Placing
 from dataflow.graph.plan import Batch
 from dataflow.graph.work import BatchResult
 from dataflow.strategy import Strategy
@@ -192,7 +193,8 @@ _SORTED_AGAIN = 16  # what is listed is put in its place when it is a sixteenth 
 # cores are free.
 _TARGET_SECONDS = 0.4
 _LONGEST_SECONDS = 1.6  # where much is left: so they cost a hundredth; longer, and a lost batch is dear
-_LEAST_SECONDS = 0.08  # near the end: half of it is what workers wait for the last one, in the mean
+_LEAST_SECONDS = 0.08  # near the end: what comes last is cut so that all workers end together
+_LITTLE_SECONDS = 0.02  # no batch is worth its while
 _SHARES = 1.5  # of what is left, a batch gets two thirds of a slot's share
 _FIRST_DOCUMENTS = 16
 _FEW_DOCUMENTS = 4
@@ -228,8 +230,10 @@ class AdaptiveBatcher:
         learns: bool = True,
         read: Callable[[str], bytes] | None = None,
         model: CostModel | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.model = model or CostModel()
+        self._given = Placing({str(slot): 1 for slot in range(slots)}, clock)
         self._source, self._slots, self._in_order, self._read = source, slots, in_order, read
         self._ahead: list[Numbered] = []  # the look-ahead, in the order in which it goes
         self._costs: list[float] = []  # the predicted seconds of each
@@ -267,6 +271,7 @@ class AdaptiveBatcher:
         taken = self._ahead[begin : self._next]
         seconds = sum(self._costs[begin : self._next])
         self._left_seconds -= seconds
+        self._given.place("", number, seconds)
         self._want(len(taken))
         return make_batch(number, taken, self._read, seconds)
 
@@ -285,6 +290,7 @@ class AdaptiveBatcher:
     def learn(self, result: BatchResult) -> None:
         """Feed the cost model, and let batches grow."""
         self.model.learn(result.outcomes)
+        self._given.ended("", result.number, result.seconds)
         self._learned += 1
         self._seen += len(result.outcomes)
         self._cap = max(self._cap, min(MAX_DOCUMENTS, _GROWTH * self._seen))
@@ -332,7 +338,21 @@ class AdaptiveBatcher:
 
     def _target_seconds(self) -> float:
         share = self._left_seconds / (_SHARES * self._slots)
-        return min(_LONGEST_SECONDS, max(_LEAST_SECONDS if self._source.ended else _TARGET_SECONDS, share))
+        if not self._source.ended:
+            return min(_LONGEST_SECONDS, max(_TARGET_SECONDS, share))
+        return min(_LONGEST_SECONDS, share) if share > _LEAST_SECONDS else self._last_seconds()
+
+    def _last_seconds(self) -> float:
+        """What the slot that is free first needs so that all end together; all there is where the rest is little."""
+        left, free = self._left_seconds, sorted(self._given.free_in())
+        ends, busy = left, 0.0
+        for count, one in enumerate(free, 1):
+            busy += one
+            ends = (left + busy) / count
+            if count == len(free) or free[count] >= ends:
+                break
+        due = ends - free[0] if free else left
+        return math.inf if left - due < _LITTLE_SECONDS else max(due, _LITTLE_SECONDS)
 
 
 def make_batch(

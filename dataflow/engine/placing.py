@@ -80,6 +80,12 @@ class Placing:
             self._places[run, number] = place
             return place
 
+    def free_in(self) -> list[float]:
+        """For each worker, the predicted seconds until it is through with what it has."""
+        with self._lock:
+            now = self._clock()
+            return [line.free_in(now) for line in self._lines.values()]
+
     def ended(self, run: str, number: int, seconds: float = 0.0) -> None:
         """A batch is done, after so many seconds, or lost."""
         with self._lock:

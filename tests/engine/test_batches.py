@@ -1,3 +1,4 @@
+import heapq
 import itertools
 import random
 
@@ -8,6 +9,7 @@ from dataflow.document import numbered
 from dataflow.engine.batches import MAX_DOCUMENTS, AdaptiveBatcher, BytesBatcher, FixedBatcher, batcher_for
 from dataflow.engine.cost import CostModel
 from dataflow.engine.listing import Listed
+from dataflow.engine.placing import Placing
 from dataflow.graph.work import BatchResult
 from dataflow.profile import Cost
 
@@ -73,7 +75,7 @@ def test_bytes_travel_with_the_batch_where_only_the_driver_can_read_them():
 
 
 def adaptive(listed, slots=2, clock=lambda: 0.0, **options):
-    return AdaptiveBatcher(Listed(enumerate(listed), clock), slots, **options)
+    return AdaptiveBatcher(Listed(enumerate(listed), clock), slots, clock=clock, **options)
 
 
 def test_adaptive_batches_take_the_largest_first():
@@ -230,6 +232,47 @@ def test_largest_first_and_shrinking_beats_fixed_batches_on_a_heavy_tail():
 
     fixed = drained(batcher_for(Strategy(batching="fixed:64"), Listed(enumerate(listed)), 4))
     assert makespan(drained(adaptive(listed, slots=4), cost=cost), cost, 4) < makespan(fixed, cost, 4)
+
+
+def ends(batcher, now, cost, slots):
+    """When each of ``slots`` workers ends that have one batch before them and one waiting, as a run gives them out."""
+    placing = Placing({str(slot): 1 for slot in range(slots)}, lambda: now[0])
+    lines, done, numbers = {str(slot): [] for slot in range(slots)}, [0.0] * slots, itertools.count()
+    running = []  # when it ends, where, which
+
+    def start(where, begins):
+        batch = lines[where][0]
+        heapq.heappush(running, (begins + sum(cost(d) for d in batch.documents), where, batch.number))
+
+    def refill():
+        while sum(map(len, lines.values())) < 2 * slots and (batch := batcher.take(next(numbers))):
+            where = placing.place("run", batch.number, batch.seconds)
+            lines[where].append(batch)
+            if len(lines[where]) == 1:
+                start(where, now[0])
+
+    refill()
+    while running:
+        now[0], where, number = heapq.heappop(running)
+        batch, done[int(where)] = lines[where].pop(0), now[0]
+        if lines[where]:
+            start(where, now[0])
+        seconds = sum(cost(d) for d in batch.documents)
+        placing.ended("run", number, seconds)
+        rows = [Outcome(d.url, d.media_type, d.size_bytes, "ok", seconds=cost(d)) for d in batch.documents]
+        batcher.learn(BatchResult(number, rows, None, where, seconds, seconds, {}, {}))
+        refill()
+    return done
+
+
+@pytest.mark.parametrize("slots", [2, 4])
+@pytest.mark.parametrize("count", [700, 1800, 2300, 2900, 4100])
+def test_what_comes_last_is_cut_so_that_all_workers_end_together(count, slots):
+    now = [0.0]
+    model = CostModel({"text/plain": Cost(3e-4, 0.0, 10, 100)})
+    batcher = adaptive(documents(*[10] * count), slots, lambda: now[0], model=model)
+    done = ends(batcher, now, lambda d: 3e-4, slots)
+    assert max(done) - min(done) < 0.02
 
 
 class PausingSource:

@@ -28,6 +28,13 @@ def test_what_comes_next_goes_to_the_worker_with_the_shorter_work(placing):
     assert placing.place("run", 6, 1.0) == ONE
 
 
+def test_it_is_known_when_each_will_be_through(placing, now):
+    placing.place("run", 1, 4.0)
+    assert placing.free_in() == [4.0, 0.0]
+    now[0] += 1.0
+    assert placing.free_in() == [3.0, 0.0]
+
+
 def test_time_that_passes_counts(placing, now):
     placing.place("run", 1, 4.0)
     placing.place("run", 2, 1.0)
