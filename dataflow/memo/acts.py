@@ -47,6 +47,17 @@ class Candidate:
     acts: tuple[Act, ...]
     defines: str = ""
 
+    @property
+    def names(self) -> bool:
+        """Whether it does nothing but give names a value, by which what is made is found."""
+        (statement,) = self.tree.body
+        targets = (
+            statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        )
+        return isinstance(statement, ast.Assign | ast.AnnAssign) and all(
+            isinstance(t, ast.Name) for t in targets
+        )
+
 
 @functools.lru_cache(maxsize=4096)
 def candidates(source: str) -> tuple[Candidate, ...]:
@@ -78,6 +89,8 @@ def acts_in(definition: ast.AST) -> Iterator[Act]:
     for one in ast.walk(definition):
         if isinstance(one, _FUNCTIONS):
             yield from (act for statement in one.body for act in _acts_of(statement))
+        if isinstance(one, _DEFINITIONS) and one is not definition:
+            yield from map(_decorating, one.decorator_list)
 
 
 def imports_in(definition: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
@@ -88,10 +101,8 @@ def imports_in(definition: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
 def _of_definition(definition: Any) -> Iterator[Candidate]:
     name, inner = definition.name, isinstance(definition, _FUNCTIONS)
     for decorator in definition.decorator_list:
-        called = decorator.func if isinstance(decorator, ast.Call) else decorator
-        given = tuple(decorator.args) if isinstance(decorator, ast.Call) else ()
         around = tuple(acts_in(definition)) if inner else ()
-        yield Candidate(_alone(decorator), (Act(called, "decorate", given, around),), name)
+        yield Candidate(_alone(decorator), (_decorating(decorator, around),), name)
     if inner:
         defaults = [*definition.args.defaults, *definition.args.kw_defaults]
         yield from (Candidate(_alone(one), tuple(_calls_in(one))) for one in defaults if one is not None)
@@ -103,6 +114,12 @@ def _of_definition(definition: Any) -> Iterator[Candidate]:
             yield Candidate(_module_of(statement), tuple(_acts_of(statement)))
 
 
+def _decorating(decorator: ast.expr, around: tuple[Act, ...] = ()) -> Act:
+    if isinstance(decorator, ast.Call):
+        return Act(decorator.func, "decorate", tuple(decorator.args), around)
+    return Act(decorator, "decorate", (), around)
+
+
 def _acts_of(statement: Any) -> Iterator[Act]:
     """What a statement that runs may act on, and those in it; none of those that only a script runs."""
     if isinstance(statement, ast.ExceptHandler | ast.match_case):
@@ -111,7 +128,7 @@ def _acts_of(statement: Any) -> Iterator[Act]:
         for item in getattr(statement, "items", ()):
             yield from _calls_in(item.context_expr)
         yield from (act for inner in _inside(statement) for act in _acts_of(inner))
-    elif isinstance(statement, ast.Expr):
+    elif isinstance(statement, ast.Expr | ast.Return):
         yield from _calls_in(statement.value)
     elif isinstance(statement, _ASSIGNING):
         for target in statement.targets if isinstance(statement, _SEVERAL) else [statement.target]:

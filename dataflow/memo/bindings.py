@@ -142,6 +142,8 @@ def attached_bindings(owner: str, space: Mapping[str, Any]) -> Finder:
 def attribute_bindings(kind: type) -> Finder:
     """How the attributes of a class's objects were made of nothing but globals: in its ``__init__``, in another of
     its methods, or by a dataclass's ``default_factory``."""
+    own = [vars(one) for one in reversed(kind.__mro__) if class_owner(one) is None]
+    members = {name: one for names in own for name, one in names.items() if not name.startswith("__")}
 
     def find(name: str) -> Binding | None:
         for one in kind.__mro__:
@@ -149,7 +151,7 @@ def attribute_bindings(kind: type) -> Finder:
                 continue
             node, space = _node_of(module_of(one), one.__qualname__, ast.ClassDef)
             for body in _bodies(node) if node else ():
-                made = _binding(name, body, space, inner=True)
+                made = _binding(name, body, {**space, **members}, inner=True)
                 if made is not None:
                     return made
         return None
@@ -273,7 +275,7 @@ def _binding(
     """The statements of a body that make ``name``; of a function's body, also those that make what they read."""
     made = _by_name(tuple(body))
     taken = {index for index in made.get(name, ()) if not fixed or name in stored(body[index])}
-    if not any(name in stored(body[index]) for index in taken):
+    if not any(name in stored(body[index]) and not _only_says_the_type(body[index]) for index in taken):
         return None
     waiting = [body[index] for index in taken] if inner else []
     while waiting:
@@ -282,6 +284,10 @@ def _binding(
         waiting += [body[place] for place in places - taken]
         taken |= places
     return Binding(name, ast.Module([body[index] for index in sorted(taken)], []), space)
+
+
+def _only_says_the_type(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.AnnAssign) and statement.value is None
 
 
 @functools.lru_cache(maxsize=4096)

@@ -355,8 +355,8 @@ def last_name(node: ast.expr) -> str:
 def syntax_of(node: ast.AST) -> str:
     """A tree as text, in a tenth of the time of copying, changing and dumping it: what can't matter is left out.
 
-    That is: positions, docstrings, the order in which a set's constants are written, and whether a name is read or
-    bound, which its place says.
+    That is: positions, docstrings, the order in which a set's constants are written, the prefix of `u"..."`, and
+    whether a name is read or bound, which its place says.
     """
     said: list[str] = []
     _say(node, said.append)
@@ -386,7 +386,7 @@ def _say(value: Any, say: Callable[[str], None]) -> None:
 def _told(node: ast.AST, name: str) -> Any:
     """A part of a node, without what can't matter."""
     part: Any = getattr(node, name, None)
-    if name == "ctx":
+    if name in ("ctx", "kind"):  # the kind of a constant: whether it is written `u"..."`
         return None
     if name == "body" and isinstance(node, _DOCUMENTED):
         first = part[0]

@@ -15,7 +15,7 @@ import re
 import sys
 import types
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Collection, Container, Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -94,7 +94,7 @@ class Effect:
 
 
 def effects_around(
-    spaces: Spaces, used: Set[str], saying: Container[int] = (), kept: Collection[int] = ()
+    spaces: Spaces, used: Set[str], saying: Mapping[int, object], kept: Collection[int] = ()
 ) -> Iterator[Effect]:
     """What the import of modules, of the packages that they are in, and of all first-party ones that they import,
     does to the packages in ``used``, which are named as :func:`top_of` does, and sets on the objects of which the
@@ -109,7 +109,7 @@ def effects_around(
     judge = _Used(used | {"numpy"} if used & _ON_NUMPY else used, saying, kept)
     for name, space in around.items():
         for index, candidate in enumerate(candidates(source_of(space) or "")):
-            if any(judge.touched(one, space) for one in candidate.acts):
+            if any(judge.touched(one, space, names=candidate.names) for one in candidate.acts):
                 yield Effect(name, index, candidate.tree, candidate.defines, space)
 
 
@@ -125,21 +125,24 @@ def _first_party_around(name: str, space: Mapping[str, Any]) -> Iterator[str]:
 class _Used:
     """The packages that are used, and what acts on them."""
 
-    def __init__(self, names: Set[str], saying: Container[int], kept: Collection[int]) -> None:
+    def __init__(self, names: Set[str], saying: Mapping[int, object], kept: Collection[int]) -> None:
         self._names, self._saying, self._kept = names, saying, kept
         self._held: dict[int, str] | None = None
         self._seen: set[types.FunctionType] = set()
 
-    def touched(self, act: Act, space: Mapping[str, Any]) -> bool:
-        """Whether an act, or what it runs, acts on one of them."""
+    def touched(self, act: Act, space: Mapping[str, Any], *, names: bool) -> bool:
+        """Whether an act, or what it runs, acts on one of them. ``names`` says that the statement gives a name to what
+        comes of it."""
         self._seen.clear()
-        return self._is_touched(act, space)
+        return self._is_touched(act, space, inside=not names)
 
-    def _is_touched(self, act: Act, space: Mapping[str, Any]) -> bool:
+    def _is_touched(self, act: Act, space: Mapping[str, Any], *, inside: bool = False) -> bool:
         found, names = resolved(act.target, space)
         if act.how == "set" and id(found) in self._saying:
             return True
         if self._kept and self._is_done_to_kept(act, list(passed(found, names))):
+            return True
+        if inside and act.how == "call" and self._makes(found, names):
             return True
         own = list(run_by(act, found, names))
         if own:
@@ -155,6 +158,13 @@ class _Used:
             return False
         return top_of(target) in self._names or not _FOR_ALL.isdisjoint({top_of(target), target})
 
+    def _makes(self, found: Any, names: list[str]) -> bool:
+        """Whether what is called makes such objects as say themselves what their state is, of which it then depends on
+        the call: one that stands in a module by itself is seen where the object is.
+        """
+        *_, called = passed(found, names)
+        return any(type(one) is called for one in self._saying.values())
+
     def _is_done_to_kept(self, act: Act, way: list[Any]) -> bool:
         """Whether something is done with what a function with a cache gives; to call that function does nothing."""
         only_called = act.how == "call" and id(way[-1]) in self._kept
@@ -165,11 +175,11 @@ class _Used:
         if function in self._seen:
             return False
         self._seen.add(function)
-        acts, inside = acts_of_function(function), names_in(function)
         owner = (act.target.value,) if isinstance(act.target, ast.Attribute) else ()
+        acts, inside = acts_of_function(function), names_in(function, (*owner, *act.given), space)
         given = (*owner, *act.given) if any(_is_of_a_parameter(one, function) for one in acts) else ()
         return (
-            any(self._is_touched(one, inside) for one in acts)
+            any(self._is_touched(one, inside, inside=True) for one in acts)
             or any(self._is_touched(Act(one), space) for one in given)
             or any(self._is_touched(one, space) for one in act.around)
         )

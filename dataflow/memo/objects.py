@@ -25,6 +25,7 @@ __all__ = ["object_parts"]
 _FROM_ELSEWHERE = ("__doc__", "__module__", "__qualname__", "__name__", "__annotations__")
 _CALLING = ("func", "__wrapped__", "py_func")
 _PACKED = re.compile(b"\x80[\x04\x05]\x95(.{8})", re.DOTALL)
+_FUNCTIONS = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, functools.partial)
 _SAYING = ("__getstate__", "__reduce__", "__reduce_ex__")
 
 
@@ -45,7 +46,7 @@ def object_parts(walk: Walk, value: Any) -> bytes:
         why = f"a {kind.__module__}.{kind.__qualname__} shows no state ({type(error).__name__})"
         raise walk.refuse(why) from None
     if isinstance(state, str):
-        own = _members(walk, value) if class_owner(kind) is None else b""
+        own = _members(walk, value) if class_owner(kind) is None else _called_by(walk, value)
         return tagged(b"global", walk.value(kind) + encode(state) + own)
     if not isinstance(state, tuple) or not 2 <= len(state) <= 6:
         raise walk.refuse(
@@ -117,6 +118,12 @@ def _functions_behind(value: Any) -> Iterator[types.FunctionType]:
         one = taken(value, name)
         if isinstance(one, types.FunctionType):
             yield one
+
+
+def _called_by(walk: Walk, value: Any) -> bytes:
+    """The functions that a compiled object holds which names itself alone, as one of ``numpy.frompyfunc`` does."""
+    held = gc.get_referents(value) if callable(value) else ()
+    return b"".join(walk.value(one) for one in held if isinstance(one, _FUNCTIONS))
 
 
 def _says_its_state(kind: type) -> bool:

@@ -17,7 +17,7 @@ import re
 import sys
 import types
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from dataflow.memo.bindings import Binding, global_binding
@@ -26,6 +26,7 @@ from dataflow.memo.keys import LEAVES, of_leaves
 from dataflow.memo.origin import class_owner, installed_as
 
 __all__ = [
+    "arranged",
     "follows_a_set",
     "has_order",
     "in_order_of_a_set",
@@ -110,6 +111,43 @@ def seems_ordered(value: Any, made: Sequence[Binding]) -> bool:
     """
     parts = (one for one in _all_below(value) if in_order_of_a_set(one, 2))
     return any(not any(_is_written(part, one) for one in made) for part in parts)
+
+
+def arranged(value: Any, made: Sequence[Binding]) -> tuple[str, list[Any]] | None:
+    """The members of a set that the statements read, and the text that is around each of them, where a value holds
+    just these, in whatever order; ``None`` where it holds others.
+
+    Such a value is a list, a text or a pattern: ``sorted(words, key=len)``, ``re.compile("|".join(words))``.
+    """
+    text = value.pattern if isinstance(value, re.Pattern) else value
+    for one in (found for binding in made for found in _sets_read(binding)):
+        if type(text) in (list, tuple):
+            if len(text) == len(one) and of_leaves(text) and set(text) == one:
+                return "", _sorted(one)
+        elif isinstance(text, str) and all(type(member) is str and member for member in one):
+            shown = {member: member if member in text else re.escape(member) for member in one}
+            if all(piece in text for piece in shown.values()):
+                longest = sorted(map(re.escape, shown.values()), key=lambda piece: (-len(piece), piece))
+                return re.sub("|".join(longest), "\0", text), _sorted(one)
+    return None
+
+
+def _sets_read(binding: Binding) -> Iterator[Set[Any]]:
+    """The sets of several leaves that statements name, or that a name of theirs holds."""
+    for node in ast.walk(binding.tree):
+        if isinstance(node, ast.Set) and all(isinstance(element, ast.Constant) for element in node.elts):
+            yield ast.literal_eval(node)
+        elif isinstance(node, ast.Name | ast.Attribute):
+            for one in _all_below(_resolved(node, binding.space)):
+                if isinstance(one, _SETS) and len(one) > 1 and of_leaves(list(one)):
+                    yield one
+
+
+def _sorted(members: Set[Any]) -> list[Any]:
+    try:
+        return sorted(members)
+    except TypeError:
+        return sorted(members, key=lambda one: (type(one).__name__, repr(one)))
 
 
 def _is_written(value: Any, binding: Binding) -> bool:

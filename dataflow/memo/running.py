@@ -8,7 +8,8 @@ import inspect
 import sys
 import types
 from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dataflow.memo.acts import Act, acts_in, imports_in
@@ -26,9 +27,17 @@ def top_of(module: str) -> str:
     return module.partition(".")[0].lstrip("_")
 
 
-def resolved(target: ast.expr, space: Mapping[str, Any]) -> tuple[Any, list[str]]:
-    """What the first name of an expression means, or what it leads to through first-party modules; and the names that
-    are taken of that, the last one first."""
+@dataclass(frozen=True)
+class _Alias:
+    """What a local name is given, and what the names in that mean."""
+
+    expression: ast.expr
+    space: Mapping[str, Any] | None = None  # else that of the function itself
+
+
+def resolved(target: ast.expr, space: Mapping[str, Any], seen: tuple[str, ...] = ()) -> tuple[Any, list[str]]:
+    """What the first name of an expression means, or what it leads to through locals and first-party modules; and the
+    names that are taken of that, the last one first. ``seen`` are the locals that have led to it."""
     names: list[str] = []
     node: Any = target
     if isinstance(node, ast.Constant) and isinstance(node.value, str):  # as patching functions are told
@@ -40,7 +49,19 @@ def resolved(target: ast.expr, space: Mapping[str, Any]) -> tuple[Any, list[str]
             node = node.args[0] if asked else node.func
         else:
             node = getattr(node, "value", None)
-    found = space.get(node.id) if node is not None else None
+    named = node.id if node is not None else ""
+    found = space.get(named) if named not in seen else None
+    if (
+        len(names) > 1
+        and isinstance(space.get(attribute := f"{named}.{names[-1]}"), _Alias)
+        and attribute not in seen
+    ):
+        named, found = attribute, space[attribute]
+        names.pop()
+    if isinstance(found, _Alias):
+        elsewhere = found.space is not None
+        found, more = resolved(found.expression, found.space or space, () if elsewhere else (*seen, named))
+        names += more
     while isinstance(found, types.ModuleType) and installed_as(found.__name__) is None and names:
         found = getattr(found, names.pop(), None)
     return found, names
@@ -75,10 +96,23 @@ def acts_of_function(function: types.FunctionType) -> tuple[Act, ...]:
     return tuple(acts_in(node)) if node else ()
 
 
-def names_in(function: types.FunctionType) -> Mapping[str, Any]:
-    """What the names in a function mean: those of its module, and what it imports itself and is loaded."""
+def names_in(
+    function: types.FunctionType, given: Sequence[ast.expr] = (), outer: Mapping[str, Any] | None = None
+) -> Mapping[str, Any]:
+    """What the names in a function mean: those of its module, what it imports itself and is loaded, and what its locals
+    are given.
+
+    Args:
+        function: a function that is called.
+        given: what it is given, that of which it is a method first.
+        outer: what the names in that mean.
+    """
     node = node_of(function.__code__)
-    local: dict[str, Any] = {}
+    parameters = function.__code__.co_varnames[: function.__code__.co_argcount]
+    if len(given) > len(parameters):  # a function of a module is a method of none
+        given = given[1:]
+    local: dict[str, Any] = {name: _Alias(one, outer) for name, one in zip(parameters, given, strict=False)}
+    local |= {name: _Alias(one) for name, one in _given(node)} if node else {}
     for statement in imports_in(node) if node else ():
         for one in statement.names:
             if isinstance(statement, ast.Import):
@@ -87,6 +121,25 @@ def names_in(function: types.FunctionType) -> Mapping[str, Any]:
             elif not statement.level and statement.module in sys.modules:
                 local[one.asname or one.name] = getattr(sys.modules[statement.module], one.name, None)
     return ChainMap(local, function.__globals__) if local else function.__globals__
+
+
+def _given(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """The names that statements give a meaning, with the expressions that they are given or are a part of."""
+    for one in ast.walk(node):
+        if isinstance(one, ast.Assign):
+            for target in one.targets:
+                if isinstance(target, ast.Name):
+                    yield target.id, one.value
+                elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+                    yield f"{target.value.id}.{target.attr}", one.value
+        elif (
+            isinstance(one, ast.AnnAssign | ast.NamedExpr) and isinstance(one.target, ast.Name) and one.value
+        ):
+            yield one.target.id, one.value
+        elif isinstance(one, ast.For | ast.comprehension) and isinstance(one.target, ast.Name):
+            yield one.target.id, one.iter
+        elif isinstance(one, ast.withitem) and isinstance(one.optional_vars, ast.Name):
+            yield one.optional_vars.id, one.context_expr
 
 
 def _functions(value: Any) -> Iterator[types.FunctionType]:

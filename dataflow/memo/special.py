@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import decimal
 import functools
 import gc
 import hashlib
@@ -55,7 +56,10 @@ _SCANNERS = type(json.scanner.make_scanner(json.JSONDecoder()))  # type: ignore[
 _VIEWS = tuple(
     type(getattr(kind(), name)()) for kind in (dict, OrderedDict) for name in ("keys", "values", "items")
 )
-_HASHES = (type(hashlib.sha256()), type(hashlib.blake2b()), type(hashlib.blake2s()))
+_HASHES = tuple(
+    type(made())
+    for made in (hashlib.sha256, hashlib.shake_128, hashlib.blake2b, hashlib.blake2s, hashlib.sha3_256)
+)
 
 
 def special(walk: Walk, value: object) -> bytes | None:
@@ -129,7 +133,14 @@ def filled_by_calls(module: str) -> Set[str]:
     return _FILLED.get(module.partition(".")[0], frozenset())
 
 
-_FILLED = {"cachetools": {"cache"}, "jinja2": {"cache", "_module"}, "tenacity": {"statistics"}}
+_FILLED = {
+    "cachetools": {"cache"},
+    "jinja2": {"cache", "_module"},
+    "markdown_it": {"__cache__", "terminator_re"},  # a pattern of a set of its own
+    "numpy": {"_ufunc"},  # of `vectorize`
+    "pydantic": {"_default_factory_takes_validated_data"},
+    "tenacity": {"statistics"},
+}
 
 
 def file_digest(path: str | None) -> bytes:
@@ -166,7 +177,9 @@ def _wrapper(walk: Walk, value: Any) -> bytes:
     # `functools.wraps` over a cache names another function than the one whose results it holds.
     held = [one for one in gc.get_referents(value) if isinstance(one, types.FunctionType)]
     others = [] if any(one is value.__wrapped__ for one in held) else held
-    return walk.value(value.__wrapped__) + b"".join(map(walk.value, others)) + _extra(walk, value)
+    # One with types apart gives `1` and `1.0` results of their own.
+    kind = encode("typed") if value.cache_parameters()["typed"] else b""
+    return walk.value(value.__wrapped__) + b"".join(map(walk.value, others)) + kind + _extra(walk, value)
 
 
 def _extra(walk: Walk, value: Any) -> bytes:
@@ -194,6 +207,16 @@ def _variable(walk: Walk, value: contextvars.ContextVar[Any]) -> bytes:
         return walk.value((value.name, contextvars.Context().run(value.get)))
     except LookupError:
         return walk.value((value.name,))
+
+
+def _context(walk: Walk, value: decimal.Context) -> bytes:
+    traps = sorted(signal.__name__ for signal, caught in value.traps.items() if caught)
+    return encode((value.prec, value.rounding, value.Emin, value.Emax, value.capitals, value.clamp, traps))
+
+
+def _hash(walk: Walk, value: Any) -> bytes:
+    length = () if value.digest_size else (32,)  # whose digests are as long as is asked for
+    return encode((value.name, value.digest(*length)))
 
 
 def _logger(walk: Walk, value: Any) -> bytes:
@@ -243,7 +266,8 @@ _TABLE: tuple[tuple[Any, Callable[[Walk, Any], bytes]], ...] = (
             "strict", "object_hook", "object_pairs_hook", "parse_float", "parse_int", "parse_constant"
         ),
     ),
-    (_HASHES, lambda walk, value: encode((value.name, value.digest()))),
+    (_HASHES, _hash),
+    (decimal.Context, _context),
     (_LOCKS, lambda walk, value: b""),
     ((types.GenericAlias, types.UnionType, typing.TypeVar), hint),
 )

@@ -40,6 +40,7 @@ from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, of_leaves, t
 from dataflow.memo.notices import Notices
 from dataflow.memo.objects import object_parts
 from dataflow.memo.order import (
+    arranged,
     follows_a_set,
     has_order,
     in_order_of_a_set,
@@ -90,7 +91,9 @@ class Walk:
         self._saying: dict[
             int, object
         ] = {}  # objects that say themselves what their state is, by their identity
-        self._kept: dict[int, object] = {}  # functions with a cache, and what is in it
+        self._kept: dict[
+            int, object
+        ] = {}  # functions with a cache, what is in it, and what isn't told in its order
         self._numbers: dict[int, int] = {}
         # What was numbered stays alive: a freed object's identity would be given to another one.
         self._alive: list[object] = []
@@ -432,9 +435,7 @@ class Walk:
         binding = find(name)
         if binding is None or not follows_a_set(binding):
             if (binding is None or binding.is_given) and not name.startswith("__"):
-                around = self._around()
-                if any(map(follows_a_set, around)) and seems_ordered(value, around):
-                    self.notices.order()
+                return self._in_order_around(value)
             return None
         if not has_order(value):
             if lists_a_set(binding):
@@ -448,6 +449,8 @@ class Walk:
         if not any(self._plain(again) == plain for again in made_again(binding)):
             # Of lists and dicts of other things, that can be seen.
             other = type(value) in (list, tuple, dict) and not is_plain(value)
+            if arranged(value, [binding]) is not None:
+                return self._arranged(value, [binding])
             if not other or seems_ordered(value, [binding]):
                 self.notices.order()
             return None
@@ -458,6 +461,26 @@ class Walk:
         parts = [encode(binding.syntax), *(chain_parts(self, chain, binding.space, code) for chain in chains)]
         known = self._made[which] = digest(b"".join(parts))
         return tagged(b"made", known)
+
+    def _in_order_around(self, value: object) -> bytes | None:
+        """As :meth:`_in_order`, of what was made of an argument: the statements that gave it may say of what."""
+        around = self._around()
+        if not any(map(follows_a_set, around)):
+            return None
+        if arranged(value, around) is not None:
+            return self._arranged(value, around)
+        if seems_ordered(value, around):
+            self.notices.order()
+        return None
+
+    def _arranged(self, value: object, made: list[Binding]) -> bytes:
+        """What holds the members of a set in some order: by them, and by the statements that arrange them."""
+        # The code that does it is told where it is met, and what else is done with them by this.
+        self.gives_again(value, ())
+        flags = getattr(value, "flags", None)
+        statements = b"".join(self._statements(one.tree, one.space) for one in made)
+        held = encode((type(value).__qualname__, flags, *(arranged(value, made) or ())))
+        return tagged(b"arranged", held + statements)
 
     def _plain(self, value: object) -> bytes:
         walk = Walk(self._ignore)

@@ -229,12 +229,48 @@ SEEN |= {
     "what an attribute is asked of": (
         "import json\nsetattr(getattr(json, 'JSONEncoder'), 'item_separator', ';')\ndef f(x):\n    return json.dumps(x)\n", "';'", "','",
     ),
+    "what a cached function gave, by a local name": (
+        CACHED + "def configure(n):\n    s = settings()\n    s.size = n\nconfigure(3)\ndef f(x):\n    return settings().size\n", "(3)", "(4)",
+    ),
+    "what a cached function gave, by an attribute": (
+        CACHED + "class Tuner:\n    def __init__(self, n):\n        self.s = settings()\n        self.s.size = n\n"
+        "def tune(n):\n    return Tuner(n)\nMADE = [tune(3)]\ndef f(x):\n    return settings().size\n", "(3)", "(4)",
+    ),
+    "what a cached function gave, in a loop": (
+        "import functools\n@functools.cache\ndef table():\n    return {}\nRULES = {'a': 1}\ndef install():\n    own = table()\n"
+        "    for k, v in RULES.items():\n        own[k] = v\ninstall()\ndef f(x):\n    return table()\n", "'a': 1", "'a': 2",
+    ),
+    "what decorates in a function with what a cached one gave": (
+        "import functools\nclass App:\n    def __init__(self):\n        self.filters = {}\n    def filter(self, name):\n"
+        "        return lambda g: self.filters.setdefault(name, g)\n@functools.cache\ndef app():\n    return App()\n"
+        "def begin():\n    own = app()\n    @own.filter('up')\n    def up(t):\n        return t + '1'\nbegin()\n"
+        "def f(x):\n    return app().filters['up'](x)\n", "'1'", "'2'",
+    ),
+    "what is put in a cached property's place where a function makes the object": (
+        "import functools\nclass Splitter:\n    def __init__(self, by=None):\n        if by:\n            self.by = by\n"
+        "    @functools.cached_property\n    def by(self):\n        return ' '\nKNOWN = {}\ndef register(name, **k):\n"
+        "    KNOWN[name] = Splitter(**k)\nregister('a', by='o')\ndef f(x):\n    return x.split(KNOWN['a'].by)\n", "by='o'", "by='l'",
+    ),
+    "the same, of what is made in the call": (
+        "import functools\nclass Splitter:\n    def __init__(self, by=None):\n        if by:\n            self.by = by\n"
+        "    @functools.cached_property\n    def by(self):\n        return ' '\nKNOWN = {}\ndef register(name, one):\n"
+        "    KNOWN[name] = one\nregister('a', Splitter('o'))\ndef f(x):\n    return x.split(KNOWN['a'].by)\n", "'o'", "'l'",
+    ),
+    "a cached property's object that is handed to a function": (
+        "import functools\nclass App:\n    @functools.cached_property\n    def filters(self):\n        return {}\n"
+        "    def add(self, name, g):\n        self.filters[name] = g\nAPP = App()\ndef begin(app):\n"
+        "    app.add('up', lambda t: t + '1')\nbegin(APP)\ndef f(x):\n    return APP.filters['up'](x)\n", "'1'", "'2'",
+    ),
     "what is registered with an object of theirs": (
         "from dask.base import normalize_token, tokenize\nclass Q:\n    pass\n@normalize_token.register(Q)\ndef g(q):\n    return 1\n"
         "def f(x):\n    return tokenize(Q())\n", "return 1", "return 2",
     ),
 }  # fmt: skip
 UNSEEN = {
+    "another object of a class with cached properties": (
+        "import functools\nclass Splitter:\n    def __init__(self, n):\n        self.n = n\n    @functools.cached_property\n"
+        "    def by(self):\n        return ' '\nA = Splitter(1)\nB = Splitter(2)\ndef f(x):\n    return x.split(A.by)\n", "(2)", "(3)",
+    ),
     "an option of what isn't used": (
         "import numpy\nnumpy.setbufsize(8192)\ndef f(x):\n    return x + 1\n", "8192", "16384",
     ),
@@ -375,7 +411,7 @@ from dataflow.memo.effects import effects_around
 names = [one.name for one in pkgutil.walk_packages(dataflow.__path__, "dataflow.") if "__main__" not in one.name]
 spaces = {name: vars(importlib.import_module(name)) for name in names}
 used = {"json", "numpy", "pandas", "pyarrow", "dask", "distributed", "lxml", "re", "sys", "logging", "warnings"}
-for one in effects_around(spaces, used):
+for one in effects_around(spaces, used, {}):
     print(one.module, ast.unparse(one.tree).splitlines()[-1].strip())
 """
 

@@ -509,6 +509,12 @@ COMMON = {
     ),
     "a decoder": ("import json\nD = json.JSONDecoder(parse_float=str)\ndef f(x):\n    return D.decode(x)\n", "=str", "=int"),
     "a salted hash": ("import hashlib\nH = hashlib.sha256(b'one')\ndef f(x):\n    return H.copy()\n", "one", "two"),
+    "a salted hash of whatever length": ("import hashlib\nH = hashlib.shake_128(b'one')\ndef f(x):\n    return H.copy().digest(9)\n", "one", "two"),
+    "a universal function": ("import numpy\nU = numpy.frompyfunc(lambda s: s + '1', 1, 1)\ndef f(x):\n    return U(x)\n", "'1'", "'2'"),
+    "one of it in a method": ("import numpy\ndef g(a, b):\n    return a + b + 1\nU = numpy.frompyfunc(g, 2, 1).reduce\ndef f(x):\n    return U(x)\n", "+ 1", "+ 2"),
+    "a cache that tells types apart": ("import functools\n@functools.lru_cache(typed=True)\ndef g(x):\n    return repr(x)\ndef f(x):\n    return g(x)\n", "typed=True", "typed=False"),
+    "a context of decimals": ("import decimal\nC = decimal.Context(prec=5)\ndef f(x):\n    return C.create_decimal(x)\n", "=5", "=6"),
+    "a parser of Markdown": ("from markdown_it import MarkdownIt\nM = MarkdownIt('commonmark')\ndef f(x):\n    return M.render(x)\n", "commonmark", "zero"),
     "the process's streams": ("import sys\nOUT = sys.stdout\nK = 1\ndef f(x, err=sys.stderr):\n    print(file=OUT)\n    return K\n", "K = 1", "K = 2"),
 }  # fmt: skip
 
@@ -516,6 +522,8 @@ COMMON = {
 @pytest.mark.parametrize("name", COMMON)
 def test_what_is_common_in_programs_is_keyed(of_files: Of, name: str) -> None:
     text, old, new = COMMON[name]
+    if "markdown_it" in text:
+        pytest.importorskip("markdown_it")
     assert old in text
     assert of_files(text) == of_files(text)
     assert of_files(text) != of_files(text.replace(old, new))
