@@ -107,13 +107,15 @@ class Stage(Generic[P, R]):
         # up and find the stage.
         if self.importable:
             return str(self.function.__qualname__)
-        return _remake, (self.function, self._options())
+        return _remake, (self.function, self.options)
 
     def replace(self, **changes: Any) -> Stage[..., Any]:
         """Another stage with some choices changed: ``function``, ``version`` and the other arguments."""
-        return Stage(**{"function": self.function, **self._options(), **changes})
+        return Stage(**{"function": self.function, **self.options, **changes})
 
-    def _options(self) -> dict[str, Any]:
+    @property
+    def options(self) -> dict[str, Any]:
+        """What it was made with besides its function, by the names of :func:`stage`'s arguments."""
         return {
             "pure": self.pure,
             "version": self.version,

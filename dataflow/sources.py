@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import itertools
 import os
 import sys
 import threading
@@ -22,20 +23,30 @@ from typing import Any
 from dataflow.errors import said
 
 __all__ = [
+    "MAIN",
+    "WORKLOAD",
     "ScriptStart",
     "Source",
+    "answer_for_script",
+    "found_by_name",
+    "free_name",
     "globals_asked_for",
     "home_of",
     "import_source",
+    "imported_sources",
+    "script_source",
     "script_start",
     "settings_made",
-    "source_modules",
-    "source_of",
+    "usual_name",
+    "why_not_script",
     "why_unreached",
 ]
 
+WORKLOAD = "dataflow_workload_"
+_AGAIN = "~"
 _GUARDS = ("__name__ == '__main__'", "'__main__' == __name__")
-_MAIN, _MAIN_ELSEWHERE = "__main__", "__mp_main__"  # as multiprocessing calls it where it imports it
+MAIN = _MAIN = "__main__"
+_MAIN_ELSEWHERE = "__mp_main__"  # as multiprocessing calls it where it imports it
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +78,8 @@ class ScriptStart:
 
 
 _imported: dict[str, Source] = {}
+_asked: dict[str, frozenset[str]] = {}
 _settings: dict[str, dict[ContextVar[Any], Any]] = {}
-_lock = threading.RLock()  # one file may load another
 
 
 def import_source(name: str, path: str | Path, expected: bytes | None = None) -> ModuleType:
@@ -91,19 +102,17 @@ def import_source(name: str, path: str | Path, expected: bytes | None = None) ->
         raise ValueError(f"{path} has changed")
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    with _lock:
-        before = sys.modules.get(name)
-        sys.modules[name] = module
-        try:
-            code = compile(content, path, "exec", dont_inherit=True)
-            _settings[name] = _settings_made(code, vars(module))
-        except BaseException:
-            del sys.modules[name]
-            if before is not None:
-                sys.modules[name] = before
-            raise
-        _imported[name] = source
+    module, before = importlib.util.module_from_spec(spec), sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        code = compile(content, path, "exec", dont_inherit=True)
+        settings = _settings_made(code, vars(module))
+    except BaseException:
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before
+        raise
+    _imported[name], _asked[name], _settings[name] = source, _names_asked_for(code), settings
     return module
 
 
@@ -112,55 +121,99 @@ def settings_made(source: Source) -> Mapping[ContextVar[Any], Any]:
     return _settings.get(source.name, {})
 
 
-def source_of(name: str) -> Source | None:
-    """The file of a module that was imported by :func:`import_source`, or of the script as it began to run."""
-    if name == _MAIN_ELSEWHERE:
-        name = _MAIN
-    return _script() if name == _MAIN else _imported.get(name)
+def free_name(name: str) -> str:
+    """A name for a module of one file that no other has: classes of one that was loaded before are found by it."""
+    taken = (f"{name}{_AGAIN}{count}" if count else name for count in itertools.count())
+    return next(one for one in taken if one not in sys.modules)
 
 
-def home_of(kind: type) -> Any:
-    """The module that a class says it is of; the script's has one name everywhere."""
-    return _MAIN if kind.__module__ == _MAIN_ELSEWHERE else kind.__module__
+def home_of(kind: Any) -> Any:
+    """The module that a class or function says it is of, by one name wherever and however often it was loaded."""
+    module = getattr(kind, "__module__", None)
+    return usual_name(module) if isinstance(module, str) else module
 
 
-def source_modules() -> frozenset[str]:
-    """The names of the modules here that :func:`source_of` has a file for."""
-    names = [*_imported, *((_MAIN, _MAIN_ELSEWHERE) if _script() else ())]
-    return frozenset(name for name in names if name in sys.modules)
+def usual_name(module: str) -> str:
+    """What a module is called where it was loaded first, in the process where the script was started."""
+    if module == _MAIN_ELSEWHERE:
+        return _MAIN
+    return module.partition(_AGAIN)[0] if module.startswith(WORKLOAD) else module
 
 
-def why_unreached(source: Source, start: ScriptStart | None, *, replace: bool) -> str:
+def found_by_name(module: str, path: str) -> Any:
+    """What has a dotted name in a module that is loaded; ``None`` for nothing."""
+    found: Any = sys.modules.get(module)
+    for name in path.split("."):
+        found = getattr(found, name, None)
+    return found
+
+
+def imported_sources() -> list[Source]:
+    """The files of modules here that :func:`import_source` has made."""
+    return [source for name, source in _imported.items() if name in sys.modules]
+
+
+def why_unreached(source: Source, *, fresh: bool, here: bool, patience_seconds: float | None = None) -> str:
     """Look for a module of that file under that name, in this process and then where the file lies.
 
     Args:
         source: the file.
-        start: how to import it where it is a script; ``None`` if that mustn't be.
-        replace: another module of the name may be put out of its place.
+        fresh: import it once more where it was: what has run here may have changed it.
+        here: import it in this thread, and not in one of its own, in which it may do what an event loop forbids.
+        patience_seconds: how long that may take; ``None`` for as long as it likes.
 
     Returns:
         Why it isn't to be had; nothing where this process knows it now.
     """
-    if source.name == _MAIN:
-        return _why_not_this_script(source, start)
-    with _lock:
-        if source.name in sys.modules:
-            if _imported.get(source.name) == source:
-                return ""
-            if not replace:
-                return "another of its name is at work there"
+    if not fresh and source.name in sys.modules:
+        return "" if _imported.get(source.name) == source else "another of its name is at work there"
+    failed: list[str] = []
+
+    def work() -> None:
         try:
             import_source(source.name, source.path, source.digest)
         except (
             BaseException
         ) as error:  # what it needs may not be here: no machine, no arguments, no more memory
-            return said(error)
-    return ""
+            failed.append(said(error))
+
+    if here:
+        work()
+        return "".join(failed)
+    thread = threading.Thread(target=work, name="dataflow-import", daemon=True)
+    thread.start()
+    thread.join(patience_seconds)
+    return "".join(failed) or ("importing it takes too long" if thread.is_alive() else "")
 
 
-def globals_asked_for(source: Source) -> frozenset[str]:
-    """The names that functions of the file may look up among its globals."""
-    code = compile(Path(source.path).read_bytes(), source.path, "exec", dont_inherit=True)
+def why_not_script(source: Source, start: ScriptStart | None) -> str:
+    """Why this process hasn't the script of that file for its main module, now that it has looked for it.
+
+    Args:
+        source: the file.
+        start: how to import it; ``None`` if that mustn't be.
+    """
+    why = ""
+    if not _is_imported_main():
+        if start is None:
+            return "the call doesn't stand under `if __name__ == '__main__':`"
+        why = _import_script(start)
+    try:
+        content = Path(str(sys.modules[_MAIN].__file__)).read_bytes() if _is_imported_main() else b""
+    except OSError as error:
+        return said(error)
+    return "" if _digest(content) == source.digest else why or "it isn't the same file there"
+
+
+def globals_asked_for(name: str) -> frozenset[str]:
+    """The names that functions of a module of one file, or of the script, may look up among its globals."""
+    if name in _asked:
+        return _asked[name]
+    frame = _script_frame() if name == _MAIN else None
+    return _names_asked_for(frame.f_code) if frame else frozenset()
+
+
+def _names_asked_for(code: CodeType) -> frozenset[str]:
     return frozenset(name for inner in _nested(code) for name in inner.co_names)
 
 
@@ -193,7 +246,7 @@ def _digest(content: bytes) -> bytes:
 
 def script_start() -> ScriptStart | None:
     """How other processes may import the script that runs; ``None`` where that would begin its work once more."""
-    main, script, frame = sys.modules[_MAIN], _script(), _script_frame()
+    main, script, frame = sys.modules[_MAIN], script_source(), _script_frame()
     if script is None or frame is None or not _is_guarded(Path(script.path), frame.f_lineno):
         return None
     name = getattr(getattr(main, "__spec__", None), "name", None)
@@ -202,7 +255,12 @@ def script_start() -> ScriptStart | None:
     return ScriptStart(how, tuple(sys.argv))
 
 
-def _script() -> Source | None:
+def answer_for_script() -> None:
+    """Let what comes back from a process that has imported the script be of the classes that it has here."""
+    sys.modules[_MAIN_ELSEWHERE] = sys.modules[_MAIN]
+
+
+def script_source() -> Source | None:
     """The file of the script that runs; ``None`` where it has none, or has been edited since."""
     path, frame = getattr(sys.modules[_MAIN], "__file__", None), _script_frame()
     if not path or frame is None:
@@ -234,22 +292,6 @@ def _is_guarded(path: Path, line: int) -> bool:
         ast.unparse(one.test) in _GUARDS and one.body[0].lineno <= line <= (one.body[-1].end_lineno or 0)
         for one in guards
     )
-
-
-def _why_not_this_script(source: Source, start: ScriptStart | None) -> str:
-    """Nothing where this process is the script, or has imported it as its own main module."""
-    why = ""
-    if not _is_imported_main():
-        if _script() == source:
-            return ""
-        if start is None:
-            return "the call doesn't stand under `if __name__ == '__main__':`"
-        why = _import_script(start)
-    try:
-        content = Path(str(sys.modules[_MAIN].__file__)).read_bytes() if _is_imported_main() else b""
-    except OSError as error:
-        return said(error)
-    return "" if _digest(content) == source.digest else why or "it isn't the same file there"
 
 
 def _is_imported_main() -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 from dataflow.errors import DataflowError, WorkloadError, one_line
 from dataflow.pipeline import Pipeline
 from dataflow.places import known_files, resource_file
-from dataflow.sources import import_source
+from dataflow.sources import WORKLOAD, free_name, import_source
 
 __all__ = ["Workload", "load_workload", "workload_names"]
 
@@ -140,7 +140,7 @@ def _import_alone(path: Path) -> ModuleType:
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.append(folder)
-    module = import_source("dataflow_workload_" + re.sub(r"\W", "_", path.stem), path)
+    module = import_source(free_name(WORKLOAD + re.sub(r"\W", "_", path.stem)), path)
     cloudpickle.register_pickle_by_value(module)
     return module
 

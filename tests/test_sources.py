@@ -5,16 +5,18 @@ import pytest
 
 from dataflow.sources import (
     Source,
+    free_name,
     globals_asked_for,
     home_of,
     import_source,
+    imported_sources,
     settings_made,
-    source_modules,
-    source_of,
+    usual_name,
+    why_not_script,
     why_unreached,
 )
 
-NAME = "module_of_one_file"
+NAME = "dataflow_workload_one_file"
 
 
 @pytest.fixture
@@ -32,29 +34,31 @@ def written(tmp_path, monkeypatch):
     sys.modules.pop(NAME, None)
 
 
+def unreached(source, *, fresh=True, **options):
+    return why_unreached(source, fresh=fresh, here=True, **options)
+
+
 def test_a_file_is_a_module_under_the_name_it_is_given(written):
     path = written("x = __name__\n")
     module = import_source(NAME, path)
     assert sys.modules[NAME] is module
     assert (module.x, module.__file__) == (NAME, str(path))
-    assert NAME in source_modules()
-    assert source_of(NAME).path == str(path)
-    assert source_of("json") is None
+    (source,) = imported_sources()
+    assert (source.name, source.path) == (NAME, str(path))
 
 
 def test_it_is_reached_by_whoever_finds_the_same_content(written):
-    path = written("x = 1\n")
-    import_source(NAME, path)
-    source = source_of(NAME)
-    assert why_unreached(source, None, replace=False) == ""
-    del sys.modules[NAME]
-    assert why_unreached(source, None, replace=False) == ""
-    del sys.modules[NAME]
+    path = written("x = []\n")
+    module = import_source(NAME, path)
+    (source,) = imported_sources()
+    assert unreached(source, fresh=False) == ""
+    assert sys.modules[NAME] is module
+    assert unreached(source) == ""
+    assert sys.modules[NAME] is not module
     path.write_text("x = 2\n")
-    assert why_unreached(source, None, replace=False).endswith("one_file.py has changed")
+    assert unreached(source).endswith("one_file.py has changed")
     path.unlink()
-    assert "No such file" in why_unreached(source, None, replace=False)
-    assert NAME not in sys.modules
+    assert "No such file" in unreached(source)
 
 
 def test_what_the_file_raises_is_said_and_leaves_the_module_that_was_there(written):
@@ -64,52 +68,70 @@ def test_what_the_file_raises_is_said_and_leaves_the_module_that_was_there(writt
     with pytest.raises(SystemExit):
         import_source(NAME, path)
     assert sys.modules[NAME] is before
-    assert source_of(NAME).path == str(path)
 
 
 def test_another_module_of_the_name_gives_way_only_where_it_may(written):
     import_source(NAME, written("x = 1\n"))
-    first = source_of(NAME)
+    (first,) = imported_sources()
     import_source(NAME, written("x = 2\n"))
-    second = source_of(NAME)
     written("x = 1\n")
-    assert why_unreached(first, None, replace=False) == "another of its name is at work there"
-    assert source_of(NAME) == second
-    assert why_unreached(first, None, replace=True) == ""
+    assert unreached(first, fresh=False) == "another of its name is at work there"
+    assert sys.modules[NAME].x == 2
+    assert unreached(first) == ""
     assert sys.modules[NAME].x == 1
 
 
-def test_the_globals_that_functions_ask_for_are_known_without_running_the_file(written):
-    path = written(
-        "a, b, c, d, e = range(5)\n"
-        "def f(x=b):\n    return a + [c for _ in range(x)][0]\n"
-        "class K:\n    y = d\n    g = lambda self: self.h\n"
-        "if __name__ == '__main__':\n    print(e)\n"
+def test_a_file_that_takes_too_long_is_not_waited_for(written):
+    path = written("import threading\nthreading.Event().wait(0.2)\n")
+    import_source(NAME, path)
+    (source,) = imported_sources()
+    assert (
+        why_unreached(source, fresh=True, here=False, patience_seconds=0.01) == "importing it takes too long"
     )
-    asked = globals_asked_for(Source(NAME, str(path), b""))
+    assert why_unreached(source, fresh=True, here=False) == ""
+
+
+def test_a_file_that_is_loaded_again_has_another_name_and_is_called_the_same(written):
+    assert free_name(NAME) == NAME
+    import_source(NAME, written("class A: pass\n"))
+    again = free_name(NAME)
+    assert again != NAME
+    kind = import_source(again, written("class A: pass\n")).A
+    del sys.modules[again]
+    assert home_of(kind) == usual_name(again) == NAME
+    assert home_of(type("Chunk", (), {"__module__": "__mp_main__"})) == "__main__"
+    assert home_of(dict) == "builtins"
+    assert usual_name("a~1") == "a~1"
+
+
+def test_the_globals_that_functions_ask_for_are_known(written):
+    import_source(
+        NAME,
+        written(
+            "a, b, c, d, e = range(5)\n"
+            "def f(x=b):\n    return a + [c for _ in range(x)][0]\n"
+            "class K:\n    y = d\n    g = lambda self: self.h\n"
+            "if __name__ == '__main__':\n    print(e)\n"
+        ),
+    )
+    asked = globals_asked_for(NAME)
     assert {"a", "c", "d"} <= asked
     assert not {"b", "e"} & asked
 
 
 def test_what_it_sets_for_its_thread_is_kept(written):
     import_source(NAME, written("import decimal\ndecimal.getcontext().prec = 9\n"))
-    assert [value.prec for value in settings_made(source_of(NAME)).values()] == [9]
+    (source,) = imported_sources()
+    assert [value.prec for value in settings_made(source).values()] == [9]
     import_source(NAME, written("import decimal\n"))
-    assert settings_made(source_of(NAME)) == {}
-
-
-def test_the_script_is_called_main_wherever_it_is_imported():
-    kind = type("Chunk", (), {"__module__": "__mp_main__"})
-    assert home_of(kind) == "__main__"
-    assert home_of(dict) == "builtins"
+    assert settings_made(source) == {}
 
 
 SCRIPT = """
 import sys
-from dataflow.sources import script_start, source_of
+from dataflow.sources import script_source, script_start
 def begin():
-    source = source_of("__main__")
-    print(bool(source), bool(script_start()))
+    print(bool(script_source()), bool(script_start()))
 if __name__ == "__main__":
     begin()
 {rest}
@@ -139,7 +161,7 @@ def test_only_the_script_that_is_what_was_started_and_makes_the_call_under_its_g
     assert done.stdout.splitlines() == says
 
 
-def test_a_script_that_comes_by_standard_input_has_no_file(tmp_path):
+def test_a_script_that_comes_by_standard_input_has_no_file():
     done = subprocess.run(
         [sys.executable],
         input=SCRIPT.format(rest=""),
@@ -153,13 +175,13 @@ def test_a_script_that_comes_by_standard_input_has_no_file(tmp_path):
 
 def test_a_script_is_imported_with_its_arguments_and_begins_nothing(tmp_path):
     path = tmp_path / "the_script.py"
-    path.write_text("import sys\nfrom dataflow import Pipeline, run\nARGUMENT = sys.argv[1]\n{}")
+    path.write_text("import sys\nfrom dataflow import Pipeline, run\nARGUMENT = sys.argv[1]\n")
     code = (
         "import sys; from dataflow.sources import *; from dataflow.sources import _digest\n"
         f"path = {str(path)!r}\n"
         "source = Source('__main__', path, _digest(open(path, 'rb').read()))\n"
         "start = ScriptStart(('init_main_from_path', path), ('the_script.py', 'given'))\n"
-        "print(why_unreached(source, start, replace=False) or sys.modules['__main__'].ARGUMENT)"
+        "print(why_not_script(source, start) or sys.modules['__main__'].ARGUMENT)"
     )
 
     def said():
@@ -173,3 +195,7 @@ def test_a_script_is_imported_with_its_arguments_and_begins_nothing(tmp_path):
         "from dataflow import Pipeline, run\nlist(run(Pipeline(len), '*.txt', cluster='threads'))\n"
     )
     assert "has to stand under" in said()
+
+
+def test_where_a_script_may_not_be_imported_it_is_said_what_to_do():
+    assert "stand under `if __name__" in why_not_script(Source("__main__", "a.py", b""), None)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from dataflow.pipeline import Pipeline
 from dataflow.profile import Cost
+from dataflow.sources import home_of
 
 __all__ = ["forget", "remember", "remembered"]
 
@@ -41,4 +42,4 @@ def forget() -> None:
 def _name(pipeline: Pipeline) -> tuple[str, ...]:
     # By name: a stage that was edited costs about what it cost before, and a wrong guess is soon put right.
     functions = [stage.function for stage in pipeline.stages]
-    return tuple(f"{getattr(f, '__module__', '')}.{getattr(f, '__qualname__', type(f))}" for f in functions)
+    return tuple(f"{home_of(f)}.{getattr(f, '__qualname__', type(f))}" for f in functions)

@@ -17,12 +17,11 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import cloudpickle
 
 from dataflow.memo.classes import complete_model
-from dataflow.sources import source_modules
+from dataflow.sources import found_by_name
 
-__all__ = ["packed", "packed_by_name"]
+__all__ = ["packed"]
 
 _Cached = type(functools.lru_cache(len))
-_HAVE_NAMES = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, _Cached)
 
 
 def packed(value: Any) -> bytes:
@@ -39,20 +38,6 @@ def packed(value: Any) -> bytes:
         return file.getvalue()
 
 
-def packed_by_name(value: Any) -> tuple[bytes, frozenset[str]]:
-    """The value as bytes for processes that know the script, and a workload's own file, as modules; and their names.
-
-    Functions, classes and whatever else is a global of such a module are named and don't travel.
-
-    Raises:
-        pickle.PicklingError, TypeError: it can't be sent.
-    """
-    with io.BytesIO() as file:
-        pickler = _NamingPickler(file, protocol=5)
-        pickler.dump(value)
-        return file.getvalue(), frozenset(pickler.named)
-
-
 def _reduced(function: Any) -> str | tuple[Callable[..., Any], tuple[Any, ...]]:
     """How a function under ``functools.lru_cache`` is made again: by its name where its module can be imported."""
     if _is_at(function, function.__module__, function.__qualname__):
@@ -66,7 +51,7 @@ def _is_at(value: object, module: str | None, path: str) -> bool:
     alone = cloudpickle.list_registry_pickle_by_value()
     if module in (None, "__main__") or any(f"{module}.".startswith(f"{name}.") for name in alone):
         return False
-    return _found(module, path) is value
+    return found_by_name(str(module), path) is value
 
 
 def _cached_again(function: Callable[..., Any], parameters: Mapping[str, Any]) -> Callable[..., Any]:
@@ -134,39 +119,3 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             }
             return copyreg.__newobj__, (type(value),), state  # type: ignore[attr-defined]
         return super().reducer_override(value)
-
-
-class _NamingPickler(_Pickler):
-    def __init__(self, file: io.BytesIO, protocol: int) -> None:
-        super().__init__(file, protocol)
-        self.named: set[str] = set()
-        self._homes = source_modules()
-        self._globals = {
-            id(value): (home, name)
-            for home in self._homes
-            for name, value in vars(sys.modules[home]).items()
-            if not isinstance(value, _HAVE_NAMES)
-        }
-
-    def reducer_override(self, value: Any) -> Any:
-        """Name what a module of one file holds."""
-        if isinstance(value, types.ModuleType):
-            home, name = value.__name__, ""
-        elif isinstance(value, _HAVE_NAMES):
-            home, name = str(value.__module__), value.__qualname__
-        elif id(value) in self._globals:
-            home, name = self._globals[id(value)]
-        else:
-            home, name = "", ""
-        if home not in self._homes or _found(home, name) is not value:
-            return super().reducer_override(value)
-        self.named.add(home)
-        return _found, (home, name)
-
-
-def _found(module: str | None, path: str) -> object:
-    """What has a name in a module; an empty one is the module's own."""
-    found: Any = sys.modules.get(str(module))
-    for name in filter(None, path.split(".")):
-        found = getattr(found, name, None)
-    return found

@@ -1,72 +1,110 @@
-"""How a pipeline gets to other processes: with the names of what it uses where they reach its file, else with the
-code itself.
+"""How a pipeline gets to other processes: with its code, or by the name that it has in a file that they import.
 
 Code that travels arrives as a copy: a class is none of its module's, settings that a file makes are not made, locks
-and clients can't come along. So a worker that reaches the script's or the workload's own file runs that, as it would
-import a package, and looks whether what it then has is what the driver has.
+and clients can't come along. So processes that reach a workload's own file import it, as they would a package. A script
+may have set what it likes before it makes the call, so that its code travels, with that; where something of it can't,
+processes take what importing the script gives them, if that is what the script itself has.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import pickle
 import socket
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from dataflow.errors import WorkloadError, one_line, said
+from dataflow.errors import WorkloadError, one_line
 from dataflow.graph.plan import Plan, is_any_known
-from dataflow.graph.samecode import fresh_fingerprint, own_fingerprint
 from dataflow.graph.settings import keep_settings
-from dataflow.memo.keys import Uncacheable, digest, encode
+from dataflow.memo.keys import LEAVES, digest, encode, of_leaves
 from dataflow.pipeline import Pipeline, Stage
 from dataflow.sources import (
+    MAIN,
     ScriptStart,
     Source,
+    answer_for_script,
+    found_by_name,
     globals_asked_for,
     home_of,
+    imported_sources,
+    script_source,
     script_start,
     settings_made,
-    source_of,
+    usual_name,
+    why_not_script,
     why_unreached,
 )
 
 __all__ = ["packed_pipeline", "packed_plan", "unpacked_pipeline", "unpacked_plan"]
 
 _NEVER_IN_THE_WAY = (ModuleType, FunctionType, type, Stage, Pipeline)
-_State = Mapping[str, object]  # by global
+_PATIENCE_SECONDS = 60.0
+_LONGEST_TOLD = 1000
+_MOST_KEPT_BYTES = 16 * 1024**2
+
+
+@dataclass(frozen=True)
+class _InFile:
+    """A pipeline that a workload's own file holds.
+
+    Attributes:
+        source: the file.
+        name: of the global.
+        key: of the pipeline in it, where that is a dict.
+        state: what the file's globals hold, by name.
+    """
+
+    source: Source
+    name: str
+    key: Any = None
+    state: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _InScript:
+    """A pipeline whose stages a script holds.
+
+    Attributes:
+        source: the script's file.
+        start: how to import it, where it may be.
+        stages: module, dotted name and the options of each, ``None`` where that is what has the name.
+        likenesses: of its functions.
+        state: what the script's globals hold, for what is said of them.
+    """
+
+    source: Source
+    start: ScriptStart | None
+    stages: tuple[tuple[str, str, dict[str, Any] | None], ...]
+    likenesses: tuple[bytes | None, ...]
+    state: Mapping[str, object]
 
 
 @dataclass(frozen=True)
 class _Parcel:
-    """A pipeline in both forms.
+    """A pipeline on its way.
 
     Attributes:
         origin: the process that it is of.
-        by_value: with its code; ``None`` where something of it can't be sent.
+        code: with its code; ``None`` where something of it can't be sent.
         why_not: what can't.
-        by_name: without; ``None`` where nothing is in a module of one file.
-        sources: the files that this takes.
-        start: how to import the script, where it may be.
-        prints: the stages' fingerprints, ``None`` for one that has none.
-        states: what the files' globals hold, by module, where fingerprints don't tell all.
+        place: where it is to be found without.
     """
 
     origin: tuple[str, int]
-    by_value: bytes | None
+    code: bytes | None
     why_not: str = ""
-    by_name: bytes | None = None
-    sources: tuple[Source, ...] = ()
-    start: ScriptStart | None = None
-    prints: tuple[bytes | None, ...] = ()
-    states: Mapping[str, _State] = field(default_factory=dict)
+    place: _InFile | _InScript | None = None
+
+
+class _NotThereError(Exception):
+    """A process has no such pipeline by a name."""
 
 
 # How it came here is how it goes on: it may have run meanwhile, and have changed what its module holds.
@@ -80,7 +118,7 @@ def packed_plan(plan: Plan) -> bytes:
         WorkloadError: its pipeline can't be sent.
     """
     rest = dataclasses.replace(plan, pipeline=None)  # type: ignore[arg-type]
-    return pickle.dumps((rest, packed_pipeline(plan.pipeline, plan.stage_ids)), protocol=5)
+    return pickle.dumps((rest, packed_pipeline(plan.pipeline)), protocol=5)
 
 
 def unpacked_plan(packed: bytes, *, own_process: bool = False) -> Plan:
@@ -99,18 +137,14 @@ def unpacked_plan(packed: bytes, *, own_process: bool = False) -> Plan:
     return dataclasses.replace(plan, pipeline=unpacked_pipeline(pipeline, own_process=own_process))
 
 
-def packed_pipeline(pipeline: Pipeline, ids: Sequence[bytes] = ()) -> bytes:
+def packed_pipeline(pipeline: Pipeline) -> bytes:
     """A pipeline as bytes for :func:`unpacked_pipeline`.
-
-    Args:
-        pipeline: what to send.
-        ids: the fingerprints of its first stages, where they are known.
 
     Raises:
         WorkloadError: it can't be sent.
     """
-    parcel = _received.get(pipeline) or _parcel(pipeline, ids)
-    if parcel.by_value is None and parcel.by_name is None:
+    parcel = _received.get(pipeline) or _parcel(pipeline)
+    if parcel.code is None and parcel.place is None:
         raise _unsendable(parcel)
     return pickle.dumps(parcel, protocol=5)
 
@@ -118,117 +152,181 @@ def packed_pipeline(pipeline: Pipeline, ids: Sequence[bytes] = ()) -> bytes:
 def unpacked_pipeline(packed: bytes, *, own_process: bool = False) -> Pipeline:
     """The pipeline; see :func:`unpacked_plan`."""
     parcel: _Parcel = pickle.loads(packed)
-    if not own_process:
-        parcel = dataclasses.replace(parcel, start=None)
-    pipeline, why_not = _by_name(parcel)
-    if pipeline is None and parcel.by_value is None:
+    why_not = ""
+    if parcel.place is not None and (parcel.code is None or isinstance(parcel.place, _InFile)):
+        try:
+            return _kept(_found(parcel, own_process), parcel)
+        except _NotThereError as error:
+            why_not = str(error)
+    if parcel.code is None:
         raise _unsendable(parcel, why_not)
-    if pipeline is None:
-        pipeline = pickle.loads(parcel.by_value or b"")
-        assert pipeline is not None
+    pipeline: Pipeline = pickle.loads(parcel.code)
+    return _kept(pipeline, dataclasses.replace(parcel, place=None))
+
+
+def _kept(pipeline: Pipeline, parcel: _Parcel) -> Pipeline:
+    """Take note of how a pipeline has come here; large code isn't held for what the file says as well."""
     if parcel.origin != _here():
-        _received[pipeline] = parcel
+        large = parcel.place is not None and len(parcel.code or b"") > _MOST_KEPT_BYTES
+        _received[pipeline] = dataclasses.replace(parcel, code=None) if large else parcel
     return pipeline
 
 
 def _unsendable(parcel: _Parcel, not_by_name: str = "") -> WorkloadError:
+    nor = f"; nor {not_by_name}" if not_by_name else ""
     return WorkloadError(
-        f"the pipeline can't be sent to worker processes: {parcel.why_not}{not_by_name and '; nor can '}{not_by_name}. "
+        f"the pipeline can't be sent to worker processes: {parcel.why_not}{nor}. "
         "Define its stages at the top of a module and keep open files and locks out of them."
     )
 
 
-def _parcel(pipeline: Pipeline, ids: Sequence[bytes]) -> _Parcel:
-    from dataflow.graph.sending import packed, packed_by_name
-
-    named: Iterable[str] = ()
-    with contextlib.suppress(Exception):
-        by_name, named = packed_by_name(pipeline)
-    sources = tuple({source for name in sorted(named) if (source := source_of(name))})
-    by_value, why_not = None, ""
-    try:
-        by_value = packed(pipeline)
-    except Exception as error:
-        why_not = _which_global(sources) + one_line(error).rstrip(".")
-    if not sources:
-        return _Parcel(_here(), by_value, why_not)
-    stages = pipeline.stages
-    prints = (*ids, *map(fresh_fingerprint, stages[len(ids) :]))
-    told = _tell_all(prints, pipeline)
-    # Where the code can't travel either, the user is to hear which global it is.
-    states = {} if told and by_value else {source.name: _state(source) for source in sources}
-    return _Parcel(_here(), by_value, why_not, by_name, sources, script_start(), prints, states)
-
-
-def _which_global(sources: Sequence[Source]) -> str:
-    """The first global of modules of one file that can't be sent, for what is said of it."""
+def _parcel(pipeline: Pipeline) -> _Parcel:
     from dataflow.graph.sending import packed
 
-    for source in sources:
-        space = vars(sys.modules[source.name])
-        for name in sorted(globals_asked_for(source) & set(space)):
-            if isinstance(space[name], _NEVER_IN_THE_WAY):
-                continue
+    place: _InFile | _InScript | None = _in_file(pipeline)
+    try:
+        return _Parcel(_here(), packed(pipeline), "", place)
+    except Exception as error:
+        why_not = one_line(error).rstrip(".")
+    place = place or _in_script(pipeline)
+    return _Parcel(_here(), None, (_which_global(place.source.name) if place else "") + why_not, place)
+
+
+def _in_file(pipeline: Pipeline) -> _InFile | None:
+    for source in imported_sources():
+        for name, value in vars(sys.modules[source.name]).items():
+            if value is pipeline:
+                return _InFile(source, name, None, _state(source.name))
+            for key in [k for k, one in value.items() if one is pipeline] if type(value) is dict else ():
+                return _InFile(source, name, key, _state(source.name))
+    return None
+
+
+def _in_script(pipeline: Pipeline) -> _InScript | None:
+    from dataflow.memo.fingerprint import likeness
+
+    source, stages = script_source(), []
+    for stage in pipeline.stages if source else ():
+        module, name = (
+            getattr(stage.function, "__module__", None),
+            getattr(stage.function, "__qualname__", None),
+        )
+        found = found_by_name(str(module), str(name))
+        if found is not stage and found is not stage.function:
+            return None
+        stages.append((str(module), str(name), None if found is stage else stage.options))
+    if source is None:
+        return None
+    answer_for_script()
+    likenesses = tuple(likeness(stage.function, _is_bound) for stage in pipeline.stages)
+    return _InScript(source, script_start(), tuple(stages), likenesses, _state(MAIN))
+
+
+def _which_global(module: str) -> str:
+    """The first global of a module that can't be sent, for what is said of it."""
+    from dataflow.graph.sending import packed
+
+    space = vars(sys.modules[module])
+    for name in sorted(globals_asked_for(module) & set(space)):
+        if not isinstance(space[name], _NEVER_IN_THE_WAY):
             try:
                 packed(space[name])
             except Exception:
-                return f"{name} of {Path(source.path).name}: "
+                return f"{name} of {Path(str(space.get('__file__'))).name}: "
     return ""
 
 
-def _by_name(parcel: _Parcel) -> tuple[Pipeline | None, str]:
-    """The pipeline of the files that lie here; and else why they can't be had, or have led to something else."""
-    if parcel.by_name is None:
-        return None, ""
-    for source in parcel.sources:
-        why_not = why_unreached(source, parcel.start, replace=not is_any_known())
-        if why_not:
-            return None, f"{Path(source.path).name} be imported there: {why_not.rstrip('.')}"
+def _found(parcel: _Parcel, own_process: bool) -> Pipeline:
+    """The pipeline of the file that lies here.
+
+    Raises:
+        _NotThereError: it can't be had, or has led to something else.
+    """
+    place = parcel.place
+    if isinstance(place, _InFile):
+        return _found_in_file(place, parcel, own_process)
+    assert place is not None
+    return _found_in_script(place, parcel, own_process)
+
+
+def _found_in_file(place: _InFile, parcel: _Parcel, own_process: bool) -> Pipeline:
+    source = place.source
+    if parcel.origin != _here():
+        # What ran here before may have changed it. While something runs, it isn't taken away.
+        patience = None if parcel.code is None else _PATIENCE_SECONDS
+        fresh = not is_any_known()
+        _refuse(source, why_unreached(source, fresh=fresh, here=own_process, patience_seconds=patience))
+        _refuse_other(place.state, source.name)
+    found = found_by_name(source.name, place.name)
+    pipeline = found.get(place.key) if place.key is not None and type(found) is dict else found
+    if not isinstance(pipeline, Pipeline):
+        raise _NotThereError(f"has {Path(source.path).name} a pipeline {place.name} there")
+    keep_settings(pipeline, settings_made(source))
+    return pipeline
+
+
+def _found_in_script(place: _InScript, parcel: _Parcel, own_process: bool) -> Pipeline:
+    from dataflow.memo.fingerprint import likeness
+
+    if parcel.origin != _here():
+        _refuse(place.source, why_not_script(place.source, place.start if own_process else None))
+    stages = []
+    for module, name, options in place.stages:
+        found = found_by_name(module, name)
+        stages.append(found if options is None or not callable(found) else Stage(found, **options))
+    if not all(isinstance(stage, Stage) for stage in stages):
+        raise _NotThereError(f"has {Path(place.source.path).name} its stages there")
+    here = tuple(likeness(stage.function, _is_bound) for stage in stages)
+    if None in here or here != place.likenesses:
+        _refuse_other(place.state, MAIN)
+        other = next(
+            (s.name for s, a, b in zip(stages, here, place.likenesses, strict=True) if a != b), "all"
+        )
+        raise _NotThereError(f"can the file be imported there instead: stage {other} is something else there")
+    return Pipeline(*stages)
+
+
+def _is_bound(value: object) -> bool:
+    """Whether an object can't leave its process."""
+    from dataflow.graph.sending import packed
+
     try:
-        pipeline: Pipeline = pickle.loads(parcel.by_name)
-        other = _other(parcel, pipeline)
-    except Exception as error:
-        return None, f"it be found there by its name: {said(error).rstrip('.')}"
-    if other:
-        return None, f"the file be imported there instead: {other} is something else there"
-    keep_settings(pipeline, {k: v for source in parcel.sources for k, v in settings_made(source).items()})
-    return pipeline, ""
+        packed(value)
+    except Exception:
+        return True
+    return False
 
 
-def _other(parcel: _Parcel, pipeline: Pipeline) -> str:
-    """What isn't here what it is where the parcel comes from: a stage, or a global."""
-    pairs = zip(pipeline.stages, parcel.prints, strict=True)
-    changed = [stage.name for stage, known in pairs if own_fingerprint(stage) != known]
-    if not changed and _tell_all(parcel.prints, pipeline):
-        return ""
-    for source in parcel.sources:
-        there = parcel.states.get(source.name, {})
-        here = _state(source) if there else {}
-        found = sorted(name for name in {*there, *here} if there.get(name) != here.get(name))
-        if found:
-            return found[0]
-    return f"stage {changed[0]}" if changed else ""
+def _refuse(source: Source, why_not: str) -> None:
+    if why_not:
+        raise _NotThereError(f"can {Path(source.path).name} be imported there: {why_not.rstrip('.')}")
 
 
-def _tell_all(prints: Sequence[bytes | None], pipeline: Pipeline) -> bool:
-    """Whether fingerprints say all of what stages do: what they are told to ignore may be set in the driver alone."""
-    return None not in prints and not any(stage.ignore for stage in pipeline.stages)
+def _refuse_other(there: Mapping[str, object], module: str) -> None:
+    here = vars(sys.modules[module])
+    for name in sorted(there):
+        if name not in here or _shown(here[name]) != there[name]:
+            raise _NotThereError(f"can the file be imported there instead: {name} is something else there")
 
 
 def _here() -> tuple[str, int]:
     return socket.gethostname(), os.getpid()
 
 
-def _state(source: Source) -> _State:
-    """What functions of a file find in its globals: plain data in full, of others the types alone."""
-    space: dict[str, Any] = vars(sys.modules[source.name])
-    asked = (name for name in globals_asked_for(source) & set(space) if not name.startswith("__"))
-    return {name: _plain(space[name]) for name in asked}
+def _state(module: str) -> Mapping[str, object]:
+    """What functions of a module find in its globals: short plain data in full, of all else the types."""
+    space: dict[str, Any] = vars(sys.modules[module])
+    asked = (name for name in globals_asked_for(module) & set(space) if not name.startswith("__"))
+    return {name: _shown(space[name]) for name in asked}
 
 
-def _plain(value: object) -> object:
-    try:
-        return digest(encode(value))
-    except Uncacheable:
-        kind = type(value)
-        return f"{home_of(kind)}.{kind.__qualname__} {getattr(value, '__qualname__', '')}"
+def _shown(value: Any) -> object:
+    kind = type(value)
+    if kind in LEAVES or of_leaves(value):
+        short = not hasattr(value, "__len__") or len(value) <= _LONGEST_TOLD
+        return (
+            digest(encode(usual_name(value) if kind is str else value))
+            if short
+            else (kind.__name__, len(value))
+        )
+    return f"{home_of(kind)}.{kind.__qualname__} {getattr(value, '__qualname__', '')}"

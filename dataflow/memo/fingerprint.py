@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import PurePath
 from typing import Any
 
@@ -14,7 +14,14 @@ from dataflow.memo.special import taken
 from dataflow.memo.walk import Walk
 from dataflow.pipeline import Stage
 
-__all__ = ["DynamicCodeWarning", "SetOrderWarning", "Uncacheable", "fingerprint", "stage_fingerprint"]
+__all__ = [
+    "DynamicCodeWarning",
+    "SetOrderWarning",
+    "Uncacheable",
+    "fingerprint",
+    "likeness",
+    "stage_fingerprint",
+]
 
 
 def fingerprint(
@@ -62,6 +69,25 @@ def fingerprint(
         ) from None
     head = encode((SCHEMA, version, len(parts)))
     return digest(tagged(b"fingerprint", head + b"".join(parts) + nodes))
+
+
+def likeness(function: Any, is_bound: Callable[[object], bool]) -> bytes | None:
+    """As :func:`fingerprint`, of as much as can be told: what has no stable description counts by its name alone.
+
+    It says whether two processes have the same of a function, and is no key. ``None`` where nothing can be told.
+
+    Args:
+        function: any callable.
+        is_bound: says of an object whether it can't leave its process: of a client or a pool only its kind is told,
+            whatever it has been used for.
+    """
+    walk = Walk()
+    walk.notices.quiet, walk.is_bound = True, is_bound
+    try:
+        parts = walk.root(function)
+        return digest(tagged(b"likeness", parts + walk.finish() + walk.effects()))
+    except Exception:  # objects may do what they like when they are looked at
+        return None
 
 
 def _content(path: PurePath) -> bytes:

@@ -54,6 +54,7 @@ from dataflow.memo.origin import class_owner, installed_as, module_of
 from dataflow.memo.queries import files_in, queried
 from dataflow.memo.running import top_of
 from dataflow.memo.special import contents, file_digest, filled_by_calls, importable, special
+from dataflow.sources import usual_name
 
 __all__ = ["Walk"]
 
@@ -77,6 +78,7 @@ class Walk:
 
     Attributes:
         notices: what it warns of.
+        is_bound: of which of somebody else's objects, such as clients and pools, only the kind is told.
         asked: what code that was met asks for that is told of all that was met: see :func:`asks_for`.
     """
 
@@ -84,6 +86,7 @@ class Walk:
         self._ignore = ignore
         self._inside = inside
         self.notices = Notices()
+        self.is_bound: Callable[[object], bool] | None = None
         self._telling: frozenset[str] = frozenset()
         # First-party modules that were met, and the installed ones that are used.
         self._spaces: Spaces = {}
@@ -183,7 +186,7 @@ class Walk:
     def _another(self, inside: frozenset[int] = frozenset()) -> Walk:
         """A walk of its own, with numbers of its own; the modules that it meets are met by this one."""
         walk = Walk(self._ignore, self._inside | inside)
-        walk._telling = self._telling
+        walk._telling, walk.is_bound = self._telling, self.is_bound
         walk.notices.as_in(self.notices)
         walk._spaces, walk._used, walk._left, walk._told = self._spaces, self._used, self._left, self._told
         walk._saying, walk._kept, walk._finders = self._saying, self._kept, self._finders
@@ -242,12 +245,12 @@ class Walk:
         if owner is not None:
             self.uses(module)
         else:
-            self._spaces.setdefault(module, space)
+            self._spaces.setdefault(usual_name(module), space)
 
     def value(self, value: object) -> bytes:
         """The description of any value. Raises Uncacheable if it has none that is stable."""
         if type(value) in LEAVES:
-            return encode(value)
+            return encode(usual_name(value) if type(value) is str else value)
         # Nobody lists so many by chance as a set does.
         if in_order_of_a_set(value, _MANY):
             self.notices.order()
@@ -348,6 +351,8 @@ class Walk:
             return self._node(self._object, value)
 
     def _object(self, value: Any) -> list[bytes]:
+        if self.is_bound and class_owner(type(value)) is not None and self.is_bound(value):
+            return [self.value(type(value))]
         return [object_parts(self, value)]
 
     def _node(self, describe: Callable[[Any], list[bytes]], subject: object) -> bytes:
