@@ -1,12 +1,11 @@
-"""Modules of one file that no import statement finds: a workload's own file, and the script that runs.
+"""Modules of one file that no import statement finds: a workload's own file.
 
 Other processes can still have them by their names, as `multiprocessing` has it with the main module: whoever reaches
-the same file, with the same content, runs it once and knows it under its name.
+the same file, with the same content, runs it and knows it under its name.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.util
 import itertools
@@ -17,36 +16,33 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType, FrameType, ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from dataflow.errors import said
 
 __all__ = [
     "MAIN",
+    "MAIN_ELSEWHERE",
     "WORKLOAD",
-    "ScriptStart",
     "Source",
-    "answer_for_script",
+    "digest_of",
     "found_by_name",
     "free_name",
     "globals_asked_for",
     "home_of",
     "import_source",
     "imported_sources",
-    "script_source",
-    "script_start",
+    "names_asked_for",
     "settings_made",
     "usual_name",
-    "why_not_script",
     "why_unreached",
 ]
 
 WORKLOAD = "dataflow_workload_"
 _AGAIN = "~"
-_GUARDS = ("__name__ == '__main__'", "'__main__' == __name__")
-MAIN = _MAIN = "__main__"
-_MAIN_ELSEWHERE = "__mp_main__"  # as multiprocessing calls it where it imports it
+MAIN = "__main__"
+MAIN_ELSEWHERE = "__mp_main__"  # as multiprocessing calls it where it imports it
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +58,6 @@ class Source:
     name: str
     path: str
     digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ScriptStart:
-    """How a script was started.
-
-    Attributes:
-        how: by file or name, as ``multiprocessing`` calls it, and which.
-        arguments: ``sys.argv``.
-    """
-
-    how: tuple[str, str]
-    arguments: tuple[str, ...]
 
 
 _imported: dict[str, Source] = {}
@@ -97,7 +80,7 @@ def import_source(name: str, path: str | Path, expected: bytes | None = None) ->
     """
     path = os.path.abspath(path)
     content = Path(path).read_bytes()
-    source = Source(name, path, _digest(content))
+    source = Source(name, path, digest_of(content))
     if expected not in (None, source.digest):
         raise ValueError(f"{path} has changed")
     spec = importlib.util.spec_from_file_location(name, path)
@@ -112,7 +95,7 @@ def import_source(name: str, path: str | Path, expected: bytes | None = None) ->
         if before is not None:
             sys.modules[name] = before
         raise
-    _imported[name], _asked[name], _settings[name] = source, _names_asked_for(code), settings
+    _imported[name], _asked[name], _settings[name] = source, names_asked_for(code), settings
     return module
 
 
@@ -135,8 +118,8 @@ def home_of(kind: Any) -> Any:
 
 def usual_name(module: str) -> str:
     """What a module is called where it was loaded first, in the process where the script was started."""
-    if module == _MAIN_ELSEWHERE:
-        return _MAIN
+    if module == MAIN_ELSEWHERE:
+        return MAIN
     return module.partition(_AGAIN)[0] if module.startswith(WORKLOAD) else module
 
 
@@ -172,9 +155,7 @@ def why_unreached(source: Source, *, fresh: bool, here: bool, patience_seconds: 
     def work() -> None:
         try:
             import_source(source.name, source.path, source.digest)
-        except (
-            BaseException
-        ) as error:  # what it needs may not be here: no machine, no arguments, no more memory
+        except BaseException as error:  # what it needs may not be here: no arguments, no more memory
             failed.append(said(error))
 
     if here:
@@ -186,34 +167,13 @@ def why_unreached(source: Source, *, fresh: bool, here: bool, patience_seconds: 
     return "".join(failed) or ("importing it takes too long" if thread.is_alive() else "")
 
 
-def why_not_script(source: Source, start: ScriptStart | None) -> str:
-    """Why this process hasn't the script of that file for its main module, now that it has looked for it.
-
-    Args:
-        source: the file.
-        start: how to import it; ``None`` if that mustn't be.
-    """
-    why = ""
-    if not _is_imported_main():
-        if start is None:
-            return "the call doesn't stand under `if __name__ == '__main__':`"
-        why = _import_script(start)
-    try:
-        content = Path(str(sys.modules[_MAIN].__file__)).read_bytes() if _is_imported_main() else b""
-    except OSError as error:
-        return said(error)
-    return "" if _digest(content) == source.digest else why or "it isn't the same file there"
-
-
 def globals_asked_for(name: str) -> frozenset[str]:
-    """The names that functions of a module of one file, or of the script, may look up among its globals."""
-    if name in _asked:
-        return _asked[name]
-    frame = _script_frame() if name == _MAIN else None
-    return _names_asked_for(frame.f_code) if frame else frozenset()
+    """The names that functions of a module of one file may look up among its globals."""
+    return _asked.get(name, frozenset())
 
 
-def _names_asked_for(code: CodeType) -> frozenset[str]:
+def names_asked_for(code: CodeType) -> frozenset[str]:
+    """The names that functions in a module's code may look up among its globals, or as attributes."""
     return frozenset(name for inner in _nested(code) for name in inner.co_names)
 
 
@@ -240,76 +200,6 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
             yield from _nested(one)
 
 
-def _digest(content: bytes) -> bytes:
+def digest_of(content: bytes) -> bytes:
+    """The digest of a file's content."""
     return hashlib.blake2b(content, digest_size=20).digest()
-
-
-def script_start() -> ScriptStart | None:
-    """How other processes may import the script that runs; ``None`` where that would begin its work once more."""
-    main, script, frame = sys.modules[_MAIN], script_source(), _script_frame()
-    if script is None or frame is None or not _is_guarded(Path(script.path), frame.f_lineno):
-        return None
-    name = getattr(getattr(main, "__spec__", None), "name", None)
-    sys.modules.setdefault(_MAIN_ELSEWHERE, main)  # what comes back is of its classes there
-    how = ("init_main_from_name", name) if name else ("init_main_from_path", script.path)
-    return ScriptStart(how, tuple(sys.argv))
-
-
-def answer_for_script() -> None:
-    """Let what comes back from a process that has imported the script be of the classes that it has here."""
-    sys.modules[_MAIN_ELSEWHERE] = sys.modules[_MAIN]
-
-
-def script_source() -> Source | None:
-    """The file of the script that runs; ``None`` where it has none, or has been edited since."""
-    path, frame = getattr(sys.modules[_MAIN], "__file__", None), _script_frame()
-    if not path or frame is None:
-        return None
-    try:
-        content = Path(path).read_bytes()
-        if compile(content, path, "exec", dont_inherit=True) != frame.f_code:
-            return None
-    except (OSError, SyntaxError, ValueError):
-        return None
-    return Source(_MAIN, os.path.abspath(path), _digest(content))
-
-
-def _script_frame() -> FrameType | None:
-    """Where the script is: its frame is the outermost that has its globals."""
-    space, found = vars(sys.modules[_MAIN]), None
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)
-    while frame is not None:
-        if frame.f_globals is space and frame.f_code.co_name == "<module>":
-            found = frame
-        frame = frame.f_back
-    return found
-
-
-def _is_guarded(path: Path, line: int) -> bool:
-    """Whether a line of a script is reached only where the script is what was started."""
-    guards = (one for one in ast.parse(path.read_bytes()).body if isinstance(one, ast.If))
-    return any(
-        ast.unparse(one.test) in _GUARDS and one.body[0].lineno <= line <= (one.body[-1].end_lineno or 0)
-        for one in guards
-    )
-
-
-def _is_imported_main() -> bool:
-    return getattr(sys.modules[_MAIN], "__name__", None) == _MAIN_ELSEWHERE
-
-
-def _import_script(start: ScriptStart) -> str:
-    """Import the script as a worker of multiprocessing would, which starts no others meanwhile; why that failed."""
-    from multiprocessing import process, spawn
-
-    here: Any = process.current_process()
-    before, sys.argv = sys.argv, list(start.arguments)
-    here._inheriting = True
-    try:
-        spawn.prepare({start.how[0]: start.how[1]})
-    except BaseException as error:  # whatever it raises, its code can still travel
-        sys.argv = before
-        return said(error)
-    finally:
-        del here._inheriting
-    return ""

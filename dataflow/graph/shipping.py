@@ -13,7 +13,7 @@ import os
 import pickle
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -25,20 +25,23 @@ from dataflow.graph.plan import Plan, is_any_known
 from dataflow.graph.settings import keep_settings
 from dataflow.memo.keys import LEAVES, digest, encode, of_leaves
 from dataflow.pipeline import Pipeline, Stage
+from dataflow.script import (
+    ScriptStart,
+    answer_for_script,
+    script_asks_for,
+    script_source,
+    script_start,
+    why_not_script,
+)
 from dataflow.sources import (
     MAIN,
-    ScriptStart,
     Source,
-    answer_for_script,
     found_by_name,
     globals_asked_for,
     home_of,
     imported_sources,
-    script_source,
-    script_start,
     settings_made,
     usual_name,
-    why_not_script,
     why_unreached,
 )
 
@@ -196,9 +199,9 @@ def _in_file(pipeline: Pipeline) -> _InFile | None:
     for source in imported_sources():
         for name, value in vars(sys.modules[source.name]).items():
             if value is pipeline:
-                return _InFile(source, name, None, _state(source.name))
+                return _InFile(source, name, None, _state(source.name, globals_asked_for(source.name)))
             for key in [k for k, one in value.items() if one is pipeline] if type(value) is dict else ():
-                return _InFile(source, name, key, _state(source.name))
+                return _InFile(source, name, key, _state(source.name, globals_asked_for(source.name)))
     return None
 
 
@@ -219,7 +222,7 @@ def _in_script(pipeline: Pipeline) -> _InScript | None:
         return None
     answer_for_script()
     likenesses = tuple(likeness(stage.function, _is_bound) for stage in pipeline.stages)
-    return _InScript(source, script_start(), tuple(stages), likenesses, _state(MAIN))
+    return _InScript(source, script_start(), tuple(stages), likenesses, _state(MAIN, script_asks_for()))
 
 
 def _which_global(module: str) -> str:
@@ -227,7 +230,7 @@ def _which_global(module: str) -> str:
     from dataflow.graph.sending import packed
 
     space = vars(sys.modules[module])
-    for name in sorted(globals_asked_for(module) & set(space)):
+    for name in sorted((script_asks_for() if module == MAIN else globals_asked_for(module)) & set(space)):
         if not isinstance(space[name], _NEVER_IN_THE_WAY):
             try:
                 packed(space[name])
@@ -313,11 +316,10 @@ def _here() -> tuple[str, int]:
     return socket.gethostname(), os.getpid()
 
 
-def _state(module: str) -> Mapping[str, object]:
+def _state(module: str, asked: Set[str]) -> Mapping[str, object]:
     """What functions of a module find in its globals: short plain data in full, of all else the types."""
     space: dict[str, Any] = vars(sys.modules[module])
-    asked = (name for name in globals_asked_for(module) & set(space) if not name.startswith("__"))
-    return {name: _shown(space[name]) for name in asked}
+    return {name: _shown(space[name]) for name in asked & set(space) if not name.startswith("__")}
 
 
 def _shown(value: Any) -> object:
