@@ -26,6 +26,16 @@ _FROM_ELSEWHERE = ("__doc__", "__module__", "__qualname__", "__name__", "__annot
 _CALLING = ("func", "__wrapped__", "py_func")
 _PACKED = re.compile(b"\x80[\x04\x05]\x95(.{8})", re.DOTALL)
 _FUNCTIONS = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, functools.partial)
+# Compiled objects that show nothing of what they were given, hold nothing else, and by which calls they are made.
+_MAKERS = {
+    **{("lxml.etree", name): frozenset({name}) for name in ("XPath", "ETXPath", "HTMLParser", "XMLParser")},
+    **{("lxml.etree", name): frozenset({name}) for name in ("XSLT", "RelaxNG", "XMLSchema", "Schematron")},
+    ("lxml.cssselect", "CSSSelector"): frozenset({"CSSSelector"}),
+    ("functools", "KeyWrapper"): frozenset({"cmp_to_key"}),
+    ("_hashlib", "HMAC"): frozenset({"new", "HMAC"}),
+    ("zstandard.backend_c", "ZstdCompressor"): frozenset({"ZstdCompressor"}),
+    ("zstandard.backend_c", "ZstdDecompressor"): frozenset({"ZstdDecompressor"}),
+}
 _SAYING = ("__getstate__", "__reduce__", "__reduce_ex__")
 
 
@@ -43,6 +53,9 @@ def object_parts(walk: Walk, value: Any) -> bytes:
     except Exception as error:
         if isinstance(taken(value, "__wrapped__"), types.FunctionType):
             return _standing_in(walk, value)
+        made = walk.made_by(_MAKERS.get((kind.__module__, kind.__qualname__), frozenset()))
+        if made is not None:
+            return tagged(b"made", walk.value(kind) + encode(taken(value, "path")) + made)
         why = f"a {kind.__module__}.{kind.__qualname__} shows no state ({type(error).__name__})"
         raise walk.refuse(why) from None
     if isinstance(state, str):

@@ -11,10 +11,11 @@ import ast
 import enum
 import functools
 import os
+import re
 import sys
 import types
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
 from dataflow.memo.asides import asides, asks_for
@@ -31,7 +32,7 @@ from dataflow.memo.bindings import (
 )
 from dataflow.memo.chains import chain_parts, derived_classes
 from dataflow.memo.classes import class_parts
-from dataflow.memo.code import describe_function, reads, syntax_of
+from dataflow.memo.code import describe_function, last_name, reads, syntax_of
 from dataflow.memo.dynamic import unseen_by_name
 from dataflow.memo.effects import Effect, Spaces, effects_around
 from dataflow.memo.hints import hints_of
@@ -59,6 +60,7 @@ from dataflow.sources import usual_name
 __all__ = ["Walk"]
 
 
+_OPENING = re.compile("open|parse|load|read|file|url|connect", re.IGNORECASE)
 _LONGEST_WAY = 12
 _MANY = 20  # texts in the order of a set say that it is one, wherever they stand
 _MOST_VISITS, _MOST_TIMES = 20_000, 8
@@ -209,6 +211,23 @@ class Walk:
         """The statements that make what the walk stands at, and what holds it; ``None`` where none can be seen."""
         made = self._around()
         return b"".join(self._statements(one.tree, one.space) for one in made) if made else None
+
+    def made_by(self, calls: Set[str]) -> bytes | None:
+        """The statements that make what the walk stands at by a call of such a name, and all that they read; ``None``
+        where none do, or they lead to a file.
+
+        Raises:
+            Uncacheable: what they read can't be described.
+        """
+        for made in self._around() if calls else ():
+            called = {last_name(one.func) for one in ast.walk(made.tree) if isinstance(one, ast.Call)}
+            if not made.is_given and calls & called and not any(map(_OPENING.search, called - calls)):
+                walk, code = self._another(), _compiled(made.tree)
+                walk._telling = self._telling | {made.syntax}
+                chains = [chain for chain in sorted(reads(code).chains) if chain[0] not in made.bound]
+                parts = [chain_parts(walk, chain, made.space, code) for chain in chains]
+                return digest(encode(made.syntax) + b"".join(parts) + walk.finish())
+        return None
 
     def _around(self) -> list[Binding]:
         """How what the walk stands at was made, and what holds it, as far as that can be seen."""

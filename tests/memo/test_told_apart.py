@@ -514,6 +514,18 @@ COMMON = {
     "one of it in a method": ("import numpy\ndef g(a, b):\n    return a + b + 1\nU = numpy.frompyfunc(g, 2, 1).reduce\ndef f(x):\n    return U(x)\n", "+ 1", "+ 2"),
     "a cache that tells types apart": ("import functools\n@functools.lru_cache(typed=True)\ndef g(x):\n    return repr(x)\ndef f(x):\n    return g(x)\n", "typed=True", "typed=False"),
     "a context of decimals": ("import decimal\nC = decimal.Context(prec=5)\ndef f(x):\n    return C.create_decimal(x)\n", "=5", "=6"),
+    "an expression that is compiled": (
+        "from lxml import etree\nNS = {'a': 'one'}\nX = {'p': etree.XPath('//a:p', namespaces=NS)}\ndef f(x):\n    return X['p'](x)\n", "one", "two",
+    ),
+    "a parser of HTML": ("from lxml import etree\nP = etree.HTMLParser(encoding='utf-8')\ndef f(x):\n    return etree.fromstring(x, P)\n", "'utf-8'", "'ascii'"),
+    "a stylesheet": (
+        "from lxml import etree\nT = ('<s:stylesheet version=\"1.0\" xmlns:s=\"http://www.w3.org/1999/XSL/Transform\">'\n"
+        "     '<s:template match=\"/\"><a/></s:template></s:stylesheet>')\nS = etree.XSLT(etree.XML(T))\ndef f(x):\n    return S(x)\n", "<a/>", "<b/>",
+    ),
+    "a comparison as a key": (
+        "import functools\ndef c(a, b):\n    return (a > b) - 1\nK = functools.cmp_to_key(c)\ndef f(x):\n    return sorted(x, key=K)\n", "- 1", "- 2",
+    ),
+    "a keyed hash": ("import hmac\nM = hmac.new(b'one', digestmod='sha256')\nM.update(b'salt')\ndef f(x):\n    return M.copy()\n", "salt", "pepper"),
     "a parser of Markdown": ("from markdown_it import MarkdownIt\nM = MarkdownIt('commonmark')\ndef f(x):\n    return M.render(x)\n", "commonmark", "zero"),
     "the process's streams": ("import sys\nOUT = sys.stdout\nK = 1\ndef f(x, err=sys.stderr):\n    print(file=OUT)\n    return K\n", "K = 1", "K = 2"),
 }  # fmt: skip
@@ -585,6 +597,29 @@ class Struct(metaclass=Meta):
 def f(x):
     return Struct
 """
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "X = {}\ndef put(e):\n    X['p'] = etree.XPath(e)\nput('//p')\n",
+        "def of(e):\n    return etree.XPath(e)\nX = {'p': of('//p')}\n",
+        "X = {'p': etree.XSLT(etree.parse('a.xsl'))}\n",
+        "D = etree.XML('<a/>')\nX = {'p': etree.RelaxNG(D)}\n",
+    ],
+)
+def test_one_that_shows_nothing_and_of_which_it_is_not_seen_what_it_was_given_is_refused(
+    of_files: Of, made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.xsl").write_text(
+        '<s:stylesheet version="1.0" xmlns:s="http://www.w3.org/1999/XSL/Transform"/>'
+    )
+    made = made.replace(
+        "'<a/>'", '\'<element name="a" xmlns="http://relaxng.org/ns/structure/1.0"><empty/></element>\''
+    )
+    with pytest.raises(Uncacheable, match=r"lxml\.etree\.\w+ shows no state"):
+        of_files(f"from lxml import etree\n{made}def f(x):\n    return X['p'](x)\n")
 
 
 def test_a_text_of_a_literal_is_no_name(of_files: Of) -> None:
