@@ -106,7 +106,7 @@ def led_to(chain: Chain, space: Mapping[str, Any]) -> Any:
     value = space.get(chain[0])
     for name in chain[1:]:
         held = getattr(value, "__dict__", {})
-        if name not in held:
+        if not isinstance(held, Mapping) or name not in held:  # some answer to any name
             return value
         value = held[name]
     return value

@@ -45,7 +45,7 @@ def object_parts(walk: Walk, value: Any) -> bytes:
     module, name = taken(value, "__module__"), taken(value, "__qualname__")
     if isinstance(module, str) and isinstance(name, str) and importable(module, name) is value:
         return _importable(walk, value, module, name)
-    if describe := _OF_PYDANTIC.get((kind.__module__, kind.__qualname__)):
+    if describe := _BY_KIND.get((kind.__module__, kind.__qualname__)):
         return describe(walk, value)
     try:
         registered = copyreg.dispatch_table.get(kind)  # as those of compiled types are, often
@@ -119,7 +119,14 @@ def _checked_call(walk: Walk, value: Any) -> bytes:
     return tagged(b"checked", walk.value((value.function, value.validate_return, settings)))
 
 
-_OF_PYDANTIC: dict[tuple[str, str], Callable[[Walk, Any], bytes]] = {
+def _token(walk: Walk, value: Any) -> bytes:
+    """A kind of token, by its name: it holds the kinds below it, and they it."""
+    walk.uses("pygments")
+    return tagged(b"token", encode(str(value)))
+
+
+_BY_KIND: dict[tuple[str, str], Callable[[Walk, Any], bytes]] = {
+    ("pygments.token", "_TokenType"): _token,
     ("pydantic.type_adapter", "TypeAdapter"): _adapter,
     ("pydantic._internal._validate_call", "ValidateCallWrapper"): _checked_call,
 }

@@ -517,6 +517,11 @@ COMMON = {
     "an expression that is compiled": (
         "from lxml import etree\nNS = {'a': 'one'}\nX = {'p': etree.XPath('//a:p', namespaces=NS)}\ndef f(x):\n    return X['p'](x)\n", "one", "two",
     ),
+    "a maker of elements": ("from lxml.builder import ElementMaker\nE = ElementMaker(namespace='a')\ndef f(x):\n    return E.p(x)\n", "E.p", "E.b"),
+    "kinds of tokens": (
+        "from pygments.formatters import HtmlFormatter\nfrom pygments.token import Token\nK = {Token.Name, Token.Keyword}\n"
+        "H = HtmlFormatter(style='default')\ndef f(x):\n    return K, H.format(x, x)\n", "Token.Keyword", "Token.Comment",
+    ),
     "a parser of HTML": ("from lxml import etree\nP = etree.HTMLParser(encoding='utf-8')\ndef f(x):\n    return etree.fromstring(x, P)\n", "'utf-8'", "'ascii'"),
     "a stylesheet": (
         "from lxml import etree\nT = ('<s:stylesheet version=\"1.0\" xmlns:s=\"http://www.w3.org/1999/XSL/Transform\">'\n"
@@ -534,8 +539,9 @@ COMMON = {
 @pytest.mark.parametrize("name", COMMON)
 def test_what_is_common_in_programs_is_keyed(of_files: Of, name: str) -> None:
     text, old, new = COMMON[name]
-    if "markdown_it" in text:
-        pytest.importorskip("markdown_it")
+    for library in ("markdown_it", "pygments"):
+        if library in text:
+            pytest.importorskip(library)
     assert old in text
     assert of_files(text) == of_files(text)
     assert of_files(text) != of_files(text.replace(old, new))
