@@ -139,7 +139,7 @@ _FILLED = {
     "markdown_it": {"__cache__", "terminator_re"},  # a pattern of a set of its own
     "numpy": {"_ufunc"},  # of `vectorize`
     "pydantic": {"_default_factory_takes_validated_data"},
-    "pygments": {"_class_cache"},
+    "pygments": {"span_element_openers"},
     "tenacity": {"statistics"},
 }
 
