@@ -17,6 +17,7 @@ from dataflow.memo.keys import encode, tagged
 from dataflow.memo.order import has_order
 from dataflow.memo.origin import module_of
 from dataflow.memo.special import importable
+from dataflow.sources import home_of
 
 if TYPE_CHECKING:
     from dataflow.memo.walk import Walk
@@ -102,7 +103,7 @@ def _slots(value: object) -> list[tuple[str, Any]]:
 def _names_of(kind: type) -> tuple[str, ...]:
     """How a class is called: its module too, where somebody gave it another than it is in."""
     given = "<locals>" not in kind.__qualname__ and importable(module_of(kind), kind.__qualname__) is not kind
-    return (kind.__name__, kind.__module__, kind.__qualname__) if given else (kind.__name__,)
+    return (kind.__name__, home_of(kind), kind.__qualname__) if given else (kind.__name__,)
 
 
 def _body(kind: type) -> dict[str, Any]:

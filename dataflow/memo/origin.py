@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dataflow.memo.keys import digest
-from dataflow.sources import home_of
 
 __all__ = ["class_owner", "installed_as", "installed_unloaded", "module_of"]
 
@@ -36,7 +35,7 @@ def installed_as(module_name: str) -> str | None:
 
 def module_of(kind: type) -> str:
     """The module that a class says it is of; one that is written in C may keep that name for its objects."""
-    module = home_of(kind)
+    module = kind.__module__
     if isinstance(module, str):
         return module
     return type.__repr__(kind).partition("'")[2].rpartition(".")[0]

@@ -395,7 +395,7 @@ class Walk:
             if isinstance(member, enum.Enum) and importable(module_of(kind), kind.__qualname__) is kind:
                 # Which its class tells, with all others of it.
                 kinds[type(member)] = None
-                home = (module_of(type(member)), type(member).__qualname__)
+                home = (usual_name(module_of(type(member))), type(member).__qualname__)
                 # A flag of several has a value, and perhaps no name.
                 described.append(
                     digest(encode((*home, member.name, isinstance(member, enum.Flag) and member.value)))
@@ -404,7 +404,7 @@ class Walk:
             self._left[0] -= _INNER_WALK * bool(self._inside)
             walk = self._another(frozenset({owner}))
             described.append(digest(walk.value(member) + walk.finish()))
-        in_order = sorted(kinds, key=lambda kind: (module_of(kind), kind.__qualname__))
+        in_order = sorted(kinds, key=lambda kind: (usual_name(module_of(kind)), kind.__qualname__))
         return b"".join(sorted(described)) + b"".join(map(self.value, in_order))
 
     def _function(self, function: types.FunctionType) -> list[bytes]:

@@ -21,7 +21,6 @@ import pickle
 import sys
 import threading
 import typing
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 import jinja2
@@ -29,7 +28,6 @@ import pydantic
 from dataflow import Pipeline, stage
 
 decimal.getcontext().prec = 5
-warnings.simplefilter("error")
 
 class Reader:
     known: list[type] = []
@@ -247,7 +245,7 @@ def test_each_run_finds_the_files_globals_as_they_are_here(tmp_path, write_corpu
     )
     pipeline = load_workload(str(path)).pipeline
     with (
-        distributed.LocalCluster(n_workers=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=1, dashboard_address=":0") as cluster,
         cluster.get_client() as client,
     ):
         for _ in range(2):
@@ -359,7 +357,7 @@ def values_of(client, path, corpus):
 def test_a_worker_that_lives_on_imports_a_file_that_was_edited_anew(tmp_path, write_corpus):
     path, corpus = tmp_path / "edited.py", write_corpus("one", "two")
     with (
-        distributed.LocalCluster(n_workers=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=1, dashboard_address=":0") as cluster,
         cluster.get_client() as client,
     ):
         for said in ("first ", "second"):
@@ -376,7 +374,7 @@ def test_two_files_of_one_name_can_be_at_work_at_once(tmp_path, write_corpus):
     for path in paths:
         path.write_text(EDITED.format(said=path.parent.name))
     with (
-        distributed.LocalCluster(n_workers=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=1, dashboard_address=":0") as cluster,
         cluster.get_client() as client,
     ):
         runs = [values_of(client, path, corpus) for path in paths]
@@ -394,7 +392,7 @@ def test_one_pipelines_settings_are_not_anothers(tmp_path, write_corpus):
     for path, line in zip(paths, ["decimal.getcontext().prec = 2", ""], strict=True):
         path.write_text(exact.format(line))
     with (
-        distributed.LocalCluster(n_workers=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=1, dashboard_address=":0") as cluster,
         cluster.get_client() as client,
     ):
         found = []
@@ -422,3 +420,16 @@ def test_a_process_hands_a_pipeline_on_as_it_got_it(tmp_path):
         [sys.executable, "-c", code], input=sent, stdout=subprocess.PIPE, check=True, timeout=60
     )
     assert pickle.loads(done.stdout) == pickle.loads(sent)
+
+
+def test_a_file_that_is_loaded_again_has_the_fingerprints_that_it_had(tmp_path):
+    from dataflow.memo.fingerprint import stage_fingerprint
+
+    path = tmp_path / "loaded_again.py"
+    path.write_text(
+        "import enum\nfrom dataclasses import dataclass\nfrom dataflow import Pipeline, stage\nclass Kind(enum.Enum):\n"
+        "    A = 1\n@dataclass\nclass Point:\n    x: int\n    kind: Kind = Kind.A\nKINDS, NAME = {Kind.A}, __name__\n"
+        "@stage\ndef point(data: bytes) -> Point:\n    return Point(len(data)), KINDS, NAME\npipeline = Pipeline(point)\n"
+    )
+    first, second = (stage_fingerprint(load_workload(str(path)).pipeline.stages[0]) for _ in range(2))
+    assert first == second
