@@ -429,7 +429,8 @@ def test_a_file_that_is_loaded_again_has_the_fingerprints_that_it_had(tmp_path):
     path.write_text(
         "import enum\nfrom dataclasses import dataclass\nfrom dataflow import Pipeline, stage\nclass Kind(enum.Enum):\n"
         "    A = 1\n@dataclass\nclass Point:\n    x: int\n    kind: Kind = Kind.A\nKINDS, NAME = {Kind.A}, __name__\n"
-        "@stage\ndef point(data: bytes) -> Point:\n    return Point(len(data)), KINDS, NAME\npipeline = Pipeline(point)\n"
+        "@stage\ndef point(data: bytes) -> Point:\n    return Point(len(data)), KINDS, NAME\n"
+        "pipeline = Pipeline(point)\n"
     )
     first, second = (stage_fingerprint(load_workload(str(path)).pipeline.stages[0]) for _ in range(2))
     assert first == second
