@@ -6,14 +6,14 @@ the same file, with the same content, runs it and knows it under its name.
 
 from __future__ import annotations
 
+import decimal
 import hashlib
 import importlib.util
 import itertools
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextvars import ContextVar, copy_context
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -26,6 +26,7 @@ __all__ = [
     "MAIN_ELSEWHERE",
     "WORKLOAD",
     "Source",
+    "context_made",
     "digest_of",
     "found_by_name",
     "free_name",
@@ -34,7 +35,6 @@ __all__ = [
     "import_source",
     "imported_sources",
     "names_asked_for",
-    "settings_made",
     "usual_name",
     "why_unreached",
 ]
@@ -62,7 +62,7 @@ class Source:
 
 _imported: dict[str, Source] = {}
 _asked: dict[str, frozenset[str]] = {}
-_settings: dict[str, dict[ContextVar[Any], Any]] = {}
+_contexts: dict[str, decimal.Context | None] = {}
 
 
 def import_source(name: str, path: str | Path, expected: bytes | None = None) -> ModuleType:
@@ -89,19 +89,19 @@ def import_source(name: str, path: str | Path, expected: bytes | None = None) ->
     sys.modules[name] = module
     try:
         code = compile(content, path, "exec", dont_inherit=True)
-        settings = _settings_made(code, vars(module))
+        context = _run(code, vars(module))
     except BaseException:
         del sys.modules[name]
         if before is not None:
             sys.modules[name] = before
         raise
-    _imported[name], _asked[name], _settings[name] = source, names_asked_for(code), settings
+    _imported[name], _asked[name], _contexts[name] = source, names_asked_for(code), context
     return module
 
 
-def settings_made(source: Source) -> Mapping[ContextVar[Any], Any]:
-    """What a file that was imported here has set for the thread that imported it, such as the precision of decimals."""
-    return _settings.get(source.name, {})
+def context_made(module: str) -> decimal.Context | None:
+    """The context of decimals in the thread that imported a file here; ``None`` for the usual one."""
+    return _contexts.get(module)
 
 
 def free_name(name: str) -> str:
@@ -136,14 +136,13 @@ def imported_sources() -> list[Source]:
     return [source for name, source in _imported.items() if name in sys.modules]
 
 
-def why_unreached(source: Source, *, fresh: bool, here: bool, patience_seconds: float | None = None) -> str:
+def why_unreached(source: Source, *, fresh: bool, here: bool) -> str:
     """Look for a module of that file under that name, in this process and then where the file lies.
 
     Args:
         source: the file.
         fresh: import it once more where it was: what has run here may have changed it.
         here: import it in this thread, and not in one of its own, in which it may do what an event loop forbids.
-        patience_seconds: how long that may take; ``None`` for as long as it likes.
 
     Returns:
         Why it isn't to be had; nothing where this process knows it now.
@@ -163,8 +162,8 @@ def why_unreached(source: Source, *, fresh: bool, here: bool, patience_seconds: 
         return "".join(failed)
     thread = threading.Thread(target=work, name="dataflow-import", daemon=True)
     thread.start()
-    thread.join(patience_seconds)
-    return "".join(failed) or ("importing it takes too long" if thread.is_alive() else "")
+    thread.join()
+    return "".join(failed)
 
 
 def globals_asked_for(name: str) -> frozenset[str]:
@@ -177,20 +176,12 @@ def names_asked_for(code: CodeType) -> frozenset[str]:
     return frozenset(name for inner in _nested(code) for name in inner.co_names)
 
 
-def _settings_made(code: CodeType, space: dict[str, Any]) -> dict[ContextVar[Any], Any]:
-    """Run a module's code; what it has set that Python keeps by thread."""
-    if decimal := sys.modules.get("decimal"):
-        decimal.setcontext(decimal.getcontext().copy())  # which is changed in place
-    held = copy_context()
-    before = {variable: _told(value) for variable, value in held.items()}
+def _run(code: CodeType, space: dict[str, Any]) -> decimal.Context | None:
+    """Run a module's code; the context of decimals that it leaves, if that isn't the usual one."""
     exec(code, space)
-    after = copy_context().items()
-    return {variable: value for variable, value in after if before.get(variable) != _told(value)}
-
-
-def _told(value: object) -> object:
-    kind = type(value)
-    return repr(value) if (kind.__module__, kind.__name__) == ("decimal", "Context") else id(value)
+    context = decimal.getcontext().copy()
+    context.clear_flags()
+    return None if repr(context) == repr(decimal.DefaultContext) else context
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:

@@ -1,14 +1,15 @@
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from dataflow.sources import (
+    context_made,
     free_name,
     globals_asked_for,
     home_of,
     import_source,
     imported_sources,
-    settings_made,
     usual_name,
     why_unreached,
 )
@@ -78,16 +79,6 @@ def test_another_module_of_the_name_gives_way_only_where_it_may(written):
     assert sys.modules[NAME].x == 1
 
 
-def test_a_file_that_takes_too_long_is_not_waited_for(written):
-    path = written("import threading\nthreading.Event().wait(0.2)\n")
-    import_source(NAME, path)
-    (source,) = imported_sources()
-    assert (
-        why_unreached(source, fresh=True, here=False, patience_seconds=0.01) == "importing it takes too long"
-    )
-    assert why_unreached(source, fresh=True, here=False) == ""
-
-
 def test_a_file_that_is_loaded_again_has_another_name_and_is_called_the_same(written):
     assert free_name(NAME) == NAME
     import_source(NAME, written("class A: pass\n"))
@@ -116,9 +107,10 @@ def test_the_globals_that_functions_ask_for_are_known(written):
     assert not {"b", "e"} & asked
 
 
-def test_what_it_sets_for_its_thread_is_kept(written):
-    import_source(NAME, written("import decimal\ndecimal.getcontext().prec = 9\n"))
-    (source,) = imported_sources()
-    assert [value.prec for value in settings_made(source).values()] == [9]
+def test_the_precision_that_it_sets_for_its_thread_is_kept(written):
+    path = written("import decimal\ndecimal.getcontext().prec = 9\n")
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(import_source, NAME, path).result()
+    assert context_made(NAME).prec == 9
     import_source(NAME, written("import decimal\n"))
-    assert settings_made(source) == {}
+    assert context_made(NAME) is None

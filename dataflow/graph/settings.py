@@ -1,48 +1,54 @@
-"""Settings that a workload's file makes when it is imported, for the threads that run its stages.
+"""The precision of decimals that a workload's file sets when it is loaded, for the threads that run its stages.
 
-Python keeps some by thread: the precision of decimals, what NumPy does about a division by zero. In a loop the thread
-that imports the file is the one that runs it; a worker's aren't.
+Python keeps it by thread. In a loop the thread that imports the file is the one that runs it; a worker's aren't.
 """
 
 from __future__ import annotations
 
 import decimal
 import functools
-from collections.abc import Callable, Mapping
-from contextvars import ContextVar, copy_context
+from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from dataflow.graph.plan import plan_of
 from dataflow.pipeline import Pipeline
+from dataflow.sources import context_made
 
-__all__ = ["as_imported", "keep_settings"]
+__all__ = ["as_imported", "context_of", "keep_context"]
 
 R = TypeVar("R")
 
-_settings: WeakKeyDictionary[Pipeline, Mapping[ContextVar[Any], Any]] = WeakKeyDictionary()
+_contexts: WeakKeyDictionary[Pipeline, decimal.Context] = WeakKeyDictionary()
 
 
-def keep_settings(pipeline: Pipeline, settings: Mapping[ContextVar[Any], Any]) -> None:
-    """Say under which settings a pipeline runs here."""
-    if settings:
-        _settings[pipeline] = settings
+def context_of(pipeline: Pipeline) -> decimal.Context | None:
+    """The context that the files of its stages have set here, or another process has said; ``None`` for none."""
+    homes = {str(getattr(stage.function, "__module__", None)) for stage in pipeline.stages}
+    made = filter(None, map(context_made, sorted(homes)))
+    return _contexts.get(pipeline) or next(made, None)
+
+
+def keep_context(pipeline: Pipeline, context: decimal.Context | None) -> None:
+    """Say under which context a pipeline runs here."""
+    if context is not None:
+        _contexts[pipeline] = context
 
 
 def as_imported(node: Callable[..., R]) -> Callable[..., R]:
-    """Let a node, whose first argument is the run, run under the settings of its pipeline, and change none of them."""
+    """Let a node, whose first argument is the run, run under the context of its pipeline, and change no other."""
 
     @functools.wraps(node)
     def under(run: str, *given: Any) -> R:
-        settings = _settings.get(plan_of(run).pipeline) if _settings else None
-        if not settings:
+        context = _contexts.get(plan_of(run).pipeline) if _contexts else None
+        if context is None:
             return node(run, *given)
-        return copy_context().run(_set, settings, node, run, *given)
+        return copy_context().run(_set, context, node, run, *given)
 
     return under
 
 
-def _set(settings: Mapping[ContextVar[Any], Any], node: Callable[..., R], *given: Any) -> R:
-    for name, value in settings.items():
-        name.set(value.copy() if isinstance(value, decimal.Context) else value)
+def _set(context: decimal.Context, node: Callable[..., R], *given: Any) -> R:
+    decimal.setcontext(context.copy())
     return node(*given)

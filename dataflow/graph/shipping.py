@@ -1,20 +1,20 @@
-"""How a pipeline gets to other processes: with its code, or by the name that it has in a file that they import.
+"""How a pipeline gets to other processes: with its code, as it is here.
 
-Code that travels arrives as a copy: a class is none of its module's, settings that a file makes are not made, locks
-and clients can't come along. So processes that reach a workload's own file import it, as they would a package. A script
-may have set what it likes before it makes the call, so that its code travels, with that; where something of it can't,
-processes take what importing the script gives them, if that is what the script itself has.
+What can't be sent, such as a lock or a client among the globals, doesn't stand in the way of a pipeline that they can
+find by name in a file that they import themselves: a workload's own, or the script, as `multiprocessing` has it. There
+it is made anew, so it has to be seen that all the rest is the same.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import decimal
 import os
 import pickle
 import socket
 import sys
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 
 from dataflow.errors import WorkloadError, one_line
 from dataflow.graph.plan import Plan, is_any_known
-from dataflow.graph.settings import keep_settings
+from dataflow.graph.settings import context_of, keep_context
 from dataflow.memo.keys import LEAVES, digest, encode, of_leaves
 from dataflow.pipeline import Pipeline, Stage
 from dataflow.script import (
@@ -40,7 +40,6 @@ from dataflow.sources import (
     globals_asked_for,
     home_of,
     imported_sources,
-    settings_made,
     usual_name,
     why_unreached,
 )
@@ -48,44 +47,26 @@ from dataflow.sources import (
 __all__ = ["packed_pipeline", "packed_plan", "unpacked_pipeline", "unpacked_plan"]
 
 _NEVER_IN_THE_WAY = (ModuleType, FunctionType, type, Stage, Pipeline)
-_PATIENCE_SECONDS = 60.0
 _LONGEST_TOLD = 1000
-_MOST_KEPT_BYTES = 16 * 1024**2
 
 
 @dataclass(frozen=True)
-class _InFile:
-    """A pipeline that a workload's own file holds.
+class _Place:
+    """Where a pipeline is to be found by name.
 
     Attributes:
         source: the file.
-        name: of the global.
-        key: of the pipeline in it, where that is a dict.
-        state: what the file's globals hold, by name.
-    """
-
-    source: Source
-    name: str
-    key: Any = None
-    state: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _InScript:
-    """A pipeline whose stages a script holds.
-
-    Attributes:
-        source: the script's file.
-        start: how to import it, where it may be.
-        stages: module, dotted name and the options of each, ``None`` where that is what has the name.
-        likenesses: of its functions.
-        state: what the script's globals hold, for what is said of them.
+        start: how to import it where it is the script, and may be imported.
+        where: the global of a workload's own file that holds it, and the key where that is a dict; or else what holds
+            the stages: module, dotted name and options of each, ``None`` where that is what has the name.
+        likenesses: of the stages' functions, by the stages' names.
+        state: what the file's globals hold, for what is said of them.
     """
 
     source: Source
     start: ScriptStart | None
-    stages: tuple[tuple[str, str, dict[str, Any] | None], ...]
-    likenesses: tuple[bytes | None, ...]
+    where: tuple[str, Any] | list[tuple[str, str, dict[str, Any] | None]]
+    likenesses: Mapping[str, bytes | None]
     state: Mapping[str, object]
 
 
@@ -97,17 +78,15 @@ class _Parcel:
         origin: the process that it is of.
         code: with its code; ``None`` where something of it can't be sent.
         why_not: what can't.
-        place: where it is to be found without.
+        place: where it is to be found, where its code can't be sent.
+        context: of decimals, that it runs under.
     """
 
     origin: tuple[str, int]
     code: bytes | None
     why_not: str = ""
-    place: _InFile | _InScript | None = None
-
-
-class _NotThereError(Exception):
-    """A process has no such pipeline by a name."""
+    place: _Place | None = None
+    context: decimal.Context | None = None
 
 
 # How it came here is how it goes on: it may have run meanwhile, and have changed what its module holds.
@@ -155,23 +134,14 @@ def packed_pipeline(pipeline: Pipeline) -> bytes:
 def unpacked_pipeline(packed: bytes, *, own_process: bool = False) -> Pipeline:
     """The pipeline; see :func:`unpacked_plan`."""
     parcel: _Parcel = pickle.loads(packed)
-    why_not = ""
-    if parcel.place is not None and (parcel.code is None or isinstance(parcel.place, _InFile)):
-        try:
-            return _kept(_found(parcel, own_process), parcel)
-        except _NotThereError as error:
-            why_not = str(error)
-    if parcel.code is None:
-        raise _unsendable(parcel, why_not)
-    pipeline: Pipeline = pickle.loads(parcel.code)
-    return _kept(pipeline, dataclasses.replace(parcel, place=None))
-
-
-def _kept(pipeline: Pipeline, parcel: _Parcel) -> Pipeline:
-    """Take note of how a pipeline has come here; large code isn't held for what the file says as well."""
+    if parcel.code is not None:
+        pipeline: Pipeline = pickle.loads(parcel.code)
+    else:
+        assert parcel.place is not None
+        pipeline = _found(parcel.place, parcel, own_process)
+    keep_context(pipeline, parcel.context)
     if parcel.origin != _here():
-        large = parcel.place is not None and len(parcel.code or b"") > _MOST_KEPT_BYTES
-        _received[pipeline] = dataclasses.replace(parcel, code=None) if large else parcel
+        _received[pipeline] = parcel
     return pipeline
 
 
@@ -186,29 +156,30 @@ def _unsendable(parcel: _Parcel, not_by_name: str = "") -> WorkloadError:
 def _parcel(pipeline: Pipeline) -> _Parcel:
     from dataflow.graph.sending import packed
 
-    place: _InFile | _InScript | None = _in_file(pipeline)
     try:
-        return _Parcel(_here(), packed(pipeline), "", place)
+        return _Parcel(_here(), packed(pipeline), context=context_of(pipeline))
     except Exception as error:
         why_not = one_line(error).rstrip(".")
-    place = place or _in_script(pipeline)
-    return _Parcel(_here(), None, (_which_global(place.source.name) if place else "") + why_not, place)
+    place = _in_file(pipeline) or _in_script(pipeline)
+    which = _which_global(place.source.name) if place else ""
+    return _Parcel(_here(), None, which + why_not, place, context_of(pipeline))
 
 
-def _in_file(pipeline: Pipeline) -> _InFile | None:
+def _in_file(pipeline: Pipeline) -> _Place | None:
     for source in imported_sources():
-        for name, value in vars(sys.modules[source.name]).items():
+        state = _state(source.name, globals_asked_for(source.name))
+        for name, value in list(vars(sys.modules[source.name]).items()):
             if value is pipeline:
-                return _InFile(source, name, None, _state(source.name, globals_asked_for(source.name)))
-            for key in [k for k, one in value.items() if one is pipeline] if type(value) is dict else ():
-                return _InFile(source, name, key, _state(source.name, globals_asked_for(source.name)))
+                return _Place(source, None, (name, None), _likenesses(pipeline), state)
+            for key in (
+                [k for k, one in list(value.items()) if one is pipeline] if type(value) is dict else ()
+            ):
+                return _Place(source, None, (name, key), _likenesses(pipeline), state)
     return None
 
 
-def _in_script(pipeline: Pipeline) -> _InScript | None:
-    from dataflow.memo.fingerprint import likeness
-
-    source, stages = script_source(), []
+def _in_script(pipeline: Pipeline) -> _Place | None:
+    source, where = script_source(), []
     for stage in pipeline.stages if source else ():
         module, name = (
             getattr(stage.function, "__module__", None),
@@ -217,12 +188,17 @@ def _in_script(pipeline: Pipeline) -> _InScript | None:
         found = found_by_name(str(module), str(name))
         if found is not stage and found is not stage.function:
             return None
-        stages.append((str(module), str(name), None if found is stage else stage.options))
+        where.append((str(module), str(name), None if found is stage else stage.options))
     if source is None:
         return None
     answer_for_script()
-    likenesses = tuple(likeness(stage.function, _is_bound) for stage in pipeline.stages)
-    return _InScript(source, script_start(), tuple(stages), likenesses, _state(MAIN, script_asks_for()))
+    return _Place(source, script_start(), where, _likenesses(pipeline), _state(MAIN, script_asks_for()))
+
+
+def _likenesses(pipeline: Pipeline) -> Mapping[str, bytes | None]:
+    from dataflow.memo.fingerprint import likeness
+
+    return {stage.name: likeness(stage.function, _is_bound) for stage in pipeline.stages}
 
 
 def _which_global(module: str) -> str:
@@ -239,54 +215,51 @@ def _which_global(module: str) -> str:
     return ""
 
 
-def _found(parcel: _Parcel, own_process: bool) -> Pipeline:
+def _found(place: _Place, parcel: _Parcel, own_process: bool) -> Pipeline:
     """The pipeline of the file that lies here.
 
     Raises:
-        _NotThereError: it can't be had, or has led to something else.
+        WorkloadError: it can't be had, or importing it has led to something else.
     """
-    place = parcel.place
-    if isinstance(place, _InFile):
-        return _found_in_file(place, parcel, own_process)
-    assert place is not None
-    return _found_in_script(place, parcel, own_process)
-
-
-def _found_in_file(place: _InFile, parcel: _Parcel, own_process: bool) -> Pipeline:
-    source = place.source
+    source, file = place.source, Path(place.source.path).name
     if parcel.origin != _here():
-        # What ran here before may have changed it. While something runs, it isn't taken away.
-        patience = None if parcel.code is None else _PATIENCE_SECONDS
-        fresh = not is_any_known()
-        _refuse(source, why_unreached(source, fresh=fresh, here=own_process, patience_seconds=patience))
-        _refuse_other(place.state, source.name)
-    found = found_by_name(source.name, place.name)
-    pipeline = found.get(place.key) if place.key is not None and type(found) is dict else found
-    if not isinstance(pipeline, Pipeline):
-        raise _NotThereError(f"has {Path(source.path).name} a pipeline {place.name} there")
-    keep_settings(pipeline, settings_made(source))
+        if source.name == MAIN:
+            why_not = why_not_script(source, place.start if own_process else None)
+        else:  # what ran here before may have changed it; while something runs, it isn't taken away
+            why_not = why_unreached(source, fresh=not is_any_known(), here=own_process)
+        if why_not:
+            raise _unsendable(parcel, f"can {file} be imported there: {why_not.rstrip('.')}")
+    pipeline = _pipeline_at(place)
+    if pipeline is None:
+        raise _unsendable(parcel, f"has {file} the pipeline there")
+    here = _likenesses(pipeline)
+    if list(here.items()) != list(place.likenesses.items()) or None in here.values():
+        other = _other(place, here)
+        raise _unsendable(parcel, f"can {file} be imported there instead: {other} is something else there")
     return pipeline
 
 
-def _found_in_script(place: _InScript, parcel: _Parcel, own_process: bool) -> Pipeline:
-    from dataflow.memo.fingerprint import likeness
-
-    if parcel.origin != _here():
-        _refuse(place.source, why_not_script(place.source, place.start if own_process else None))
+def _pipeline_at(place: _Place) -> Pipeline | None:
+    if isinstance(place.where, tuple):
+        name, key = place.where
+        held = found_by_name(place.source.name, name)
+        found = held.get(key) if key is not None and type(held) is dict else held
+        return found if isinstance(found, Pipeline) else None
     stages = []
-    for module, name, options in place.stages:
+    for module, name, options in place.where:
         found = found_by_name(module, name)
         stages.append(found if options is None or not callable(found) else Stage(found, **options))
-    if not all(isinstance(stage, Stage) for stage in stages):
-        raise _NotThereError(f"has {Path(place.source.path).name} its stages there")
-    here = tuple(likeness(stage.function, _is_bound) for stage in stages)
-    if None in here or here != place.likenesses:
-        _refuse_other(place.state, MAIN)
-        other = next(
-            (s.name for s, a, b in zip(stages, here, place.likenesses, strict=True) if a != b), "all"
-        )
-        raise _NotThereError(f"can the file be imported there instead: stage {other} is something else there")
-    return Pipeline(*stages)
+    return Pipeline(*stages) if all(isinstance(stage, Stage) for stage in stages) else None
+
+
+def _other(place: _Place, here: Mapping[str, bytes | None]) -> str:
+    """What isn't here what it is where the pipeline comes from: a global, or else a stage."""
+    space = vars(sys.modules[place.source.name])
+    for name in sorted(place.state):
+        if name not in space or _shown(space[name]) != place.state[name]:
+            return name
+    changed = (name for name, one in place.likenesses.items() if one is None or here.get(name) != one)
+    return f"stage {next(changed, next(iter(here)))}"
 
 
 def _is_bound(value: object) -> bool:
@@ -298,18 +271,6 @@ def _is_bound(value: object) -> bool:
     except Exception:
         return True
     return False
-
-
-def _refuse(source: Source, why_not: str) -> None:
-    if why_not:
-        raise _NotThereError(f"can {Path(source.path).name} be imported there: {why_not.rstrip('.')}")
-
-
-def _refuse_other(there: Mapping[str, object], module: str) -> None:
-    here = vars(sys.modules[module])
-    for name in sorted(there):
-        if name not in here or _shown(here[name]) != there[name]:
-            raise _NotThereError(f"can the file be imported there instead: {name} is something else there")
 
 
 def _here() -> tuple[str, int]:

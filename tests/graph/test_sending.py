@@ -165,7 +165,7 @@ def test_proxies_and_weak_dictionaries_travel_with_what_they_hold():
 
 def test_what_can_not_be_sent_is_the_users_to_mend():
     with pytest.raises(WorkloadError, match=r"can't be sent .*lock.* keep open files and locks out of them"):
-        packed_pipeline(threading.Lock())
+        packed_pipeline(Pipeline(functools.partial(known_there, lock=threading.Lock())))
 
 
 class Unwelcome:
