@@ -12,6 +12,7 @@ import decimal
 import os
 import pickle
 import socket
+import struct
 import sys
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ from dataflow.sources import (
 
 __all__ = ["packed_pipeline", "packed_plan", "unpacked_pipeline", "unpacked_plan"]
 
+_LENGTH = struct.Struct(">Q")
 _NEVER_IN_THE_WAY = (ModuleType, FunctionType, type, Stage, Pipeline)
 _LONGEST_TOLD = 1000
 
@@ -89,7 +91,7 @@ class _Parcel:
     context: decimal.Context | None = None
 
 
-# How it came here is how it goes on: it may have run meanwhile, and have changed what its module holds.
+# What was found here by its name goes on as it came: it may have run meanwhile, and have changed what its module holds.
 _received: WeakKeyDictionary[Pipeline, _Parcel] = WeakKeyDictionary()
 
 
@@ -99,8 +101,7 @@ def packed_plan(plan: Plan) -> bytes:
     Raises:
         WorkloadError: its pipeline can't be sent.
     """
-    rest = dataclasses.replace(plan, pipeline=None)  # type: ignore[arg-type]
-    return pickle.dumps((rest, packed_pipeline(plan.pipeline)), protocol=5)
+    return _packed(dataclasses.replace(plan, pipeline=None), plan.pipeline)  # type: ignore[arg-type]
 
 
 def unpacked_plan(packed: bytes, *, own_process: bool = False) -> Plan:
@@ -115,8 +116,8 @@ def unpacked_plan(packed: bytes, *, own_process: bool = False) -> Plan:
         Exception: whatever its code raises when it is made again.
     """
     plan: Plan
-    plan, pipeline = pickle.loads(packed)
-    return dataclasses.replace(plan, pipeline=unpacked_pipeline(pipeline, own_process=own_process))
+    plan, pipeline = _unpacked(packed, own_process)
+    return dataclasses.replace(plan, pipeline=pipeline)
 
 
 def packed_pipeline(pipeline: Pipeline) -> bytes:
@@ -125,24 +126,35 @@ def packed_pipeline(pipeline: Pipeline) -> bytes:
     Raises:
         WorkloadError: it can't be sent.
     """
-    parcel = _received.get(pipeline) or _parcel(pipeline)
-    if parcel.code is None and parcel.place is None:
-        raise _unsendable(parcel)
-    return pickle.dumps(parcel, protocol=5)
+    return _packed(None, pipeline)
 
 
 def unpacked_pipeline(packed: bytes, *, own_process: bool = False) -> Pipeline:
     """The pipeline; see :func:`unpacked_plan`."""
-    parcel: _Parcel = pickle.loads(packed)
-    if parcel.code is not None:
-        pipeline: Pipeline = pickle.loads(parcel.code)
-    else:
-        assert parcel.place is not None
-        pipeline = _found(parcel.place, parcel, own_process)
-    keep_context(pipeline, parcel.context)
-    if parcel.origin != _here():
-        _received[pipeline] = parcel
+    _, pipeline = _unpacked(packed, own_process)
     return pipeline
+
+
+def _packed(rest: object, pipeline: Pipeline) -> bytes:
+    """The code last, and as it is: it may be large, and each pickle that it is in would be one copy more."""
+    parcel = _received.get(pipeline) or _parcel(pipeline)
+    code, bare = parcel.code, dataclasses.replace(parcel, code=None)
+    if code is None and parcel.place is None:
+        raise _unsendable(parcel)
+    head = pickle.dumps((rest, bare, code is not None), protocol=5)
+    return b"".join([_LENGTH.pack(len(head)), head, code or b""])
+
+
+def _unpacked(packed: bytes, own_process: bool) -> tuple[Any, Pipeline]:
+    parcel: _Parcel
+    view = memoryview(packed)
+    end = _LENGTH.size + _LENGTH.unpack_from(view)[0]
+    rest, parcel, has_code = pickle.loads(view[_LENGTH.size : end])
+    pipeline: Pipeline = pickle.loads(view[end:]) if has_code else _found(parcel, own_process)
+    keep_context(pipeline, parcel.context)
+    if not has_code and parcel.origin != _here():
+        _received[pipeline] = parcel
+    return rest, pipeline
 
 
 def _unsendable(parcel: _Parcel, not_by_name: str = "") -> WorkloadError:
@@ -215,12 +227,14 @@ def _which_global(module: str) -> str:
     return ""
 
 
-def _found(place: _Place, parcel: _Parcel, own_process: bool) -> Pipeline:
+def _found(parcel: _Parcel, own_process: bool) -> Pipeline:
     """The pipeline of the file that lies here.
 
     Raises:
         WorkloadError: it can't be had, or importing it has led to something else.
     """
+    place = parcel.place
+    assert place is not None
     source, file = place.source, Path(place.source.path).name
     if parcel.origin != _here():
         if source.name == MAIN:

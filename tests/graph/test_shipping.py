@@ -1,6 +1,5 @@
 """A script and a workload's own file are in worker processes what they are in a loop."""
 
-import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -417,7 +416,8 @@ def test_a_process_hands_a_pipeline_on_as_it_got_it(tmp_path):
         "import threading\nLOCK = threading.Lock()\n"
         + EDITED.format(said="").replace("+", "+ str(LOCK)[:0] +")
     )
-    sent = packed_pipeline(load_workload(str(path)).pipeline)
+    pipeline = load_workload(str(path)).pipeline
+    sent = packed_pipeline(pipeline)
     code = (
         "import sys; from dataflow.graph.shipping import packed_pipeline, unpacked_pipeline\n"
         "pipeline = unpacked_pipeline(sys.stdin.buffer.read())\n"
@@ -427,7 +427,7 @@ def test_a_process_hands_a_pipeline_on_as_it_got_it(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", code], input=sent, stdout=subprocess.PIPE, check=True, timeout=60
     )
-    assert pickle.loads(done.stdout).place == pickle.loads(sent).place
+    assert unpacked_pipeline(done.stdout) is pipeline
 
 
 def test_a_file_that_is_loaded_again_has_the_fingerprints_that_it_had(tmp_path):
