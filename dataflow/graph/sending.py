@@ -11,7 +11,7 @@ import types
 import typing
 from collections import ChainMap
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import cloudpickle
@@ -19,7 +19,7 @@ import cloudpickle
 from dataflow.memo.classes import complete_model
 from dataflow.sources import found_by_name
 
-__all__ = ["packed"]
+__all__ = ["pack_into", "packed"]
 
 _Cached = type(functools.lru_cache(len))
 
@@ -34,8 +34,13 @@ def packed(value: Any) -> bytes:
         pickle.PicklingError, TypeError: it can't be sent.
     """
     with io.BytesIO() as file:
-        _Pickler(file, protocol=5).dump(value)
+        pack_into(file, value)
         return file.getvalue()
+
+
+def pack_into(file: IO[bytes], value: Any) -> None:
+    """As :func:`packed`, at the end of a file."""
+    _Pickler(file, protocol=5).dump(value)
 
 
 def _reduced(function: Any) -> str | tuple[Callable[..., Any], tuple[Any, ...]]:

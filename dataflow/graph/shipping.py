@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import decimal
+import io
 import os
 import pickle
 import socket
@@ -74,21 +75,19 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Parcel:
-    """A pipeline on its way.
+    """What goes with a pipeline's code, or stands for it.
 
     Attributes:
         origin: the process that it is of.
-        code: with its code; ``None`` where something of it can't be sent.
-        why_not: what can't.
-        place: where it is to be found, where its code can't be sent.
         context: of decimals, that it runs under.
+        why_not: what can't be sent of the code.
+        place: where the pipeline is to be found then.
     """
 
     origin: tuple[str, int]
-    code: bytes | None
+    context: decimal.Context | None
     why_not: str = ""
     place: _Place | None = None
-    context: decimal.Context | None = None
 
 
 # What was found here by its name goes on as it came: it may have run meanwhile, and have changed what its module holds.
@@ -136,23 +135,24 @@ def unpacked_pipeline(packed: bytes, *, own_process: bool = False) -> Pipeline:
 
 
 def _packed(rest: object, pipeline: Pipeline) -> bytes:
-    """The code last, and as it is: it may be large, and each pickle that it is in would be one copy more."""
-    parcel = _received.get(pipeline) or _parcel(pipeline)
-    code, bare = parcel.code, dataclasses.replace(parcel, code=None)
-    if code is None and parcel.place is None:
-        raise _unsendable(parcel)
-    head = pickle.dumps((rest, bare, code is not None), protocol=5)
-    return b"".join([_LENGTH.pack(len(head)), head, code or b""])
+    """The code first, and nowhere else: it may be large."""
+    with io.BytesIO() as file:
+        parcel = _received.get(pipeline) or _parcel(pipeline, file)
+        length = file.tell()
+        if not length and parcel.place is None:
+            raise _unsendable(parcel)
+        file.write(pickle.dumps((rest, parcel), protocol=5) + _LENGTH.pack(length))
+        return file.getvalue()
 
 
 def _unpacked(packed: bytes, own_process: bool) -> tuple[Any, Pipeline]:
     parcel: _Parcel
     view = memoryview(packed)
-    end = _LENGTH.size + _LENGTH.unpack_from(view)[0]
-    rest, parcel, has_code = pickle.loads(view[_LENGTH.size : end])
-    pipeline: Pipeline = pickle.loads(view[end:]) if has_code else _found(parcel, own_process)
+    (length,) = _LENGTH.unpack(view[-_LENGTH.size :])
+    rest, parcel = pickle.loads(view[length : -_LENGTH.size])
+    pipeline: Pipeline = pickle.loads(view[:length]) if length else _found(parcel, own_process)
     keep_context(pipeline, parcel.context)
-    if not has_code and parcel.origin != _here():
+    if not length and parcel.origin != _here():
         _received[pipeline] = parcel
     return rest, pipeline
 
@@ -165,16 +165,21 @@ def _unsendable(parcel: _Parcel, not_by_name: str = "") -> WorkloadError:
     )
 
 
-def _parcel(pipeline: Pipeline) -> _Parcel:
-    from dataflow.graph.sending import packed
+def _parcel(pipeline: Pipeline, file: io.BytesIO) -> _Parcel:
+    """What goes with the code, which is written to the file if it can be sent."""
+    from dataflow.graph.sending import pack_into
 
+    context = context_of(pipeline)
     try:
-        return _Parcel(_here(), packed(pipeline), context=context_of(pipeline))
+        pack_into(file, pipeline)
+        return _Parcel(_here(), context)
     except Exception as error:
         why_not = one_line(error).rstrip(".")
+    file.seek(0)
+    file.truncate()
     place = _in_file(pipeline) or _in_script(pipeline)
     which = _which_global(place.source.name) if place else ""
-    return _Parcel(_here(), None, which + why_not, place, context_of(pipeline))
+    return _Parcel(_here(), context, which + why_not, place)
 
 
 def _in_file(pipeline: Pipeline) -> _Place | None:
