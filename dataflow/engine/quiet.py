@@ -39,9 +39,8 @@ class _Loggers:
             if self._wanted == 1:
                 self._levels = {name: logging.getLogger(name).level for name in self._NAMES}
                 logging.getLogger("asyncio").addFilter(_is_news)
-                logging.getLogger("asyncio").addFilter(
-                    _is_awaited
-                )  # and stays: it is said when all is closed
+                # And stays: it is said when all is closed.
+                logging.getLogger("asyncio").addFilter(_is_awaited)
             for name in self._NAMES:
                 logging.getLogger(name).setLevel(logging.CRITICAL)
 

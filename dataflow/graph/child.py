@@ -242,9 +242,8 @@ def children_of(run: str) -> Children:
 
 def begin_children(run: str, count: int) -> None:
     """Start children of a run whose plan is known here: they import what they need before the first batch comes."""
-    with contextlib.suppress(
-        OSError, ChildDied
-    ):  # what hinders it will hinder the first batch too, which says so
+    # What hinders it will hinder the first batch too, which says so.
+    with contextlib.suppress(OSError, ChildDied):
         children_of(run).begin(count)
 
 

@@ -184,14 +184,12 @@ def _parcel(pipeline: Pipeline, file: io.BytesIO) -> _Parcel:
 
 def _in_file(pipeline: Pipeline) -> _Place | None:
     for source in imported_sources():
-        state = _state(source.name, globals_asked_for(source.name))
         for name, value in list(vars(sys.modules[source.name]).items()):
-            if value is pipeline:
-                return _Place(source, None, (name, None), _likenesses(pipeline), state)
-            for key in (
-                [k for k, one in list(value.items()) if one is pipeline] if type(value) is dict else ()
-            ):
-                return _Place(source, None, (name, key), _likenesses(pipeline), state)
+            pairs = list(value.items()) if type(value) is dict else [(None, value)]
+            where = next(((name, key) for key, one in pairs if one is pipeline), None)
+            if where:
+                state = _state(source.name, globals_asked_for(source.name))
+                return _Place(source, None, where, _likenesses(pipeline), state)
     return None
 
 

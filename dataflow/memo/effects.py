@@ -127,6 +127,7 @@ class _Used:
 
     def __init__(self, names: Set[str], saying: Mapping[int, object], kept: Collection[int]) -> None:
         self._names, self._saying, self._kept = names, saying, kept
+        self._kinds = set(map(type, saying.values()))
         self._held: dict[int, str] | None = None
         self._seen: set[types.FunctionType] = set()
 
@@ -163,7 +164,7 @@ class _Used:
         the call: one that stands in a module by itself is seen where the object is.
         """
         *_, called = passed(found, names)
-        return any(type(one) is called for one in self._saying.values())
+        return any(called is kind for kind in self._kinds)
 
     def _is_done_to_kept(self, act: Act, way: list[Any]) -> bool:
         """Whether something is done with what a function with a cache gives; to call that function does nothing."""

@@ -124,7 +124,7 @@ def arranged(value: Any, made: Sequence[Binding]) -> tuple[str, list[Any]] | Non
         if type(text) in (list, tuple):
             if len(text) == len(one) and of_leaves(text) and set(text) == one:
                 return "", _sorted(one)
-        elif isinstance(text, str) and all(type(member) is str and member for member in one):
+        elif isinstance(text, str) and len(text) >= len(one) and all(type(m) is str and m for m in one):
             shown = {member: member if member in text else re.escape(member) for member in one}
             if all(piece in text for piece in shown.values()):
                 longest = sorted(map(re.escape, shown.values()), key=lambda piece: (-len(piece), piece))
@@ -132,8 +132,18 @@ def arranged(value: Any, made: Sequence[Binding]) -> tuple[str, list[Any]] | Non
     return None
 
 
-def _sets_read(binding: Binding) -> Iterator[Set[Any]]:
-    """The sets of several leaves that statements name, or that a name of theirs holds."""
+def _sets_read(binding: Binding) -> list[Set[Any]]:
+    """The sets of several leaves that statements name, or that a name of theirs holds: once for many values."""
+    known = _read.get(binding)
+    if known is None:
+        known = _read[binding] = list(_sets_in_reach(binding))
+    return known
+
+
+_read: weakref.WeakKeyDictionary[Binding, list[Set[Any]]] = weakref.WeakKeyDictionary()
+
+
+def _sets_in_reach(binding: Binding) -> Iterator[Set[Any]]:
     for node in ast.walk(binding.tree):
         if isinstance(node, ast.Set) and all(isinstance(element, ast.Constant) for element in node.elts):
             yield ast.literal_eval(node)

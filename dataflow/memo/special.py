@@ -28,6 +28,7 @@ from dataflow.memo.hints import hint
 from dataflow.memo.keys import digest, encode
 from dataflow.memo.origin import class_owner, installed_as, module_of
 from dataflow.pipeline import Stage
+from dataflow.sources import found_by_name
 
 if TYPE_CHECKING:
     from dataflow.memo.walk import Walk
@@ -104,12 +105,9 @@ def _state(walk: Walk, value: object) -> bytes:
 
 def importable(module: str, qualname: str) -> object:
     """What a module that is loaded holds under a dotted name; ``None`` if nothing."""
-    found: object = sys.modules.get(module)
-    if found is None and module == "builtins":
-        found = importlib.import_module(module)
-    for name in qualname.split("."):
-        found = getattr(found, name, None)
-    return found
+    if module == "builtins":
+        importlib.import_module(module)
+    return found_by_name(module, qualname)
 
 
 def taken(value: object, name: str) -> Any:

@@ -222,11 +222,9 @@ class Walk:
         for made in self._around() if calls else ():
             called = {last_name(one.func) for one in ast.walk(made.tree) if isinstance(one, ast.Call)}
             if not made.is_given and calls & called and not any(map(_OPENING.search, called - calls)):
-                walk, code = self._another(), _compiled(made.tree)
+                walk = self._another()
                 walk._telling = self._telling | {made.syntax}
-                chains = [chain for chain in sorted(reads(code).chains) if chain[0] not in made.bound]
-                parts = [chain_parts(walk, chain, made.space, code) for chain in chains]
-                return digest(encode(made.syntax) + b"".join(parts) + walk.finish())
+                return digest(walk._statements_with_reads(made) + walk.finish())
         return None
 
     def _around(self) -> list[Binding]:
@@ -473,38 +471,40 @@ class Walk:
         if not any(self._plain(again) == plain for again in made_again(binding)):
             # Of lists and dicts of other things, that can be seen.
             other = type(value) in (list, tuple, dict) and not is_plain(value)
-            if arranged(value, [binding]) is not None:
-                return self._arranged(value, [binding])
+            if held := arranged(value, [binding]):
+                return self._arranged(value, held, [binding])
             if not other or seems_ordered(value, [binding]):
                 self.notices.order()
             return None
         self._alive.append(binding.space)
         self._made[which] = b"itself"
-        code = _compiled(binding.tree)
-        chains = [chain for chain in sorted(reads(code).chains) if chain[0] not in binding.bound]
-        parts = [encode(binding.syntax), *(chain_parts(self, chain, binding.space, code) for chain in chains)]
-        known = self._made[which] = digest(b"".join(parts))
+        known = self._made[which] = digest(self._statements_with_reads(binding))
         return tagged(b"made", known)
+
+    def _statements_with_reads(self, made: Binding) -> bytes:
+        """Statements by their text and what they read."""
+        code = _compiled(made.tree)
+        chains = (chain for chain in sorted(reads(code).chains) if chain[0] not in made.bound)
+        return encode(made.syntax) + b"".join(chain_parts(self, chain, made.space, code) for chain in chains)
 
     def _in_order_around(self, value: object) -> bytes | None:
         """As :meth:`_in_order`, of what was made of an argument: the statements that gave it may say of what."""
         around = self._around()
         if not any(map(follows_a_set, around)):
             return None
-        if arranged(value, around) is not None:
-            return self._arranged(value, around)
+        if held := arranged(value, around):
+            return self._arranged(value, held, around)
         if seems_ordered(value, around):
             self.notices.order()
         return None
 
-    def _arranged(self, value: object, made: list[Binding]) -> bytes:
+    def _arranged(self, value: object, held: tuple[str, list[Any]], made: list[Binding]) -> bytes:
         """What holds the members of a set in some order: by them, and by the statements that arrange them."""
         # The code that does it is told where it is met, and what else is done with them by this.
         self.gives_again(value, ())
         flags = getattr(value, "flags", None)
         statements = b"".join(self._statements(one.tree, one.space) for one in made)
-        held = encode((type(value).__qualname__, flags, *(arranged(value, made) or ())))
-        return tagged(b"arranged", held + statements)
+        return tagged(b"arranged", encode((type(value).__qualname__, flags, *held)) + statements)
 
     def _plain(self, value: object) -> bytes:
         walk = Walk(self._ignore)

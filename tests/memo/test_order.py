@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dataflow.memo import order
 from dataflow.memo.fingerprint import SetOrderWarning, fingerprint
 
 SEEDS = ("0", "1", "2", "77")
@@ -338,3 +339,19 @@ def test_a_block_of_many_names_that_lead_to_each_other_is_looked_through_once(of
         of(text)
     with pytest.warns(SetOrderWarning, match="L0 may have the order of a set"):
         of(text.replace("['L0']", "dict.fromkeys(S)"))
+
+
+def test_statements_that_make_many_objects_are_looked_through_for_sets_once(
+    of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    look = order._sets_in_reach
+    monkeypatch.setattr(order, "_sets_in_reach", lambda made: looked.append(made.name) or look(made))
+    text = (
+        "S = {str(n) for n in range(300)}\nclass C:\n    def __init__(self, w):\n        self.w = w\n"
+        "MADE = [C(w) for w in S]\ndef f(x):\n    return MADE\n"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SetOrderWarning)
+        of(text)
+    assert 0 < len(looked) < 5
