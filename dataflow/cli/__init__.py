@@ -14,6 +14,7 @@ import io
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from types import FrameType
 from typing import NoReturn
 
@@ -21,7 +22,7 @@ import click
 
 from dataflow import __version__
 from dataflow.cli.commands import COMMANDS
-from dataflow.cli.streams import STREAMS, open_streams
+from dataflow.cli.streams import STREAMS, open_files, open_streams
 from dataflow.errors import DataflowError, one_line
 
 __all__ = ["cli", "main"]
@@ -61,8 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
     """
     ending: list[int] = []
     if arguments is None:  # the process is for this command
-        atexit.register(_leave, ending)  # registered first, so called last
         open_streams()
+        atexit.register(_leave, ending, open_files())  # registered first, so called last
     signal.signal(signal.SIGTERM, _terminate)
     try:
         _answer(arguments)
@@ -89,9 +90,9 @@ def _answer(arguments: list[str] | None) -> NoReturn:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _leave(ending: list[int]) -> None:
+def _leave(ending: list[int], inherited: Mapping[str, str]) -> None:
     """End now: Python would take apart all that was imported, which takes it some tenths of a second."""
-    if not ending or _holds_files():
+    if not ending or (open_files() != inherited and _holds_files()):
         return  # an error of ours, or what a pipeline's own code has open in here: Python closes it in order
     try:
         sys.stdout.flush()

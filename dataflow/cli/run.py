@@ -13,6 +13,7 @@ import click
 from dataflow.cli.options import corpus_options, place_options
 from dataflow.cli.resuming import resumable
 from dataflow.errors import counted
+from dataflow.graph.spare import spare
 
 if TYPE_CHECKING:
     from dataflow.engine.running import Run, Summary
@@ -133,6 +134,19 @@ def run(
     `quarantined`; neither ends the run. A run that was interrupted, however, goes on with --resume: only what
     isn't committed is done.
     """
+    with spare() if options["cluster"] == "auto" and not options["workers"] else contextlib.nullcontext():
+        return _run(context, workload, corpus, documents, seed, output, options)
+
+
+def _run(
+    context: click.Context,
+    workload: str,
+    corpus: str | None,
+    documents: int | None,
+    seed: int,
+    output: str,
+    options: dict[str, Any],
+) -> int:
     from dataflow.engine.run import run as start
     from dataflow.engine.specs import check_cluster
     from dataflow.workload import load_workload

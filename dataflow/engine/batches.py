@@ -318,7 +318,7 @@ class AdaptiveBatcher:
             fresh = self._source.take(wanted)
             self._wanted = wanted - len(fresh)
         # When the model has twice the knowledge that it had when the order was made.
-        again = self._learned >= 2 * max(1, self._predicted_at)
+        again = self._learned >= max(1, 2 * self._predicted_at)
         if fresh or again:
             self._put_in_order(fresh, again)
 

@@ -26,6 +26,7 @@ from dataflow.engine.stream import Stream
 from dataflow.errors import ClusterError, one_line
 from dataflow.graph.plan import Plan
 from dataflow.graph.scratch import scratch_folder
+from dataflow.graph.spare import end_spare
 from dataflow.graph.work import BatchResult
 from dataflow.memo.chain import memoized_up_to
 from dataflow.pipeline import Pipeline
@@ -125,6 +126,7 @@ def _begin(
     if opened:
         forget_runs(output.unfinished_runs, opened.client)
     executor.start(plan)
+    end_spare()
     described = header(plan, documents.name, recorded)  # while the workers import what the plan needs
     executor.ready()
     return output.open(described, documents)

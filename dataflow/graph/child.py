@@ -18,9 +18,7 @@ import pickle
 import select
 import signal
 import struct
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +26,7 @@ from functools import partial
 from typing import IO
 
 from dataflow.errors import WorkloadError, one_line
-from dataflow.graph.command import module_command, search_path
+from dataflow.graph.command import SEARCH_PATH, look_in, search_path
 from dataflow.graph.groups import end_group, end_left_by, end_own_group
 from dataflow.graph.guard import guard_of
 from dataflow.graph.nodes import run_nodes
@@ -37,6 +35,7 @@ from dataflow.graph.plan import Plan, plan_of, register_plan
 from dataflow.graph.samecode import held_against_code
 from dataflow.graph.scratch import scratch_folder
 from dataflow.graph.shipping import packed_plan, unpacked_plan
+from dataflow.graph.spare import child_process
 from dataflow.graph.table import load_writer
 from dataflow.graph.work import BatchResult
 
@@ -144,6 +143,8 @@ class Children:
             self._closed = True
             children, self._all, self._idle = list(self._all), set(), []
         for child in children:
+            child.end()  # all at the same time: it takes some milliseconds until one has gone
+        for child in children:
             child.close()
         self._folders.close()
 
@@ -155,21 +156,15 @@ class _Child:
         import psutil
 
         self._memory_bytes, self._asked, self._told = memory_bytes, 0, False
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
-        self._process = subprocess.Popen(
-            module_command("dataflow.graph.child", str(os.getpid())),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env={**os.environ, **search_path()},
-            start_new_session=True,  # Ctrl-C is the parent's to answer
-        )
+        self._started = child_process()
+        self._process = self._started.process
         self._overdue = Overdue(psutil.Process(self._process.pid), ledger)
 
     def tell(self, plan: bytes) -> None:
-        """Send the plan, unless that was done."""
+        """Say where modules are looked for, and send the plan, unless that was done."""
         if not self._told:
             self._told = True
+            self._send(os.fsencode(search_path()[SEARCH_PATH]))
             self._send(plan)
 
     def run(self, packed: bytes) -> BatchResult:
@@ -185,12 +180,11 @@ class _Child:
         result: BatchResult = answer
         return result
 
+    def end(self) -> None:
+        self._started.end()
+
     def close(self) -> None:
-        (end_group if self._process.poll() is None else end_left_by)(self._process.pid)
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._errors):
-            with contextlib.suppress(OSError):
-                stream.close()  # type: ignore[union-attr]
+        self._started.close()
 
     def _send(self, frame: bytes) -> None:
         try:
@@ -221,8 +215,8 @@ class _Child:
     def _died(self) -> ChildDied:
         self._process.wait()
         end_left_by(self._process.pid)
-        self._errors.seek(0)
-        lines = self._errors.read()[-4000:].decode(errors="replace").strip().splitlines()
+        self._started.errors.seek(0)
+        lines = self._started.errors.read()[-4000:].decode(errors="replace").strip().splitlines()
         return ChildDied(f"its process ended: status {self._process.returncode} {lines[-1] if lines else ''}")
 
 
@@ -292,8 +286,9 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """What the child does: take the plan, then batches, until its parent closes the pipe or dies."""
     # Its number was told, since a parent that died while this process was importing isn't our parent any more.
     threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
-    answer = _load(_read(requests))
     with contextlib.suppress(EOFError):
+        look_in(os.fsdecode(_read(requests)))
+        answer = _load(_read(requests))
         while True:
             request = _read(requests)
             number, packed = request[: _NUMBER.size], request[_NUMBER.size :]

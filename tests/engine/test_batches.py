@@ -111,6 +111,15 @@ def test_where_nothing_is_known_little_waits_behind_the_first_batches():
     assert [len(batcher.take(number)) for number in range(4)] == [16, 16, 4, 4]
 
 
+def test_what_the_first_batch_has_taught_counts_for_what_is_cut_next():
+    batcher = adaptive(documents(*[30_000] * 90), slots=2)
+    first, *_ = [batcher.take(number) for number in range(4)]
+    # Thirty times what was believed: what is left isn't the little that was worth one more batch.
+    outcomes = [Outcome(d.url, d.media_type, d.size_bytes, "ok", seconds=0.06) for d in first.documents]
+    batcher.learn(BatchResult(0, outcomes, None, "w", 1.0, 1.0, {}, {}))
+    assert len(batcher.take(4)) <= (90 - 16 - 16 - 4 - 4) / 3 + 1
+
+
 def test_a_batcher_that_knows_what_documents_cost_begins_with_long_batches():
     known = CostModel({"text/plain": Cost(seconds=1e-4, seconds_a_byte=0.0, mean_bytes=10, documents=99)})
     batcher = adaptive(documents(*[10] * 9000), slots=1, model=known)

@@ -33,6 +33,7 @@ def test_the_client_of_a_cluster_that_we_start_needs_no_socket_and_others_still_
 
     with open_cluster("processes", workers=1) as cluster:
         assert cluster.client.scheduler.address.startswith("inproc://")
+        assert cluster.client.scheduler_comm.interval <= 0.001  # seconds that a message may wait for others
         assert not cluster.in_process  # its workers are processes all the same
         assert cluster.placing is not None
         address = cluster.client.scheduler_info()["address"]
