@@ -133,7 +133,8 @@ def _acts_of(statement: Any) -> Iterator[Act]:
     elif isinstance(statement, _ASSIGNING):
         for target in statement.targets if isinstance(statement, _SEVERAL) else [statement.target]:
             for one in target.elts if isinstance(target, ast.Tuple | ast.List) else [target]:
-                if isinstance(one, ast.Attribute | ast.Subscript):
+                # `TABLE |= ...` changes what it names, whoever else has it.
+                if isinstance(one, ast.Attribute | ast.Subscript) or isinstance(statement, ast.AugAssign):
                     yield Act(one)
         yield from _calls_in(getattr(statement, "value", None))
 
@@ -152,7 +153,7 @@ def _calls_in(value: ast.expr | None) -> Iterator[Act]:
         if isinstance(call.func, ast.Name) and call.func.id in ("setattr", "delattr") and call.args:
             yield Act(call.args[0])
         inner = call.func
-        while isinstance(inner, ast.Attribute):
+        while isinstance(inner, ast.Attribute | ast.Subscript):
             inner = inner.value
         if isinstance(inner, ast.Name):
             yield Act(call.func, "call", tuple(call.args))

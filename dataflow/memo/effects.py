@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
+import operator
 import os
 import re
 import sys
@@ -71,6 +73,7 @@ _KEEPING_NOTHING = frozenset(
 _CALLED = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 _RUNNING = frozenset({"execute", "executemany", "from_query", "query", "sql"})
 _CONTAINERS = (list, dict, set, deque, defaultdict, OrderedDict)
+_METHODS_OF = frozenset({"dict", "list", "set", "object", "type"})
 _CHANGING = re.compile("append|extend|insert|update|setdefault|add|pop|remove|clear|discard|sort|reverse")
 
 
@@ -139,6 +142,7 @@ class _Used:
 
     def _is_touched(self, act: Act, space: Mapping[str, Any], *, inside: bool = False) -> bool:
         found, names = resolved(act.target, space)
+        found = found.func if isinstance(found, functools.partial) else found
         if act.how == "set" and id(found) in self._saying:
             return True
         if self._kept and self._is_done_to_kept(act, list(passed(found, names))):
@@ -190,9 +194,25 @@ class _Used:
         name = last_name(act.target)
         if _PATCHING.search(name):
             return any(self._is_touched(Act(one), space) for one in act.given)
+        if found is operator or (found is None and _first_name(act.target) in _METHODS_OF):
+            return any(
+                self._is_touched(Act(one), space) for one in act.given[:1]
+            )  # `dict.update(TABLE, ...)`
+        if isinstance(act.target, ast.Subscript) and type(found) in (list, tuple, dict):
+            return any(
+                self._is_set_by(one, act) for one in (found.values() if type(found) is dict else found)
+            )
         if found is None and hasattr(builtins, name):
             return any(self._is_touched(Act(one, "chain"), space) for one in act.given)
         return False
+
+    def _is_set_by(self, value: Any, act: Act) -> bool:
+        """Whether to call one of the functions that a container has sets something of them."""
+        value = value.func if isinstance(value, functools.partial) else value
+        name = str(getattr(value, "__name__", ""))
+        return isinstance(value, _CALLED) and self._is_touched(
+            Act(ast.Name(name), "call", act.given), {name: value}
+        )
 
     def _container(self, found: Any, act: Act) -> str | None:
         """The module that holds a plain list or dict which is changed by whatever name."""
@@ -210,6 +230,12 @@ class _Used:
                 if type(one) in _CONTAINERS
             }
         return self._held.get(id(found))
+
+
+def _first_name(target: ast.expr) -> str:
+    """Of an attribute of a name, that."""
+    held = target.value if isinstance(target, ast.Attribute) else None
+    return held.id if isinstance(held, ast.Name) else ""
 
 
 def _is_of_a_parameter(act: Act, function: types.FunctionType) -> bool:

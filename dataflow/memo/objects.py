@@ -9,13 +9,13 @@ import re
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from typing import TYPE_CHECKING, Any
 
 from dataflow.memo.hints import hint
 from dataflow.memo.keys import encode, slots_of, tagged
 from dataflow.memo.origin import class_owner, installed_as, module_of
-from dataflow.memo.special import file_digest, filled_by_calls, importable, taken
+from dataflow.memo.special import file_digest, filled_by_calls, importable, kept_in, taken
 
 if TYPE_CHECKING:
     from dataflow.memo.walk import Walk
@@ -42,6 +42,8 @@ _SAYING = ("__getstate__", "__reduce__", "__reduce_ex__")
 def object_parts(walk: Walk, value: Any) -> bytes:
     """What an object is made of. Raises Uncacheable if it shows no state."""
     kind = type(value)
+    if callable(value) and (filled := _filled(kind.__mro__)):  # as a function with a cache of cachetools is
+        walk.gives_again(value, [one for name in filled for one in kept_in(taken(value, name))])
     module, name = taken(value, "__module__"), taken(value, "__qualname__")
     if isinstance(module, str) and isinstance(name, str) and importable(module, name) is value:
         return _importable(walk, value, module, name)
@@ -181,12 +183,18 @@ def _state(walk: Walk, kind: type, state: object) -> bytes:
 def _without_cached(kind: type, state: dict[str, Any]) -> dict[str, Any]:
     """A state without what properties have put there when they were first read: their code says what; and without what
     calls fill."""
-    filled = {name for one in kind.__mro__ for name in filled_by_calls(module_of(one))}
+    filled = _filled(kind.__mro__)
     return {
         name: one
         for name, one in state.items()
         if name not in filled and not isinstance(getattr(kind, name, None), functools.cached_property)
     }
+
+
+@functools.lru_cache(maxsize=1024)
+def _filled(mro: tuple[type, ...]) -> Set[str]:
+    """What calls fill in the objects of a class."""
+    return {name for one in mro for name in filled_by_calls(module_of(one))}
 
 
 @functools.lru_cache(maxsize=1024)

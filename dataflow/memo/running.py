@@ -18,7 +18,7 @@ from dataflow.memo.origin import class_owner, installed_as, module_of
 
 __all__ = ["acts_of_function", "names_in", "passed", "resolved", "run_by", "top_of"]
 
-_MADE_BY = ("__new__", "__init__", "__post_init__")
+_MADE_BY = ("__new__", "__init__", "__post_init__", "__set_name__")  # the last one in the body of a class
 _ENTERED = ("__enter__", "__exit__")
 
 

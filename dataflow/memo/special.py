@@ -33,7 +33,7 @@ from dataflow.sources import found_by_name
 if TYPE_CHECKING:
     from dataflow.memo.walk import Walk
 
-__all__ = ["contents", "file_digest", "filled_by_calls", "importable", "special", "taken"]
+__all__ = ["contents", "file_digest", "filled_by_calls", "importable", "kept_in", "special", "taken"]
 
 _BUILTIN_CALLABLES = (
     types.BuiltinFunctionType,
@@ -129,6 +129,11 @@ def contents(cell: Any) -> object:
 def filled_by_calls(module: str) -> Set[str]:
     """What an installed decorator's functions and objects hold under these names is filled when they are called."""
     return _FILLED.get(module.partition(".")[0], frozenset())
+
+
+def kept_in(cache: object) -> list[object]:
+    """What a cache of an installed module's keeps; it isn't asked, since that may change it."""
+    return [cache, *getattr(cache, "__dict__", {}).values()]
 
 
 _FILLED = {

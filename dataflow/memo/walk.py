@@ -41,6 +41,7 @@ from dataflow.memo.keys import LEAVES, Uncacheable, digest, encode, of_leaves, t
 from dataflow.memo.notices import Notices
 from dataflow.memo.objects import object_parts
 from dataflow.memo.order import (
+    FEW,
     arranged,
     follows_a_set,
     has_order,
@@ -54,7 +55,7 @@ from dataflow.memo.order import (
 from dataflow.memo.origin import class_owner, installed_as, module_of
 from dataflow.memo.queries import files_in, queried
 from dataflow.memo.running import top_of
-from dataflow.memo.special import contents, file_digest, filled_by_calls, importable, special
+from dataflow.memo.special import contents, file_digest, filled_by_calls, importable, kept_in, special
 from dataflow.sources import usual_name
 
 __all__ = ["Walk"]
@@ -62,7 +63,6 @@ __all__ = ["Walk"]
 
 _OPENING = re.compile("open|parse|load|read|file|url|connect", re.IGNORECASE)
 _LONGEST_WAY = 12
-_MANY = 20  # texts in the order of a set say that it is one, wherever they stand
 _MOST_VISITS, _MOST_TIMES = 20_000, 8
 # Of what members of sets lead to: in all, for one, and what a set in a set counts for.
 _MOST_INNER_VISITS, _FREE_VISITS, _INNER_WALK = 100_000, 50, 5
@@ -269,7 +269,7 @@ class Walk:
         if type(value) in LEAVES:
             return encode(usual_name(value) if type(value) is str else value)
         # Nobody lists so many by chance as a set does.
-        if in_order_of_a_set(value, _MANY):
+        if in_order_of_a_set(value, FEW):
             self.notices.order()
         if of_leaves(value):
             return encode(value)
@@ -428,7 +428,11 @@ class Walk:
         parts.append(tagged(b"defaults", self.items(defaults_of(function), find)))
         filled = filled_by_calls(module) if owner else frozenset()
         cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
-        held = {name: contents(cell) for name, cell in cells if name not in filled}
+        held = {name: contents(cell) for name, cell in cells}
+        if filled:
+            self.gives_again(
+                function, [one for name in filled & held.keys() for one in kept_in(held.pop(name))]
+            )
         parts.append(self.items(held, local_bindings(function)))
         own = {name: one for name, one in vars(function).items() if name not in filled}
         parts.append(self.items(own, attached_bindings(function.__name__, function.__globals__)))

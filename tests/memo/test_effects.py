@@ -121,6 +121,31 @@ SEEN |= {
         "from lxml import etree\nns = etree.FunctionNamespace('mine')\n@ns('g')\ndef g(context):\n    return 1\n"
         "def f(x):\n    return etree.fromstring(x).xpath('m:g()', namespaces={'m': 'mine'})\n", "return 1", "return 2",
     ),
+    "a table that grows in place": (
+        "from mimetypes import types_map\ntypes_map |= {'.zz': 'a/b'}\ndef f(x):\n    import mimetypes\n    return mimetypes.guess_type(x)\n", "a/b", "a/c",
+    ),
+    "a table that a method of its class changes": (
+        "from mimetypes import types_map\ndict.update(types_map, {'.zz': 'a/b'})\ndef f(x):\n    import mimetypes\n    return mimetypes.guess_type(x)\n", "a/b", "a/c",
+    ),
+    "a table that an operator's function changes": (
+        "import operator\nfrom mimetypes import types_map\noperator.setitem(types_map, '.zz', 'a/b')\ndef f(x):\n    import mimetypes\n    return mimetypes.guess_type(x)\n", "a/b", "a/c",
+    ),
+    "an attribute that the class of all sets": (
+        "import json\ntype.__setattr__(json.JSONEncoder, 'mine', 1)\ndef f(x):\n    return json.JSONEncoder.mine\n", "'mine', 1", "'mine', 2",
+    ),
+    "an option that a part of a call sets": (
+        "import functools, pandas\nset_it = functools.partial(pandas.set_option, 'display.width')\nset_it(70)\ndef f(x):\n    return x.to_string()\n", "(70)", "(80)",
+    ),
+    "an option whose setter is in a dict": (
+        "import pandas\nSETTERS = {'frames': pandas.set_option}\nSETTERS['frames']('display.width', 70)\ndef f(x):\n    return x.to_string()\n", " 70", " 80",
+    ),
+    "what an attribute does to its class when it is named": (
+        "import json\nclass Named:\n    def __init__(self, value):\n        self.value = value\n    def __set_name__(self, owner, name):\n        json.mine = self.value\n"
+        "class A:\n    one = Named(1)\ndef f(x):\n    return json.mine\n", "Named(1)", "Named(2)",
+    ),
+    "what is set on an object that a cache of cachetools gives": (
+        "import cachetools, types\n@cachetools.cached({})\ndef settings():\n    return types.SimpleNamespace(n=0)\nsettings().n = 1\ndef f(x):\n    return x * settings().n\n", "n = 1", "n = 2",
+    ),
     "a function that is patched by its name": (
         "import json\nfrom unittest import mock\ndef g(x):\n    return 1\nmock.patch('json.dumps', g).start()\n"
         "def f(x):\n    return json.dumps(x)\n", "return 1", "return 2",
