@@ -56,8 +56,11 @@ _spare: list[tuple[ChildProcess, Any]] = []  # one or none, and what it has inhe
 @contextlib.contextmanager
 def spare() -> Iterator[None]:
     """Start one, and end it after the block unless somebody has taken it."""
-    with contextlib.suppress(OSError):  # whoever needs one will say so
-        _spare.append((_start(), _inheritance()))
+    with contextlib.suppress(
+        OSError
+    ):  # whoever needs one will say so; and not every system says what one inherits
+        inherited = _inheritance()
+        _spare.append((_start(), inherited))
     try:
         yield
     finally:
@@ -95,7 +98,11 @@ def _start() -> ChildProcess:
 
 
 def _inheritance() -> tuple[object, ...]:
-    """What a process has of the one that starts it, but for the search path, which it is told."""
+    """What a process has of the one that starts it, but for the search path, which it is told.
+
+    Raises:
+        OSError: the system doesn't say.
+    """
     with open("/proc/self/status", encoding="ascii", errors="replace") as status:
         masks = [line for line in status if line.startswith(_MASKS)]
     limits = [resource.getrlimit(kind) for kind in _LIMITS]
