@@ -184,10 +184,10 @@ MAX_BYTES = 64 * 1024**2
 
 _FIRST_LISTED = 128  # documents a slot: its first batch lasts while the look-ahead is listed
 _FIRST_AHEAD = 2048  # where costs aren't known, and so the first batches are short
-_FIRST_AHEAD_OF_KNOWN_COST = (
-    4096  # a share of less is a short batch; more takes longer than the first batches
-)
+# A share of less is a short batch; more takes longer than the first batches.
+_FIRST_AHEAD_OF_KNOWN_COST = 4096
 _FURTHEST_AHEAD = 8192
+_AHEAD_OF_A_SLOT = 1024  # the least of both: with many slots, a share of that is little
 _SORTED_AGAIN = 16  # what is listed is put in its place when it is a sixteenth of all that is ahead
 # A batch costs a worker 5 ms (its file, mostly), and the loops of driver and workers 10 ms, which others bear where
 # cores are free.
@@ -307,8 +307,13 @@ class AdaptiveBatcher:
         if self._far:
             wanted = self._wanted + 2 * taken  # two for each that goes, until it is as far as it may be
         else:
-            wanted = _FIRST_AHEAD_OF_KNOWN_COST if self.model.knows else _FIRST_AHEAD
-        self._wanted, self._far = min(wanted, _FURTHEST_AHEAD - (len(self._ahead) - self._next)), True
+            wanted = (
+                max(_FIRST_AHEAD_OF_KNOWN_COST, _AHEAD_OF_A_SLOT * self._slots)
+                if self.model.knows
+                else _FIRST_AHEAD
+            )
+        furthest = max(_FURTHEST_AHEAD, _AHEAD_OF_A_SLOT * self._slots)
+        self._wanted, self._far = min(wanted, furthest - (len(self._ahead) - self._next)), True
 
     def _look_ahead(self) -> None:
         left = len(self._ahead) - self._next

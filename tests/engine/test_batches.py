@@ -199,7 +199,7 @@ def test_adaptive_batches_are_longer_where_much_is_left_and_of_bounded_length():
 
 
 def test_adaptive_batches_are_never_tiny_before_the_end_is_in_sight():
-    many = adaptive(documents(*[10] * 50_000), slots=64)
+    many = adaptive(documents(*[10] * 150_000), slots=64)
     lengths = seconds_of(drained(many, cost=lambda d: 1e-3), 1e-3)
     grown = next(i for i, seconds in enumerate(lengths) if seconds > 0.35)
     assert min(lengths[grown : grown + 80]) > 0.35
@@ -274,8 +274,8 @@ def ends(batcher, now, cost, slots):
     return done
 
 
-@pytest.mark.parametrize("slots", [2, 4])
-@pytest.mark.parametrize("count", [700, 1800, 2300, 2900, 4100])
+@pytest.mark.parametrize("slots", [2, 4, 8])
+@pytest.mark.parametrize("count", [700, 1800, 2300, 2900, 4100, 6800])
 def test_what_comes_last_is_cut_so_that_all_workers_end_together(count, slots):
     now = [0.0]
     model = CostModel({"text/plain": Cost(3e-4, 0.0, 10, 100)})
