@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Protocol
 
@@ -33,8 +33,10 @@ class Batcher(Protocol):
         ``idle`` says that nothing is in flight, so that it is better to send little than to wait for more.
         """
 
-    def learn(self, result: BatchResult) -> None:
-        """See what a batch took."""
+    def learn(self, result: BatchResult) -> Mapping[int, float]:
+        """See what a batch took; returns the seconds that others in flight are predicted to take by now, where it was
+        not known, by number.
+        """
 
     def depth(self) -> int:
         """Batches that should lie ready for each slot, the one that runs included."""
@@ -98,9 +100,10 @@ class FixedBatcher:
         self._pause.ends()
         return make_batch(number, taken, self._read)
 
-    def learn(self, result: BatchResult) -> None:
+    def learn(self, result: BatchResult) -> Mapping[int, float]:
         """See how long batches take."""
         self._pace.learn(result)
+        return {}
 
     def depth(self) -> int:
         """More where batches are short."""
@@ -242,6 +245,7 @@ class AdaptiveBatcher:
         self._wanted = _FIRST_LISTED * slots  # documents to be listed next
         self._batches, self._far = 0, False
         self._learned = 0
+        self._guessed: dict[int, list[Numbered]] = {}  # batches in flight, cut before anything was known
         self._predicted_at = 0
         self._seen = 0
         self._guesses = learns and not self.model.knows
@@ -272,6 +276,8 @@ class AdaptiveBatcher:
         seconds = sum(self._costs[begin : self._next])
         self._left_seconds -= seconds
         self._given.place("", number, seconds)
+        if not self.model.knows:
+            self._guessed[number] = taken
         self._want(len(taken))
         return make_batch(number, taken, self._read, seconds)
 
@@ -287,13 +293,20 @@ class AdaptiveBatcher:
             count = max(1, bisect_right(list(accumulate(sizes)), MAX_BYTES))
         return min(count, len(costs))
 
-    def learn(self, result: BatchResult) -> None:
-        """Feed the cost model, and let batches grow."""
+    def learn(self, result: BatchResult) -> Mapping[int, float]:
+        """Feed the cost model, let batches grow, and predict again what was cut before anything was known."""
         self.model.learn(result.outcomes)
         self._given.ended("", result.number, result.seconds)
         self._learned += 1
         self._seen += len(result.outcomes)
         self._cap = max(self._cap, min(MAX_DOCUMENTS, _GROWTH * self._seen))
+        self._guessed.pop(result.number, None)
+        if not self.model.knows:
+            return {}
+        expected = {number: sum(self.model.predict_all(taken)) for number, taken in self._guessed.items()}
+        for number, seconds in expected.items():
+            self._given.expect("", number, seconds)
+        return expected
 
     def depth(self) -> int:
         """One that runs and one that waits: batches are long enough."""

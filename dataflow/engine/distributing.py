@@ -239,6 +239,12 @@ class DaskExecutor:
         if len(done) < ended or any(one.lost for one in done):
             self._placing.know(self._workers())
 
+    def expect(self, seconds: Mapping[int, float]) -> None:
+        """Have that in mind when the next batches are placed."""
+        for number, predicted in seconds.items():
+            if self._placing is not None and self._plan is not None:
+                self._placing.expect(self._plan.run, number, predicted)
+
     def paused(self) -> Sequence[str]:
         """Their addresses; of a cluster that we start, none is ever paused."""
         try:

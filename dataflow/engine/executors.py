@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -66,6 +66,9 @@ class Executor(Protocol):
     def wake(self) -> None:
         """End a wait that is under way, or else the next; for other threads."""
 
+    def expect(self, seconds: Mapping[int, float]) -> None:
+        """What batches in flight are predicted to take by now, by number."""
+
     def paused(self) -> Sequence[str]:
         """The workers that take no more work, since they hold nearly all the memory that they may."""
 
@@ -107,6 +110,9 @@ class InlineExecutor:
     def wake(self) -> None:
         """End a wait for the next."""
         self._woken.set()
+
+    def expect(self, seconds: Mapping[int, float]) -> None:
+        """Nothing waits behind another here."""
 
     def paused(self) -> Sequence[str]:
         """None: there are no workers."""

@@ -93,6 +93,13 @@ class Placing:
                 self._mean_seconds += (0.2 if self._mean_seconds else 1.0) * (seconds - self._mean_seconds)
             self._drop((run, number))
 
+    def expect(self, run: str, number: int, seconds: float) -> None:
+        """A batch that was placed is predicted anew: it takes so many seconds, from its begin to its end."""
+        with self._lock:
+            line = self._lines.get(self._places.get((run, number), ""))
+            if line is not None and (run, number) in line.waiting:
+                line.waiting[run, number] = seconds
+
     def forget(self, run: str, numbers: Iterable[int]) -> None:
         """Batches won't end: their run is given up."""
         with self._lock:

@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -169,6 +169,11 @@ class SmallJobExecutor:
         self._ended.put(None)
         if self._cluster is not None:
             self._cluster.wake()
+
+    def expect(self, seconds: Mapping[int, float]) -> None:
+        """Tell the cluster that has taken over; here whoever is free takes the next batch."""
+        if self._cluster is not None:
+            self._cluster.expect(seconds)
 
     def paused(self) -> Sequence[str]:
         """Those of the cluster that has taken over."""

@@ -181,7 +181,7 @@ class Stream:
                     results.append(_bare_result(batch.number, rescue.outcomes))
         self._commit(results)
         for result in results:
-            self._batcher.learn(result)
+            self._executor.expect(self._batcher.learn(result))
         taken = [result.take() for result in results]
         self._end_at_failure(taken)  # values may fail when they are taken out
         return taken

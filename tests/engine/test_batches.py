@@ -269,7 +269,9 @@ def ends(batcher, now, cost, slots):
         seconds = sum(cost(d) for d in batch.documents)
         placing.ended("run", number, seconds)
         rows = [Outcome(d.url, d.media_type, d.size_bytes, "ok", seconds=cost(d)) for d in batch.documents]
-        batcher.learn(BatchResult(number, rows, None, where, seconds, seconds, {}, {}))
+        learned = batcher.learn(BatchResult(number, rows, None, where, seconds, seconds, {}, {}))
+        for other, expected in learned.items():
+            placing.expect("run", other, expected)
         refill()
     return done
 
@@ -282,6 +284,23 @@ def test_what_comes_last_is_cut_so_that_all_workers_end_together(count, slots):
     batcher = adaptive(documents(*[10] * count), slots, lambda: now[0], model=model)
     done = ends(batcher, now, lambda d: 3e-4, slots)
     assert max(done) - min(done) < 0.02
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_was_cut_before_costs_were_known_is_predicted_again_so_that_nothing_waits_behind_it(seed):
+    now, dice = [0.0], random.Random(seed)
+    sizes = [int(1000 * dice.paretovariate(1.2)) for _ in range(1700)]
+    listed = documents(*(min(size, 500_000) for size in sizes))
+    done = ends(adaptive(listed, 4, lambda: now[0]), now, lambda d: 1e-6 * d.size_bytes, 4)
+    assert max(done) - min(done) < 0.07 * max(done)
+
+
+def test_what_is_known_from_the_start_is_not_predicted_again():
+    known = CostModel({"text/plain": Cost(seconds=1e-4, seconds_a_byte=0.0, mean_bytes=10, documents=99)})
+    batcher = adaptive(documents(*[10] * 900), slots=2, model=known)
+    first, _ = [batcher.take(number) for number in range(2)]
+    outcomes = [Outcome(d.url, d.media_type, 10, "ok", seconds=1e-4) for d in first.documents]
+    assert batcher.learn(BatchResult(0, outcomes, None, "w", 0.1, 0.1, {}, {})) == {}
 
 
 class PausingSource:

@@ -67,6 +67,14 @@ def test_they_are_taken_for_what_others_took(placing):
     assert [placing.place("run", number, 1.0) for number in (3, 4)] == [TWO, TWO]
 
 
+def test_a_batch_that_is_predicted_anew_counts_by_that(placing):
+    placing.place("run", 1, 0.1)
+    placing.place("run", 2, 0.2)
+    placing.expect("run", 1, 5.0)
+    placing.expect("run", 9, 5.0)  # which nobody was given
+    assert [placing.place("run", number, 1.0) for number in (3, 4)] == [TWO, TWO]
+
+
 def test_a_worker_that_is_gone_gets_nothing_and_one_that_is_new_begins_with_nothing(placing):
     placing.place("run", 1, 1.0)
     placing.place("run", 2, 9.0)

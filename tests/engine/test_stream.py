@@ -25,7 +25,7 @@ class FakeExecutor:
 
     def __init__(self, error=None, seconds=1.0):
         self.live, self.most, self.submitted, self.error, self.seconds = [], 0, 0, error, seconds
-        self.messages = []
+        self.messages, self.expected = [], {}
 
     def start(self, plan): ...
 
@@ -49,6 +49,9 @@ class FakeExecutor:
 
     def wake(self): ...
 
+    def expect(self, seconds):
+        self.expected |= seconds
+
     def paused(self):
         return ()
 
@@ -66,6 +69,12 @@ def stream(executor, listed, clock=lambda: 0.0, **strategy):
 def documents(n):
     for i in range(n):
         yield Document(str(i), 1, "text/plain")
+
+
+def test_what_batches_are_predicted_to_take_by_now_is_told_to_where_they_are_placed():
+    executor = FakeExecutor()
+    assert len(list(stream(executor, documents(101), batching="adaptive"))) == 101
+    assert executor.expected  # the first ones were cut when nothing was known
 
 
 @pytest.mark.parametrize("collect", ["gather", "ordered", "as_completed"])
