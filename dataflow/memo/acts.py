@@ -127,9 +127,14 @@ def _acts_of(statement: Any) -> Iterator[Act]:
     elif isinstance(statement, _COMPOUND):
         for item in getattr(statement, "items", ()):
             yield from _calls_in(item.context_expr)
+        if not _is_for_scripts(statement):
+            for part in ("test", "iter", "subject"):
+                yield from _calls_in(getattr(statement, part, None))
         yield from (act for inner in _inside(statement) for act in _acts_of(inner))
     elif isinstance(statement, ast.Expr | ast.Return):
         yield from _calls_in(statement.value)
+    elif isinstance(statement, ast.Assert):
+        yield from _calls_in(statement.test)
     elif isinstance(statement, _ASSIGNING):
         for target in statement.targets if isinstance(statement, _SEVERAL) else [statement.target]:
             for one in target.elts if isinstance(target, ast.Tuple | ast.List) else [target]:
@@ -151,7 +156,7 @@ def _calls_in(value: ast.expr | None) -> Iterator[Act]:
         if not isinstance(call, ast.Call):
             continue
         if isinstance(call.func, ast.Name) and call.func.id in ("setattr", "delattr") and call.args:
-            yield Act(call.args[0])
+            yield Act(call.args[0], given=tuple(call.args[1:2]))
         inner = call.func
         while isinstance(inner, ast.Attribute | ast.Subscript):
             inner = inner.value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import builtins
 import functools
-import linecache
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 from dataflow.memo.code import node_of, parsed, syntax_of
 from dataflow.memo.keys import of_leaves
 from dataflow.memo.origin import class_owner, installed_as, module_of
+from dataflow.memo.texts import source_of
 
 __all__ = [
     "Binding",
@@ -28,7 +28,6 @@ __all__ = [
     "global_binding",
     "local_bindings",
     "root_bindings",
-    "source_of",
     "stored",
 ]
 
@@ -370,12 +369,3 @@ def _children(node: Any) -> Iterator[Any]:
 def _tree_of(space: Mapping[str, Any]) -> ast.Module | None:
     source = source_of(space)
     return None if source is None else parsed(source)
-
-
-def source_of(space: Mapping[str, Any]) -> str | None:
-    """The text of the module whose names these are; ``None`` where it has no file."""
-    file = space.get("__file__")
-    if not isinstance(file, str):
-        return None
-    linecache.checkcache(file)
-    return "".join(linecache.getlines(file))

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflow.memo.acts import Act, candidates, imported
-from dataflow.memo.bindings import source_of
 from dataflow.memo.code import last_name
 from dataflow.memo.origin import installed_as
 from dataflow.memo.running import acts_of_function, names_in, passed, resolved, run_by, top_of
+from dataflow.memo.texts import source_of
 
 __all__ = ["Effect", "Spaces", "effects_around"]
 

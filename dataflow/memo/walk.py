@@ -56,6 +56,7 @@ from dataflow.memo.origin import class_owner, installed_as, module_of
 from dataflow.memo.queries import files_in, queried
 from dataflow.memo.running import top_of
 from dataflow.memo.special import contents, file_digest, filled_by_calls, importable, kept_in, special
+from dataflow.memo.texts import is_edited
 from dataflow.sources import usual_name
 
 __all__ = ["Walk"]
@@ -261,8 +262,8 @@ class Walk:
     def _meets(self, module: str, owner: str | None, space: Mapping[str, Any]) -> None:
         if owner is not None:
             self.uses(module)
-        else:
-            self._spaces.setdefault(usual_name(module), space)
+        elif self._spaces.setdefault(usual_name(module), space) is space and is_edited(space):
+            raise self.refuse(f"{space.get('__file__')} was edited after it was loaded: load it again")
 
     def value(self, value: object) -> bytes:
         """The description of any value. Raises Uncacheable if it has none that is stable."""
