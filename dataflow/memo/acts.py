@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.util
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from dataflow.memo.code import last_name, parsed
 
-__all__ = ["Act", "Candidate", "acts_in", "candidates", "imported", "imports_in"]
+__all__ = ["Act", "Candidate", "acts_in", "candidates", "imported", "imported_by_words", "imports_in"]
 
 _COMPOUND = (ast.If, ast.Try, ast.TryStar, ast.With, ast.For, ast.While, ast.Match)
 _SEVERAL = ast.Assign | ast.Delete
@@ -19,6 +20,7 @@ _ASSIGNING = ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete
 _FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 _DEFINITIONS = _FUNCTIONS | ast.ClassDef
 _IMPORTS = ast.Import | ast.ImportFrom
+_BY_WORDS = re.compile(r"\b(import_module|__import__|iter_modules|walk_packages|load_module|exec_module)\b")
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,14 @@ def imported(source: str, package: str) -> tuple[str, ...]:
     for name in _imported_by(tree.body if tree else (), package):
         parts = name.split(".")
         found |= {".".join(parts[: count + 1]): None for count in range(len(parts))}
+    return tuple(found)
+
+
+@functools.lru_cache(maxsize=4096)
+def imported_by_words(source: str) -> tuple[str, ...]:
+    """All texts of a module that imports others by their names: each may be one. None where it doesn't."""
+    tree = parsed(source) if _BY_WORDS.search(source) else None
+    found = {one.value: None for one in ast.walk(tree) if _is_text(one)} if tree else {}  # type: ignore[attr-defined]
     return tuple(found)
 
 
@@ -189,7 +199,7 @@ def _told_to_import(statement: ast.stmt) -> Iterator[str]:
             yield from (one.value for one in call.args[:1] if _is_text(one))  # type: ignore[attr-defined]
 
 
-def _is_text(node: ast.expr) -> bool:
+def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 

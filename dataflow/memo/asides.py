@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Iterable, Iterator, Mapping, Set
 
@@ -48,11 +49,23 @@ def _docs_of(value: object) -> bytes:
     if isinstance(value, types.FunctionType):
         inner = texts_of(value.__code__)
         return encode((value.__doc__, inner)) if installed_as(value.__module__ or "") is None else b""
-    return encode(value.__doc__) if isinstance(value, type) and class_owner(value) is None else b""
+    own = isinstance(value, type) and class_owner(value) is None
+    own = own or (isinstance(value, types.ModuleType) and installed_as(value.__name__) is None)
+    return encode(value.__doc__) if own else b""
 
 
 def _order_of(value: object) -> bytes:
     """In which order a class's or an object's attributes were defined."""
     if isinstance(value, types.FunctionType | types.ModuleType):
         return b""
-    return encode([name for name in getattr(value, "__dict__", {}) if not name.startswith("__")])
+    kind = type(value)
+    return encode(
+        [
+            name
+            for name in getattr(value, "__dict__", {})
+            if not name.startswith("__")
+            and not isinstance(
+                getattr(kind, name, None), functools.cached_property
+            )  # put there when it was first read
+        ]
+    )

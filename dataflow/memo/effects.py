@@ -22,7 +22,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from dataflow.memo.acts import Act, candidates, imported
+from dataflow.memo.acts import Act, candidates, imported, imported_by_words
 from dataflow.memo.code import last_name
 from dataflow.memo.origin import installed_as
 from dataflow.memo.running import acts_of_function, names_in, passed, resolved, run_by, top_of
@@ -97,11 +97,16 @@ class Effect:
 
 
 def effects_around(
-    spaces: Spaces, used: Set[str], saying: Mapping[int, object], kept: Collection[int] = ()
+    spaces: Spaces,
+    used: Set[str],
+    saying: Mapping[int, object],
+    kept: Collection[int] = (),
+    named: Set[str] = frozenset(),
 ) -> Iterator[Effect]:
     """What the import of modules, of the packages that they are in, and of all first-party ones that they import,
     does to the packages in ``used``, which are named as :func:`top_of` does, and sets on the objects of which the
-    identity is in ``saying``, or in any way with those in ``kept``.
+    identity is in ``saying``, or in any way with those in ``kept``; and what it gives installed classes under a name
+    in ``named``, of which the code takes it that is described.
     """
     around, waiting = dict(spaces), list(spaces.items())
     while waiting:
@@ -109,7 +114,7 @@ def effects_around(
             if name not in around:
                 around[name] = vars(sys.modules[name])
                 waiting.append((name, around[name]))
-    judge = _Used(used | {"numpy"} if used & _ON_NUMPY else used, saying, kept)
+    judge = _Used(used | {"numpy"} if used & _ON_NUMPY else used, saying, kept, named)
     for name, space in around.items():
         for index, candidate in enumerate(candidates(source_of(space) or "")):
             if any(judge.touched(one, space, names=candidate.names) for one in candidate.acts):
@@ -118,18 +123,28 @@ def effects_around(
 
 def _first_party_around(name: str, space: Mapping[str, Any]) -> Iterator[str]:
     parts = name.split(".")
+    text, package = source_of(space) or "", str(space.get("__package__") or "")
     asked = [".".join(parts[:count]) for count in range(1, len(parts))]
-    asked += imported(source_of(space) or "", str(space.get("__package__") or ""))
-    for one in asked:
-        if one in sys.modules and top_of(one) != "dataflow" and installed_as(one) is None:
-            yield one
+    asked += imported(text, package)
+    words = imported_by_words(text)
+    found = [one for one in (*asked, *words) if _is_first_party(one)]
+    yield from found
+    if words:  # a folder of plugins, perhaps
+        below = tuple(f"{one}." for one in {package, *found} if hasattr(sys.modules.get(one), "__path__"))
+        yield from (one for one in list(sys.modules) if one.startswith(below) and _is_first_party(one))
+
+
+def _is_first_party(module: str) -> bool:
+    return module in sys.modules and top_of(module) != "dataflow" and installed_as(module) is None
 
 
 class _Used:
     """The packages that are used, and what acts on them."""
 
-    def __init__(self, names: Set[str], saying: Mapping[int, object], kept: Collection[int]) -> None:
-        self._names, self._saying, self._kept = names, saying, kept
+    def __init__(
+        self, names: Set[str], saying: Mapping[int, object], kept: Collection[int], named: Set[str]
+    ) -> None:
+        self._names, self._saying, self._kept, self._named = names, saying, kept, named
         self._kinds = set(map(type, saying.values()))
         self._held: dict[int, str] | None = None
         self._seen: set[types.FunctionType] = set()
@@ -157,6 +172,10 @@ class _Used:
         if act.how == "chain":  # that goes on with what another call gave sets nothing: `frame().to_csv()`
             return False
         target = self._container(found, act) or _target(found, names, act)
+        if (
+            target is not None and _gives(act) in self._named
+        ):  # as an accessor of pandas, where no code names that
+            return True
         if target is None or not _NO_SETTING.isdisjoint({top_of(target), target}):
             return False
         if act.how != "set" and top_of(target) in _NO_CALLS:
@@ -230,6 +249,15 @@ class _Used:
                 if type(one) in _CONTAINERS
             }
         return self._held.get(id(found))
+
+
+def _gives(act: Act) -> str | None:
+    """The name under which an act puts something, or registers it."""
+    if isinstance(act.target, ast.Attribute) and act.how == "set" and not act.given:
+        return act.target.attr
+    first = act.given[0] if act.given else None
+    told = act.how == "set" or _REGISTERING.search(last_name(act.target))
+    return first.value if told and isinstance(first, ast.Constant) and isinstance(first.value, str) else None
 
 
 def _first_name(target: ast.expr) -> str:

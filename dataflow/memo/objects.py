@@ -60,6 +60,9 @@ def object_parts(walk: Walk, value: Any) -> bytes:
             return tagged(b"made", walk.value(kind) + encode(taken(value, "path")) + made)
         why = f"a {kind.__module__}.{kind.__qualname__} shows no state ({type(error).__name__})"
         raise walk.refuse(why) from None
+    if isinstance(value, set | frozenset):  # which says its members in the order in which it has them
+        members = walk.unordered(list(value), id(value))
+        return tagged(b"set of its own", walk.value(kind) + members + _members(walk, value))
     if isinstance(state, str):
         own = _members(walk, value) if class_owner(kind) is None else _called_by(walk, value)
         return tagged(b"global", walk.value(kind) + encode(state) + own)

@@ -15,10 +15,12 @@ from typing import Any
 from dataflow.memo.acts import Act, acts_in, imports_in
 from dataflow.memo.code import node_of
 from dataflow.memo.origin import class_owner, installed_as, module_of
+from dataflow.memo.special import taken
 
 __all__ = ["acts_of_function", "names_in", "passed", "resolved", "run_by", "top_of"]
 
-_MADE_BY = ("__new__", "__init__", "__post_init__", "__set_name__")  # the last one in the body of a class
+# ``__set_name__`` in the body of a class, ``model_post_init`` as pydantic has it.
+_MADE_BY = ("__new__", "__init__", "__post_init__", "__set_name__", "model_post_init")
 _ENTERED = ("__enter__", "__exit__")
 
 
@@ -85,9 +87,23 @@ def run_by(act: Act, found: Any, names: list[str]) -> Iterator[types.FunctionTyp
         value = inspect.getattr_static(value, name, None)
     if act.how == "derive":
         hooks = [vars(one).get("__init_subclass__") for one in getattr(value, "__mro__", ())]
+        made = [value, type(value)] if isinstance(value, type) else []
+        hooks += [
+            taken(one, name) for one in made if issubclass(one, type) for name in ("__new__", "__init__")
+        ]
         yield from (one for hook in hooks for one in _functions(hook))
-    elif act.how != "set":
+    elif act.how == "set":
+        yield from _functions(value.fset if isinstance(value, property) else None)
+    else:
         yield from _functions(value)
+        if act.how == "decorate" or not isinstance(value, type | types.FunctionType):
+            kind = value if isinstance(value, type) else type(value)
+            yield from _functions(inspect.getattr_static(kind, "__call__", None))
+        if (
+            isinstance(found, type) and len(names) > 1
+        ):  # one after the other, each of what the one before gives
+            for name in names:
+                yield from _functions(inspect.getattr_static(found, name, None))
 
 
 def acts_of_function(function: types.FunctionType) -> tuple[Act, ...]:
@@ -113,6 +129,9 @@ def names_in(
         given = given[1:]
     local: dict[str, Any] = {name: _Alias(one, outer) for name, one in zip(parameters, given, strict=False)}
     local |= {name: _Alias(one) for name, one in _given(node)} if node else {}
+    kind = function.__globals__.get(function.__qualname__.partition(".")[0])
+    if isinstance(kind, type) and len(kind.__mro__) > 1:
+        local["super"] = kind.__mro__[1]
     for statement in imports_in(node) if node else ():
         for one in statement.names:
             if isinstance(statement, ast.Import):
@@ -148,6 +167,8 @@ def _functions(value: Any) -> Iterator[types.FunctionType]:
         value = value.__func__
     if isinstance(value, functools.partial):
         value = value.func
+    if isinstance(value, functools._lru_cache_wrapper):
+        value = value.__wrapped__
     value = inspect.unwrap(value) if isinstance(value, types.FunctionType) else value
     if isinstance(value, types.FunctionType):
         if _is_own(value):

@@ -69,6 +69,17 @@ _MOST_VISITS, _MOST_TIMES = 20_000, 8
 _MOST_INNER_VISITS, _FREE_VISITS, _INNER_WALK = 100_000, 50, 5
 # Modules of Python's that name what is defined in others, by whatever name.
 _FACADES = frozenset({"collections.abc", "typing"})
+_OF_EVERY_MODULE = frozenset(vars(types.ModuleType("any"))) | frozenset(
+    {
+        "__file__",
+        "__cached__",
+        "__path__",
+        "__builtins__",
+        "__annotations__",
+        "__annotate__",
+        "__conditional_annotations__",
+    }
+)  # its docstring counts where docstrings do
 _Makers = tuple[tuple[Finder, str], ...]
 
 
@@ -94,6 +105,7 @@ class Walk:
         # First-party modules that were met, and the installed ones that are used.
         self._spaces: Spaces = {}
         self._used: set[str] = set()
+        self._named: set[str] = set()  # what code takes of something that isn't seen
         self._saying: dict[
             int, object
         ] = {}  # objects that say themselves what their state is, by their identity
@@ -150,7 +162,7 @@ class Walk:
         """What the first-party modules that were met do to the installed ones when they are imported."""
         told: dict[tuple[str, int], bytes] = {}
         while True:
-            effects = list(effects_around(self._spaces, self._used, self._saying, self._kept))
+            effects = list(effects_around(self._spaces, self._used, self._saying, self._kept, self._named))
             fresh = [one for one in effects if (one.module, one.index) not in told]
             if not fresh:
                 # In each module their order counts.
@@ -192,6 +204,7 @@ class Walk:
         walk._telling, walk.is_bound = self._telling, self.is_bound
         walk.notices.as_in(self.notices)
         walk._spaces, walk._used, walk._left, walk._told = self._spaces, self._used, self._left, self._told
+        walk._named = self._named
         walk._saying, walk._kept, walk._finders = self._saying, self._kept, self._finders
         return walk
 
@@ -444,6 +457,7 @@ class Walk:
     def _reads(self, function: types.FunctionType) -> bytes:
         code = function.__code__
         found, space = reads(code), function.__globals__
+        self._named |= found.loose
         self.asked.update(asks_for(found, code, space))
         for name in unseen_by_name(code, found, space):
             self.notices.unseen(name)
@@ -528,8 +542,7 @@ class Walk:
         file = getattr(module, "__file__", None)
         if file is not None and not str(file).endswith(".py"):
             return [file_digest(file)]
-        dunders = {k for k in vars(module) if k.startswith("__") and k.endswith("__") and k != "__getattr__"}
-        own = {k: v for k, v in vars(module).items() if k not in dunders}
+        own = {k: v for k, v in vars(module).items() if k not in _OF_EVERY_MODULE}
         return [tagged(b"whole module", self.items(own))]
 
     def _class(self, kind: type) -> list[bytes]:

@@ -146,6 +146,46 @@ SEEN |= {
     "what is set on an object that a cache of cachetools gives": (
         "import cachetools, types\n@cachetools.cached({})\ndef settings():\n    return types.SimpleNamespace(n=0)\nsettings().n = 1\ndef f(x):\n    return x * settings().n\n", "n = 1", "n = 2",
     ),
+    "what a function with a cache sets": (
+        "import csv\nimport functools\n@functools.cache\ndef setup():\n    csv.register_dialect('mine', delimiter=';')\nsetup()\ndef f(x):\n    return list(csv.reader(['a;b|c'], 'mine'))\n", "';'", "'|'",
+    ),
+    "what an object that is called sets": (
+        "import csv\nclass Setup:\n    def __init__(self, d):\n        self.d = d\n    def __call__(self):\n        csv.register_dialect('mine', delimiter=self.d)\nsetup = Setup(';')\nsetup()\ndef f(x):\n    return list(csv.reader(['a;b|c'], 'mine'))\n", "';'", "'|'",
+    ),
+    "what a class that decorates sets": (
+        "import csv\nclass dialect:\n    def __init__(self, name):\n        self.name = name\n    def __call__(self, g):\n        csv.register_dialect(self.name, delimiter=';')\n        return g\n@dialect('mine')\ndef g():\n    pass\ndef f(x):\n    return list(csv.reader(['a;b|c'], 'mine'))\n", "';'", "'|'",
+    ),
+    "what a condition sets": (
+        "import csv\ndef setup():\n    csv.register_dialect('mine', delimiter=';')\n    return True\nif not setup():\n    raise SystemExit\ndef f(x):\n    return list(csv.reader(['a;b|c'], 'mine'))\n", "';'", "'|'",
+    ),
+    "what an assertion sets": (
+        "import csv\ndef setup():\n    csv.register_dialect('mine', delimiter=';')\n    return True\nassert setup()\ndef f(x):\n    return list(csv.reader(['a;b|c'], 'mine'))\n", "';'", "'|'",
+    ),
+    "what the last of a chain of methods sets": (
+        "import csv\nclass Setup:\n    def named(self, name):\n        return self\n    def apply(self):\n        csv.register_dialect('mine', delimiter=';')\nSetup().named('mine').apply()\ndef f(x):\n    return list(csv.reader(['a;b|c'], 'mine'))\n", "';'", "'|'",
+    ),
+    "what a method of the base sets": (
+        "import csv\nclass Base:\n    def install(self):\n        csv.register_dialect('mine', delimiter=';')\nclass Csv(Base):\n    def install(self):\n        super().install()\nCsv().install()\ndef f(x):\n    return list(csv.reader(['a;b|c'], 'mine'))\n", "';'", "'|'",
+    ),
+    "what a class of classes sets": (
+        "import csv\nclass Meta(type):\n    def __init__(cls, name, bases, names):\n        csv.register_dialect('mine', delimiter=';')\nclass A(metaclass=Meta):\n    pass\ndef f(x):\n    return list(csv.reader(['a;b|c'], 'mine'))\n", "';'", "'|'",
+    ),
+    "what a property sets": (
+        "import csv\nclass App:\n    @property\n    def d(self):\n        return 1\n    @d.setter\n    def d(self, value):\n        csv.register_dialect('mine', delimiter=value)\nAPP = App()\nAPP.d = ';'\ndef f(x):\n    return list(csv.reader(['a;b|c'], 'mine'))\n", "';'", "'|'",
+    ),
+    "what a model sets when it is made": (
+        "import csv\nfrom pydantic import BaseModel\nclass D(BaseModel):\n    n: int = 1\n    def model_post_init(self, context):\n        csv.register_dialect('mine', delimiter=';')\nD()\ndef f(x):\n    return list(csv.reader(['a;b|c'], 'mine'))\n", "';'", "'|'",
+    ),
+    "an accessor that is registered where no code names the package": (
+        "import pandas as pd\n@pd.api.extensions.register_dataframe_accessor('mine')\nclass Mine:\n    def __init__(self, frame):\n        pass\n"
+        "    def go(self):\n        return 1\ndef f(x):\n    return x.mine.go()\n", "return 1", "return 2",
+    ),
+    "a method that a class is given where no code names it": (
+        "import pathlib\ndef h(self):\n    return 1\npathlib.PurePath.words_of_it = h\ndef f(x):\n    return x.words_of_it()\n", "return 1", "return 2",
+    ),
+    "one that setattr gives it": (
+        "import pathlib\ndef h(self):\n    return 1\nsetattr(pathlib.PurePath, 'words_of_it', h)\ndef f(x):\n    return x.words_of_it()\n", "return 1", "return 2",
+    ),
     "a function that is patched by its name": (
         "import json\nfrom unittest import mock\ndef g(x):\n    return 1\nmock.patch('json.dumps', g).start()\n"
         "def f(x):\n    return json.dumps(x)\n", "return 1", "return 2",
@@ -376,8 +416,21 @@ IMPORTED = {
     "one that is told by a text": ("import importlib\nimportlib.import_module('settings')\n", "settings.py"),
     "one that that imports": ("from package import (\n    helper,\n)\n", "package/deep.py"),
     "the package that it is in": ("from package.helper import K\n", "package/__init__.py"),
+    "one of a list that is imported": (
+        "import importlib\nfor n in ['settings']:\n    importlib.import_module(n)\n",
+        "settings.py",
+    ),
+    "one of a folder of plugins": (
+        "import importlib, pkgutil, package\nfor one in pkgutil.iter_modules(package.__path__):\n    importlib.import_module('package.' + one.name)\n",
+        "package/deep.py",
+    ),
+    "one of a folder of plugins that imports them itself": ("import plugins\n", "plugins/one.py"),
 }
 PACKAGE = {"package/__init__.py": "", "package/helper.py": "K = 1\nfrom . import deep\n", "package/deep.py": "", "settings.py": ""}  # fmt: skip
+PACKAGE |= {
+    "plugins/__init__.py": "import importlib, pkgutil\nfor one in pkgutil.iter_modules(__path__):\n    importlib.import_module(f'{__name__}.{one.name}')\n",
+    "plugins/one.py": "",
+}
 
 
 @pytest.mark.parametrize("name", IMPORTED)
