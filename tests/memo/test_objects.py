@@ -71,6 +71,10 @@ USED = {
     "a cache of a parser of Markdown": (
         "from markdown_it import MarkdownIt\nM = MarkdownIt()\ndef use():\n    M.render('a')\ndef f(x):\n    return M.render(x)\n"
     ),
+    "what a property keeps where code goes through all attributes": (
+        "import functools\nclass A:\n    def __init__(self, **kw):\n        self.__dict__.update(kw)\n    @functools.cached_property\n    def k(self):\n        return 1\n"
+        "a = A(n=3)\ndef use():\n    a.k\ndef f(x):\n    return a.k, a.n\n"
+    ),
     "what a property keeps beside other attributes": (
         "import functools\nclass A:\n    def __init__(self):\n        self.n = 1\n    @functools.cached_property\n    def k(self):\n        return 1\n"
         "a = A()\ndef use():\n    a.k\ndef f(x):\n    return a.k\n"

@@ -24,6 +24,7 @@ FOLLOWING = {
     "joined": "L = '|'.join(S)\ndef f(x):\n    return L\n",
     "pattern": "import re\nL = re.compile('|'.join(S), re.I)\ndef f(x):\n    return L\n",
     "comprehended": "L = [w.upper() for w in S if len(w) < 9]\ndef f(x):\n    return L\n",
+    "own": "class Own(set):\n    pass\nL = Own(S)\ndef f(x):\n    return L\n",
     "nested": "L = {'inner': dict.fromkeys(S), 'n': [list(S)]}\ndef f(x):\n    return L\n",
     "numbered": "L = {w: i for i, w in enumerate(S)}\ndef f(x):\n    return L\n",
     "views": "A = {'a': 1, 'b': 2, 'c': 3}\nL = list(A.keys() & {'a': 1, 'b': 1}.keys())\ndef f(x):\n    return L\n",
