@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+
+# What was to be called at the end before this was imported: a tool's that measures, or a program's around the command.
+_OTHERS = getattr(atexit, "_ncallbacks", lambda: 0)()
+
 from dataflow.cli import early
 
 early.begin()  # before the rest is imported, which takes as long as it takes to press Ctrl-C
 
 # ruff: noqa: E402
-import atexit
 import contextlib
 import gc
 import io
@@ -63,8 +67,11 @@ def main(arguments: list[str] | None = None) -> None:
     ending: list[int] = []
     if arguments is None:  # the process is for this command
         open_streams()
-        atexit.register(_leave, ending, open_files())  # registered first, so called last
+        if not _OTHERS:
+            atexit.register(_leave, ending, open_files())  # registered first, so called last
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # a terminal that was closed; `nohup` ignores it
+        signal.signal(signal.SIGHUP, _terminate)
     try:
         _answer(arguments)
     except SystemExit as end:
@@ -95,8 +102,9 @@ def _leave(ending: list[int], inherited: Mapping[str, str]) -> None:
     if not ending or (open_files() != inherited and _holds_files()):
         return  # an error of ours, or what a pipeline's own code has open in here: Python closes it in order
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+            if stream is not None:
+                stream.flush()
     except (DataflowError, OSError, ValueError):
         return  # Python says so as it ends
     os._exit(ending[0])

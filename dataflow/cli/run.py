@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,7 +152,10 @@ def _run(
     from dataflow.engine.specs import check_cluster
     from dataflow.workload import load_workload
 
+    lasting, here = _lasting(workload), os.getcwd()
     loaded = load_workload(workload)
+    if os.getcwd() != here:  # by the workload's file; what the command names lies where it was given
+        corpus, output = corpus and _below(here, corpus), _below(here, output)
     profile = _profile(options["profile"]) if options["profile"] else None
     given = {name for name in options if _was_given(context, name)}
     if profile and profile.cluster and not {"cluster", "workers"} & given:
@@ -164,7 +168,7 @@ def _run(
         raise click.UsageError(
             "a generated corpus goes with its run: make it with `dataflow corpus make`, and name it with --corpus."
         )
-    recorded = {"workload": _lasting(workload)}
+    recorded = {"workload": lasting}
     with (
         _uncollected() as loaded_all,
         _corpus(loaded, corpus, documents, seed) as source,
@@ -232,6 +236,11 @@ def _lasting(workload: str) -> str:
     """The workload's name, or its path as it is found from every folder."""
     is_path = workload.endswith(".py") or "/" in workload
     return str(Path(workload).expanduser().resolve()) if is_path else workload
+
+
+def _below(folder: str, name: str) -> str:
+    """A relative path as one that is found from every folder; a URL as it is."""
+    return name if ":" in name or name.startswith("~") else os.path.join(folder, name)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ import pickle
 import select
 import signal
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -26,8 +27,8 @@ from functools import partial
 from typing import IO
 
 from dataflow.errors import WorkloadError, one_line
-from dataflow.graph.command import SEARCH_PATH, look_in, search_path
-from dataflow.graph.groups import end_group, end_left_by, end_own_group
+from dataflow.graph.command import look_in, looked_in
+from dataflow.graph.groups import end_group, end_left_by, end_own_group, wake_without_parent
 from dataflow.graph.guard import guard_of
 from dataflow.graph.nodes import run_nodes
 from dataflow.graph.overdue import Overdue
@@ -51,6 +52,7 @@ __all__ = [
 
 _LENGTH = _NUMBER = struct.Struct(">Q")
 _LOOK_SECONDS = 0.1
+_ENDING_SECONDS = 1.0
 _SHARE_OF_LIMIT = 0.95  # as a nanny has it
 _MEND = "Move what can't be sent to a module that other processes can import."
 
@@ -164,7 +166,7 @@ class _Child:
         """Say where modules are looked for, and send the plan, unless that was done."""
         if not self._told:
             self._told = True
-            self._send(os.fsencode(search_path()[SEARCH_PATH]))
+            self._send(pickle.dumps(looked_in(), protocol=5))
             self._send(plan)
 
     def run(self, packed: bytes) -> BatchResult:
@@ -213,7 +215,13 @@ class _Child:
                 raise ChildDied(f"its process {why}")
 
     def _died(self) -> ChildDied:
-        self._process.wait()
+        try:
+            self._process.wait(_ENDING_SECONDS)
+        except (
+            subprocess.TimeoutExpired
+        ):  # it has closed its pipes, or is another program by now, and lives on
+            end_group(self._process.pid)
+            self._process.wait()
         end_left_by(self._process.pid)
         self._started.errors.seek(0)
         lines = self._started.errors.read()[-4000:].decode(errors="replace").strip().splitlines()
@@ -287,7 +295,7 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     # Its number was told, since a parent that died while this process was importing isn't our parent any more.
     threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
     with contextlib.suppress(EOFError):
-        look_in(os.fsdecode(_read(requests)))
+        look_in(*pickle.loads(_read(requests)))
         answer = _load(_read(requests))
         while True:
             request = _read(requests)
@@ -337,6 +345,7 @@ def _end_with(parent: int) -> None:
 
 
 def _main() -> None:
+    wake_without_parent()  # or one that was stopped would never see that
     # A terminal's never comes here, so whatever else would raise KeyboardInterrupt is a document's doing.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Whatever a stage prints must not get between the frames.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
-__all__ = ["SEARCH_PATH", "look_in", "module_command", "search_path"]
+__all__ = ["look_in", "looked_in", "module_command", "search_path"]
 
-SEARCH_PATH = "PYTHONPATH"
+_VARIABLE = "PYTHONPATH"
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
@@ -18,11 +19,19 @@ def module_command(module: str, *arguments: str) -> list[str]:
 def search_path() -> dict[str, str]:
     """What to put into the environment of a process so that it looks for modules where they are looked for here."""
     # An empty one stands for the folder at hand, there as here; what isn't text is passed over by Python.
-    return {SEARCH_PATH: os.pathsep.join(path for path in sys.path if isinstance(path, str))}
+    return {_VARIABLE: os.pathsep.join(path for path in sys.path if isinstance(path, str))}
 
 
-def look_in(path: str) -> None:
-    """Look for modules where a process would that was started with this search path."""
-    os.environ[SEARCH_PATH] = path
-    told = [os.path.abspath(folder) for folder in path.split(os.pathsep)]
-    sys.path[:] = dict.fromkeys([*told, *sys.path])
+def looked_in() -> tuple[list[str], str | None]:
+    """Where this process looks for modules, and what its environment says of it."""
+    return [path for path in sys.path if isinstance(path, str)], os.environ.get(_VARIABLE)
+
+
+def look_in(folders: Sequence[str], said: str | None) -> None:
+    """Look for modules where another process does, and have its environment say what that of the other says: programs
+    that are started look elsewhere than this one.
+    """
+    sys.path[:] = dict.fromkeys([*map(os.path.abspath, folders), *sys.path])
+    os.environ.pop(_VARIABLE, None)
+    if said is not None:
+        os.environ[_VARIABLE] = said

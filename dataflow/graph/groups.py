@@ -11,10 +11,11 @@ import contextlib
 import functools
 import os
 import signal
+import sys
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-__all__ = ["end_copy", "end_group", "end_left_by", "end_own_group", "without_copies"]
+__all__ = ["end_copy", "end_group", "end_left_by", "end_own_group", "wake_without_parent", "without_copies"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -68,3 +69,13 @@ def end_left_by(leader: int) -> None:
             os.killpg(leader, signal.SIGKILL)
     except OSError:
         return  # somebody else's, by now
+
+
+def wake_without_parent() -> None:
+    """Let this process go on, should it be stopped, when the thread ends that has started it (Linux)."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    parent_death_signal = 1
+    ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGCONT)

@@ -16,7 +16,7 @@ import socket
 import struct
 import sys
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -80,6 +80,7 @@ class _Parcel:
     Attributes:
         origin: the process that it is of.
         context: of decimals, that it runs under.
+        recursion_limit: of the process that it is of; a workload's file may have set it.
         why_not: what can't be sent of the code.
         place: where the pipeline is to be found then.
     """
@@ -88,6 +89,7 @@ class _Parcel:
     context: decimal.Context | None
     why_not: str = ""
     place: _Place | None = None
+    recursion_limit: int = field(default_factory=sys.getrecursionlimit)
 
 
 # What was found here by its name goes on as it came: it may have run meanwhile, and have changed what its module holds.
@@ -152,6 +154,8 @@ def _unpacked(packed: bytes, own_process: bool) -> tuple[Any, Pipeline]:
     rest, parcel = pickle.loads(view[length : -_LENGTH.size])
     pipeline: Pipeline = pickle.loads(view[:length]) if length else _found(parcel, own_process)
     keep_context(pipeline, parcel.context)
+    if parcel.recursion_limit > sys.getrecursionlimit():
+        sys.setrecursionlimit(parcel.recursion_limit)
     if not length and parcel.origin != _here():
         _received[pipeline] = parcel
     return rest, pipeline

@@ -22,7 +22,18 @@ from dataflow.graph.groups import end_group, end_left_by
 
 __all__ = ["ChildProcess", "child_process", "end_spare", "spare"]
 
-_MASKS = ("Umask:", "SigBlk:", "SigIgn:", "Uid:", "Gid:", "Groups:")
+_MASKS = (
+    "Umask:",
+    "SigBlk:",
+    "SigIgn:",
+    "Uid:",
+    "Gid:",
+    "Groups:",
+    "Cap",
+    "NoNewPrivs:",
+    "Seccomp",
+    "THP_enabled:",
+)
 
 
 @dataclass(frozen=True)
@@ -106,8 +117,11 @@ def _inheritance() -> tuple[object, ...]:
     with open("/proc/self/status", encoding="ascii", errors="replace") as status:
         masks = [line for line in status if line.startswith(_MASKS)]
     limits = [resource.getrlimit(kind) for kind in _LIMITS]
-    priority, cores = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0)
-    return dict(os.environ), os.getcwd(), masks, limits, priority, cores
+    turns = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0), os.sched_getaffinity(0)
+    spaces = [os.readlink(f"/proc/self/ns/{name}") for name in sorted(os.listdir("/proc/self/ns"))]
+    with open("/proc/self/oom_score_adj", "rb") as file:
+        score = file.read()
+    return dict(os.environ), os.getcwd(), masks, limits, turns, spaces, score
 
 
 _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]

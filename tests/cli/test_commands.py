@@ -149,6 +149,40 @@ def test_what_a_stage_that_runs_in_the_command_has_written_is_in_its_file_at_the
     assert (tmp_path / "notes").read_text() == "seen"
 
 
+def test_what_a_program_around_the_command_does_at_its_end_is_done(tmp_path):
+    (tmp_path / "one.txt").write_text("x")
+    wrapper = "import atexit\natexit.register(lambda: open('ended', 'w').write('x'))\n"
+    wrapper += "from dataflow.cli import main\nmain()\n"
+    command = [sys.executable, "-c", wrapper, "run", "--corpus", "one.txt", "--output", "out"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "ended").read_text() == "x"
+
+
+MOVING = """
+import os
+from dataflow import Pipeline, stage
+os.chdir("elsewhere")
+@stage
+def read(data: bytes) -> dict:
+    return {"at": os.path.basename(os.getcwd())}
+pipeline = Pipeline(read)
+"""
+
+
+def test_what_the_command_names_lies_where_it_was_given_though_the_workload_goes_elsewhere(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "one.txt").write_text("x")
+    (tmp_path / "moving.py").write_text(MOVING)
+    done = dataflow("run", "--workload", "moving.py", "--corpus", "docs", "--output", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert list(pd.read_parquet(tmp_path / "out").value) == ['{"at": "elsewhere"}']
+    again = dataflow(
+        "run", "--workload", "moving.py", "--corpus", "docs", "--output", "out", "--resume", cwd=tmp_path
+    )
+    assert "nothing to do" in again.stdout
+
+
 def test_processes_of_the_distributed_cluster_say_what_is_wrong_and_nothing_else(tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "a.txt").write_text("hello")

@@ -84,7 +84,10 @@ def test_a_driver_that_is_killed_again_and_again_loses_and_doubles_nothing(docs)
     assert "dashboard" not in again.stderr
 
 
-@pytest.mark.parametrize(("number", "cluster"), [(signal.SIGINT, "processes"), (signal.SIGTERM, "inline")])
+@pytest.mark.parametrize(
+    ("number", "cluster"),
+    [(signal.SIGINT, "processes"), (signal.SIGTERM, "inline"), (signal.SIGHUP, "inline")],
+)
 def test_an_interrupted_run_says_the_command_that_goes_on_with_it(docs, number, cluster):
     status, said = interrupted(docs, number, 5, cluster=cluster)
     assert status == 130

@@ -75,6 +75,75 @@ def test_its_death_is_an_exception_and_the_next_batch_gets_another(planned, word
     assert [o.status for o in run_in_child(RUN, batch("one")).take()] == ["ok"]
 
 
+def leave(data: bytes) -> str:
+    if data == b"exec":
+        os.execvp("sleep", ["sleep", "3600"])
+    if data == b"close":
+        os.closerange(3, 256)
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return "here"
+
+
+@pytest.mark.parametrize("word", ["exec", "close"])
+def test_one_that_lives_on_without_its_pipes_is_ended(planned, word):
+    planned(leave)
+    with pytest.raises(ChildDied, match="its process ended"):
+        run_in_child(RUN, batch(word))
+    assert [o.value for o in run_in_child(RUN, batch("x")).take()] == ["here"]
+
+
+STOPS = """
+import os, signal, sys
+from dataflow import Pipeline, Strategy
+from dataflow.document import Document
+from dataflow.graph.child import run_in_child
+from dataflow.graph.plan import Batch, Plan, register_plan
+from dataflow.memo.spec import MemoSpec
+def stop(data: bytes) -> str:
+    print(os.getpid(), file=open(data.decode(), "w"), flush=True)
+    os.rename(data.decode(), data.decode() + ".said")
+    os.kill(os.getpid(), signal.SIGSTOP)
+register_plan(Plan("c41d0001", Pipeline(stop), Strategy(), MemoSpec("none"), in_child=True))
+document = Document("a.txt", 1, "text/plain")
+run_in_child("c41d0001", Batch(1, (document,), (0,), (0,), (sys.argv[1].encode(),)).pack())
+"""
+
+
+def test_one_that_is_stopped_ends_with_its_parent(tmp_path):
+    said = tmp_path / "number.said"
+    with subprocess.Popen([sys.executable, "-c", STOPS, str(tmp_path / "number")]) as parent:
+        while not said.exists() and parent.poll() is None:
+            pass
+        child = psutil.Process(int(said.read_text()))
+        while child.status() != psutil.STATUS_STOPPED:
+            pass
+        parent.kill()
+    try:
+        child.wait(30)
+    finally:
+        if child.is_running():
+            child.kill()
+
+
+def deep(data: bytes) -> int:
+    def down(left):
+        return left and down(left - 1)
+
+    return down(3000)
+
+
+def test_the_depth_that_a_workload_allows_itself_is_that_of_its_processes(planned, monkeypatch):
+    before = sys.getrecursionlimit()
+    planned(deep)
+    assert run_in_child(RUN, batch("x")).take()[0].error_type == "RecursionError"
+    close_children(RUN)
+    try:
+        sys.setrecursionlimit(20_000)
+        assert run_in_child(RUN, batch("x")).take()[0].value == 0
+    finally:
+        sys.setrecursionlimit(before)
+
+
 @pytest.mark.parametrize("word", ["HANG", "HANG_WITH_THE_LOCK"])
 def test_time_limits_hold_there_though_the_ledger_is_on_no_driver(planned, word):
     planned(timeout_seconds=0.5)

@@ -69,6 +69,10 @@ def in_limits(monkeypatch, tmp_path):
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft - 1, hard))
 
 
+def in_turns(monkeypatch, tmp_path):
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 def in_cores(monkeypatch, tmp_path):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
@@ -81,9 +85,10 @@ def put_back():
     os.umask(mask)
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     os.sched_setaffinity(0, cores)
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
-@pytest.mark.parametrize("changed", [in_environment, in_folder, in_mask, in_limits, in_cores])
+@pytest.mark.parametrize("changed", [in_environment, in_folder, in_mask, in_limits, in_turns, in_cores])
 @pytest.mark.usefixtures("put_back")
 def test_it_is_taken_only_if_a_new_one_would_be_no_other(started, changed, monkeypatch, tmp_path):
     if changed is in_cores and len(os.sched_getaffinity(0)) < 2:
@@ -97,16 +102,24 @@ def test_it_is_taken_only_if_a_new_one_would_be_no_other(started, changed, monke
 def with_helper(data: bytes) -> str:
     import helper_found_later
 
-    return helper_found_later.WORD + os.environ["PYTHONPATH"].rpartition(os.pathsep)[2]
+    return helper_found_later.WORD + os.environ.get("PYTHONPATH", "none")
 
 
-def test_modules_are_looked_for_where_a_new_one_would_look(started, monkeypatch, tmp_path):
-    (tmp_path / "helper_found_later.py").write_text("WORD = 'found in '")
+@pytest.mark.parametrize("said", [None, "/nowhere"])
+def test_modules_are_looked_for_where_the_driver_looks_and_programs_look_where_they_would(
+    started, monkeypatch, tmp_path, said
+):
+    folder = tmp_path / "a folder: with a colon"
+    folder.mkdir()
+    (folder / "helper_found_later.py").write_text("WORD = 'found and '")
     (tmp_path / "one.txt").write_text("x")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    if said:
+        monkeypatch.setenv("PYTHONPATH", said)
     with spare():
-        monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+        monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
         with run(with_helper, [str(tmp_path / "one.txt")], cluster="auto") as running:
-            assert [outcome.value for outcome in running] == [f"found in {tmp_path}"]
+            assert [outcome.value for outcome in running] == [f"found and {said or 'none'}"]
     assert len(started) == 1
 
 
