@@ -73,6 +73,7 @@ _KEEPING_NOTHING = frozenset(
 _CALLED = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 _RUNNING = frozenset({"execute", "executemany", "from_query", "query", "sql"})
 _CONTAINERS = (list, dict, set, deque, defaultdict, OrderedDict)
+_ASKING = frozenset({"get", "copy", "items", "keys", "values"})
 _METHODS_OF = frozenset({"dict", "list", "set", "object", "type"})
 _CHANGING = re.compile("append|extend|insert|update|setdefault|add|pop|remove|clear|discard|sort|reverse")
 
@@ -326,7 +327,9 @@ def _home_of(value: object) -> str | None:
 
 def _may_set(value: object, target: ast.expr, names: list[str]) -> bool:
     """Whether to call it, or a method of it, may set what isn't seen: by its name; other objects show their state."""
-    if isinstance(value, ContextVar) or "environ" in names:
+    if "environ" in names:
+        return last_name(target) not in _ASKING
+    if isinstance(value, ContextVar):
         return True
     if isinstance(value, types.ModuleType) and value.__name__ == "duckdb" and last_name(target) in _RUNNING:
         return True  # on the connection that all of its functions share

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import types
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dataflow.memo.code import Reads
+from dataflow.memo.code import Reads, reads
 from dataflow.memo.dynamic import dynamic_name, taken_of
-from dataflow.memo.filenames import files_named, names_a_file, reads_files, written_names
+from dataflow.memo.filenames import files_named, led_to, names_a_file, reads_files, written_names
 
 __all__ = ["DynamicCodeWarning", "Notices", "SetOrderWarning"]
 
@@ -88,6 +89,18 @@ class Notices:
                 self.unseen(name)
         for name in written:
             self._files.setdefault(name, ((*self.path, name), self.place))
+
+    def at_import(self, module: str, code: types.CodeType, space: Mapping[str, Any]) -> None:
+        """A statement of a module, which acts on installed code when that is imported, may read files or settings."""
+        self.path, self.place = (module,), (str(space.get("__file__")), code.co_firstlineno)
+        found = reads(code)
+        if not self.files_are_known and reads_files(code, found, space):
+            for name in (*files_named(code, found, space), *sorted(written_names(code))):
+                self.unseen(name)
+        for chain in sorted(found.chains):
+            asked = led_to(chain, space)
+            if asked is os.getenv or (asked is os.environ and chain[-1] == "get"):
+                self.unseen(".".join(chain))
 
     def opened(self, names: Iterable[str]) -> None:
         """Code opens files of these names."""

@@ -172,6 +172,12 @@ class Walk:
             told |= {(one.module, one.index): self._effect(one) for one in fresh}
 
     def _effect(self, effect: Effect) -> bytes:
+        names = isinstance(
+            effect.tree.body[0], ast.Assign | ast.AnnAssign
+        )  # which is told where the name is read
+        if not self.notices.quiet and not names:
+            # What it gives isn't described, as that of a global is, but for its text: what it reads has to be told.
+            self.notices.at_import(effect.module, _compiled(effect.tree), effect.space)
         defined = effect.space.get(effect.defines)
         asked = asides(self.asked, [defined]) if effect.defines else b""  # a tool's docstring, perhaps
         return self._statements(effect.tree, effect.space, defined) + asked

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from dataflow.memo.fingerprint import DynamicCodeWarning
+
 SEEN = {
     "an installed function that was replaced": (
         "import json\ndef h(x):\n    return x + 1\njson.dumps = h\ndef f(x):\n    return json.dumps(x)\n", "+ 1", "+ 2",
@@ -467,6 +469,25 @@ def test_a_statement_that_reaches_what_has_no_description_refuses_nothing(of_fil
     text = "import colorsys, socket\nS = socket.socket()\nS.close()\ncolorsys.MINE = S\nK = 1\ndef f(x):\n    return colorsys, K\n"
     assert of_files(text) == of_files(text)
     assert of_files(text) != of_files(text.replace("K = 1", "K = 2"))
+
+
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [
+        ("csv.register_dialect('mine', **json.load(open('w.json')))", "'w.json'"),
+        ("csv.register_dialect('mine', delimiter=os.environ.get('DELIMITER', ';'))", "os.environ.get"),
+        ("csv.register_dialect('mine', delimiter=os.getenv('DELIMITER', ';'))", "os.getenv"),
+    ],
+)
+def test_what_such_a_statement_reads_is_warned_of(
+    statement: str, name: str, of_files: Of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "w.json").write_text('{"delimiter": ";"}')
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(
+        DynamicCodeWarning, match=f"work uses {name}: what that leads to isn't part of the key"
+    ):
+        of_files(f"import csv, json, os\n{statement}\ndef f(x):\n    return list(csv.reader(x, 'mine'))\n")
 
 
 def test_functions_that_call_each_other_in_many_ways_are_looked_into_once(of_files: Of) -> None:
