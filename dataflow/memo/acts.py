@@ -30,7 +30,7 @@ class Act:
     Attributes:
         target: the expression that says to what.
         how: by setting something of it, by ``call`` of it, by a call of what another call gave (``chain``), by
-            ``decorate`` with it, or by ``derive`` of a class of it.
+            ``decorate`` with it, by ``derive`` of a class of it, or by whoever it is handed to (``hand``).
         given: what it is given when it is called.
         around: what the function that is decorated may do, if the decorator calls it.
     """
@@ -99,6 +99,8 @@ def acts_in(definition: ast.AST) -> Iterator[Act]:
     for one in ast.walk(definition):
         if isinstance(one, _FUNCTIONS):
             yield from (act for statement in one.body for act in _acts_of(statement))
+        elif isinstance(one, ast.Lambda):
+            yield from _calls_in(one.body)
         if isinstance(one, _DEFINITIONS) and one is not definition:
             yield from map(_decorating, one.decorator_list)
 
@@ -174,6 +176,9 @@ def _calls_in(value: ast.expr | None) -> Iterator[Act]:
             yield Act(call.func, "call", tuple(call.args))
         elif isinstance(inner, ast.Call):
             yield Act(call.func, "chain", tuple(call.args))
+        # What is handed over may be called: `Thread(target=setup)`, `pool.map(setup, names)`.
+        handed = (*call.args, *(one.value for one in call.keywords))
+        yield from (Act(one, "hand") for one in handed if isinstance(one, ast.Name | ast.Attribute))
 
 
 def _imported_by(statements: Iterable[Any], package: str) -> Iterator[str]:

@@ -170,7 +170,10 @@ class _Used:
             return any(self._is_touched_by(one, act, space) for one in own)
         if act.how in ("call", "decorate") and self._is_touched_by_given(act, found, space):
             return True
-        if act.how == "chain":  # that goes on with what another call gave sets nothing: `frame().to_csv()`
+        if act.how in (
+            "chain",
+            "hand",
+        ):  # that goes on with what another call gave sets nothing: `frame().to_csv()`
             return False
         target = self._container(found, act) or _target(found, names, act)
         if (

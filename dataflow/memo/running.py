@@ -94,7 +94,9 @@ def run_by(act: Act, found: Any, names: list[str]) -> Iterator[types.FunctionTyp
         yield from (one for hook in hooks for one in _functions(hook))
     elif act.how == "set":
         yield from _functions(value.fset if isinstance(value, property) else None)
-    else:
+        if isinstance(act.target, ast.Subscript):
+            yield from _functions(inspect.getattr_static(type(value), "__setitem__", None))
+    elif act.how != "hand" or isinstance(value, types.FunctionType | functools.partial):
         yield from _functions(value)
         if act.how == "decorate" or not isinstance(value, type | types.FunctionType):
             kind = value if isinstance(value, type) else type(value)
@@ -169,6 +171,8 @@ def _functions(value: Any) -> Iterator[types.FunctionType]:
         value = value.func
     if isinstance(value, functools._lru_cache_wrapper):
         value = value.__wrapped__
+    if isinstance(value, types.FunctionType) and isinstance(registry := vars(value).get("registry"), Mapping):
+        yield from (one for each in set(registry.values()) for one in _functions(each))  # `singledispatch`
     value = inspect.unwrap(value) if isinstance(value, types.FunctionType) else value
     if isinstance(value, types.FunctionType):
         if _is_own(value):

@@ -178,6 +178,24 @@ SEEN |= {
     "what a model sets when it is made": (
         "import csv\nfrom pydantic import BaseModel\nclass D(BaseModel):\n    n: int = 1\n    def model_post_init(self, context):\n        csv.register_dialect('mine', delimiter=';')\nD()\ndef f(x):\n    return list(csv.reader(['a;b|c'], 'mine'))\n", "';'", "'|'",
     ),
+    "what a thread sets": (
+        "import csv\nimport threading\ndef setup():\n    csv.register_dialect('mine', delimiter=';')\nthread = threading.Thread(target=setup)\nthread.start()\nthread.join()\ndef f(x):\n    return list(csv.reader(['a;b|c'], 'mine'))\n", "';'", "'|'",
+    ),
+    "what is reduced": (
+        "import csv\nimport functools\ndef put(count, one):\n    csv.register_dialect(one[0], delimiter=one[1])\n    return count + 1\nfunctools.reduce(put, {'mine': ';'}.items(), 0)\ndef f(x):\n    return list(csv.reader(['a;b|c'], 'mine'))\n", "';'", "'|'",
+    ),
+    "what a context sets that a stack enters": (
+        "import csv\nimport contextlib\n@contextlib.contextmanager\ndef dialect(d):\n    csv.register_dialect('mine', delimiter=d)\n    yield\nSTACK = contextlib.ExitStack()\nSTACK.enter_context(dialect(';'))\ndef f(x):\n    return list(csv.reader(['a;b|c'], 'mine'))\n", "';'", "'|'",
+    ),
+    "what a function of one type sets": (
+        "import csv\nimport functools\n@functools.singledispatch\ndef setup(d):\n    pass\n@setup.register\ndef _(d: str):\n    csv.register_dialect('mine', delimiter=d)\nsetup(';')\ndef f(x):\n    return list(csv.reader(['a;b|c'], 'mine'))\n", "';'", "'|'",
+    ),
+    "what an object sets when an item of it is": (
+        "import csv\nclass R:\n    def __setitem__(self, name, d):\n        csv.register_dialect(name, delimiter=d)\nr = R()\nr['mine'] = ';'\ndef f(x):\n    return list(csv.reader(['a;b|c'], 'mine'))\n", "';'", "'|'",
+    ),
+    "what a lambda sets": (
+        "import csv\nsetup = lambda: csv.register_dialect('mine', delimiter=';')\nsetup()\ndef f(x):\n    return list(csv.reader(['a;b|c'], 'mine'))\n", "';'", "'|'",
+    ),
     "an accessor that is registered where no code names the package": (
         "import pandas as pd\n@pd.api.extensions.register_dataframe_accessor('mine')\nclass Mine:\n    def __init__(self, frame):\n        pass\n"
         "    def go(self):\n        return 1\ndef f(x):\n    return x.mine.go()\n", "return 1", "return 2",
