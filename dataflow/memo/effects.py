@@ -71,7 +71,7 @@ _KEEPING_NOTHING = frozenset(
     }
 )
 _CALLED = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
-_RUNNING = frozenset({"execute", "executemany", "from_query", "query", "sql"})
+_RUNNING = frozenset({"create_function", "execute", "executemany", "from_query", "query", "sql"})
 _CONTAINERS = (list, dict, set, deque, defaultdict, OrderedDict)
 _ASKING = frozenset({"get", "copy", "items", "keys", "values"})
 _METHODS_OF = frozenset({"dict", "list", "set", "object", "type"})

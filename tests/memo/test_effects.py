@@ -196,6 +196,10 @@ SEEN |= {
     "what a lambda sets": (
         "import csv\nsetup = lambda: csv.register_dialect('mine', delimiter=';')\nsetup()\ndef f(x):\n    return list(csv.reader(['a;b|c'], 'mine'))\n", "';'", "'|'",
     ),
+    "a function that is made for queries": (
+        "import duckdb\ndef clip(s: str) -> str:\n    return s[:3]\nduckdb.create_function('clip_it', clip)\n"
+        "def f(x):\n    return duckdb.sql(x).fetchall()\n", "[:3]", "[:4]",
+    ),
     "an accessor that is registered where no code names the package": (
         "import pandas as pd\n@pd.api.extensions.register_dataframe_accessor('mine')\nclass Mine:\n    def __init__(self, frame):\n        pass\n"
         "    def go(self):\n        return 1\ndef f(x):\n    return x.mine.go()\n", "return 1", "return 2",
