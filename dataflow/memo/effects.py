@@ -170,15 +170,12 @@ class _Used:
             return any(self._is_touched_by(one, act, space) for one in own)
         if act.how in ("call", "decorate") and self._is_touched_by_given(act, found, space):
             return True
-        if act.how in (
-            "chain",
-            "hand",
-        ):  # that goes on with what another call gave sets nothing: `frame().to_csv()`
+        # What goes on with what another call gave sets nothing: `frame().to_csv()`. Nor does installed code by itself.
+        if act.how in ("chain", "hand"):
             return False
         target = self._container(found, act) or _target(found, names, act)
-        if (
-            target is not None and _gives(act) in self._named
-        ):  # as an accessor of pandas, where no code names that
+        # As an accessor of pandas, where no code names that.
+        if target is not None and _gives(act) in self._named:
             return True
         if target is None or not _NO_SETTING.isdisjoint({top_of(target), target}):
             return False
@@ -218,13 +215,11 @@ class _Used:
         if _PATCHING.search(name):
             return any(self._is_touched(Act(one), space) for one in act.given)
         if found is operator or (found is None and _first_name(act.target) in _METHODS_OF):
-            return any(
-                self._is_touched(Act(one), space) for one in act.given[:1]
-            )  # `dict.update(TABLE, ...)`
+            # `dict.update(TABLE, ...)`
+            return any(self._is_touched(Act(one), space) for one in act.given[:1])
         if isinstance(act.target, ast.Subscript) and type(found) in (list, tuple, dict):
-            return any(
-                self._is_set_by(one, act) for one in (found.values() if type(found) is dict else found)
-            )
+            setters = found.values() if type(found) is dict else found
+            return any(self._is_set_by(one, act) for one in setters)
         if found is None and hasattr(builtins, name):
             return any(self._is_touched(Act(one, "chain"), space) for one in act.given)
         return False

@@ -85,27 +85,39 @@ def run_by(act: Act, found: Any, names: list[str]) -> Iterator[types.FunctionTyp
     for name in reversed(names):
         # Nothing is run by looking: of an object its class is asked.
         value = inspect.getattr_static(value, name, None)
-    if act.how == "derive":
-        hooks = [vars(one).get("__init_subclass__") for one in getattr(value, "__mro__", ())]
-        made = [value, type(value)] if isinstance(value, type) else []
-        hooks += [
-            taken(one, name) for one in made if issubclass(one, type) for name in ("__new__", "__init__")
-        ]
-        yield from (one for hook in hooks for one in _functions(hook))
-    elif act.how == "set":
-        yield from _functions(value.fset if isinstance(value, property) else None)
-        if isinstance(act.target, ast.Subscript):
-            yield from _functions(inspect.getattr_static(type(value), "__setitem__", None))
-    elif act.how != "hand" or isinstance(value, types.FunctionType | functools.partial):
-        yield from _functions(value)
-        if act.how == "decorate" or not isinstance(value, type | types.FunctionType):
-            kind = value if isinstance(value, type) else type(value)
-            yield from _functions(inspect.getattr_static(kind, "__call__", None))
-        if (
-            isinstance(found, type) and len(names) > 1
-        ):  # one after the other, each of what the one before gives
-            for name in names:
+    match act.how:
+        case "derive":
+            yield from _by_deriving(value)
+        case "set":
+            yield from _functions(value.fset if isinstance(value, property) else None)
+            if isinstance(act.target, ast.Subscript):
+                yield from _functions(inspect.getattr_static(type(value), "__setitem__", None))
+        case "hand":
+            yield from _functions(
+                value if isinstance(value, types.FunctionType | functools.partial) else None
+            )
+        case _:
+            yield from _by_calling(value, decorates=act.how == "decorate")
+            # Of a chain of methods each is of what the one before gives: of the same object, perhaps.
+            for name in names if isinstance(found, type) and len(names) > 1 else ():
                 yield from _functions(inspect.getattr_static(found, name, None))
+
+
+def _by_deriving(base: Any) -> Iterator[types.FunctionType]:
+    """Those that run when a class is derived of a base, or made by a class of classes."""
+    for one in getattr(base, "__mro__", ()):
+        yield from _functions(vars(one).get("__init_subclass__"))
+    for one in [base, type(base)] if isinstance(base, type) else []:
+        for name in ("__new__", "__init__") if issubclass(one, type) else ():
+            yield from _functions(taken(one, name))
+
+
+def _by_calling(value: Any, *, decorates: bool) -> Iterator[types.FunctionType]:
+    """Those that run when something is called; of a class that decorates, its object is called too."""
+    yield from _functions(value)
+    if decorates or not isinstance(value, type | types.FunctionType):
+        kind = value if isinstance(value, type) else type(value)
+        yield from _functions(inspect.getattr_static(kind, "__call__", None))
 
 
 def acts_of_function(function: types.FunctionType) -> tuple[Act, ...]:
