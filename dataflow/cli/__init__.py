@@ -99,7 +99,7 @@ def _answer(arguments: list[str] | None) -> NoReturn:
 
 def _leave(ending: list[int], inherited: Mapping[str, str]) -> None:
     """End now: Python would take apart all that was imported, which takes it some tenths of a second."""
-    if not ending or (open_files() != inherited and _holds_files()):
+    if not ending or (open_files() != inherited and ("distributed" not in sys.modules or _holds_files())):
         return  # an error of ours, or what a pipeline's own code has open in here: Python closes it in order
     try:
         for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):

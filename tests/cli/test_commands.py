@@ -1,5 +1,6 @@
 """The commands, as a user types them."""
 
+import gzip
 import os
 import signal
 import subprocess
@@ -156,6 +157,31 @@ def test_what_a_program_around_the_command_does_at_its_end_is_done(tmp_path):
     command = [sys.executable, "-c", wrapper, "run", "--corpus", "one.txt", "--output", "out"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "ended").read_text() == "x"
+
+
+LEAVING = """
+import gzip
+import pyarrow as pa, pyarrow.parquet as pq
+from dataflow import Pipeline, stage
+table = pa.table({"a": [1]})
+written = pq.ParquetWriter("side.parquet", table.schema)
+written.write_table(table)
+packed = gzip.GzipFile(fileobj=open("side.gz", "wb", buffering=0), mode="wb")
+packed.write(b"hello")
+@stage
+def read(data: bytes) -> str:
+    return "x"
+pipeline = Pipeline(read)
+"""
+
+
+def test_what_a_workload_has_left_open_is_whole_at_the_end(tmp_path):
+    (tmp_path / "one.txt").write_text("x")
+    (tmp_path / "leaving.py").write_text(LEAVING)
+    done = dataflow("run", "--workload", "leaving.py", "--corpus", "one.txt", "--output", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert list(pd.read_parquet(tmp_path / "side.parquet").a) == [1]
+    assert gzip.decompress((tmp_path / "side.gz").read_bytes()) == b"hello"
 
 
 MOVING = """
