@@ -135,19 +135,9 @@ def run(
     `quarantined`; neither ends the run. A run that was interrupted, however, goes on with --resume: only what
     isn't committed is done.
     """
-    with spare() if options["cluster"] == "auto" and not options["workers"] else contextlib.nullcontext():
-        return _run(context, workload, corpus, documents, seed, output, options)
+    if options["cluster"] == "auto" and not options["workers"]:
+        context.with_resource(spare())
 
-
-def _run(
-    context: click.Context,
-    workload: str,
-    corpus: str | None,
-    documents: int | None,
-    seed: int,
-    output: str,
-    options: dict[str, Any],
-) -> int:
     from dataflow.engine.run import run as start
     from dataflow.engine.specs import check_cluster
     from dataflow.workload import load_workload

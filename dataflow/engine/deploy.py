@@ -44,9 +44,8 @@ _BEGINNINGS = 4
 _FILES, _FILES_EACH = 48, 12
 _UNIQUE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # as Dask names it, and no user
 _INTERRUPTS = "dataflow.engine.interrupts"
-_APART_SECONDS = (
-    0.001  # messages of the client to a scheduler in this process: Dask holds each for 10 ms after another
-)
+# Messages of the client to a scheduler in this process: Dask holds each for 10 ms after another.
+_APART_SECONDS = 0.001
 
 
 def prepare_cluster(name: Any) -> bool:

@@ -217,9 +217,8 @@ class _Child:
     def _died(self) -> ChildDied:
         try:
             self._process.wait(_ENDING_SECONDS)
-        except (
-            subprocess.TimeoutExpired
-        ):  # it has closed its pipes, or is another program by now, and lives on
+        except subprocess.TimeoutExpired:
+            # It has closed its pipes, or is another program by now, and lives on.
             end_group(self._process.pid)
             self._process.wait()
         end_left_by(self._process.pid)

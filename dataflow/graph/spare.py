@@ -22,18 +22,8 @@ from dataflow.graph.groups import end_group, end_left_by
 
 __all__ = ["ChildProcess", "child_process", "end_spare", "spare"]
 
-_MASKS = (
-    "Umask:",
-    "SigBlk:",
-    "SigIgn:",
-    "Uid:",
-    "Gid:",
-    "Groups:",
-    "Cap",
-    "NoNewPrivs:",
-    "Seccomp",
-    "THP_enabled:",
-)
+_SAID = "Umask: SigBlk: SigIgn: Uid: Gid: Groups: Cap NoNewPrivs: Seccomp THP_enabled:"
+_MASKS = tuple(_SAID.split())
 
 
 @dataclass(frozen=True)
@@ -67,9 +57,8 @@ _spare: list[tuple[ChildProcess, Any]] = []  # one or none, and what it has inhe
 @contextlib.contextmanager
 def spare() -> Iterator[None]:
     """Start one, and end it after the block unless somebody has taken it."""
-    with contextlib.suppress(
-        OSError
-    ):  # whoever needs one will say so; and not every system says what one inherits
+    # Whoever needs one will say why there is none; and not every system says what one inherits.
+    with contextlib.suppress(OSError):
         inherited = _inheritance()
         _spare.append((_start(), inherited))
     try:
