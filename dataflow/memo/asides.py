@@ -58,14 +58,7 @@ def _order_of(value: object) -> bytes:
     """In which order a class's or an object's attributes were defined."""
     if isinstance(value, types.FunctionType | types.ModuleType):
         return b""
-    kind = type(value)
-    return encode(
-        [
-            name
-            for name in getattr(value, "__dict__", {})
-            if not name.startswith("__")
-            and not isinstance(
-                getattr(kind, name, None), functools.cached_property
-            )  # put there when it was first read
-        ]
-    )
+    kind, names = type(value), getattr(value, "__dict__", {})
+    # What a property keeps was put there when it was first read.
+    kept = {name for name in names if isinstance(getattr(kind, name, None), functools.cached_property)}
+    return encode([name for name in names if not name.startswith("__") and name not in kept])

@@ -55,7 +55,9 @@ def _text_of(space: Mapping[str, Any]) -> _Text | None:
             _texts.clear()
         linecache.checkcache(file)
         text = "".join(linecache.getlines(file))
-        found = _texts[id(loaded)] = _Text(loaded, text, _was_edited(file, is_script=loaded is space))
+        found = _texts[id(loaded)] = _Text(
+            loaded, text, _was_edited(file, is_script=loaded is space and space.get("__name__") == "__main__")
+        )
     return found
 
 
