@@ -1,12 +1,18 @@
-"""Where workloads and cluster files lie: a path as given, a folder at hand, or what came with the package."""
+"""Where things lie: workloads and cluster files, and what is needed only for a while."""
 
 from __future__ import annotations
 
 import contextlib
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["known_files", "resource_file", "resource_folders"]
+from dataflow.errors import OutputError, one_line
+
+__all__ = ["known_files", "resource_file", "resource_folders", "temporary_folder"]
+
+_ROOM_BYTES = 2**20  # the ledgers of thirty processes
 
 
 def resource_folders(kind: str) -> Iterator[Path]:
@@ -41,3 +47,24 @@ def resource_file(kind: str, name: str, suffix: str) -> Path | None:
     return next(
         (f / (name + suffix) for f in resource_folders(kind) if (f / (name + suffix)).is_file()), None
     )
+
+
+def temporary_folder() -> str:
+    """The folder for temporary files, which has a little room.
+
+    Raises:
+        OutputError: none can be written, or it is full.
+    """
+    try:
+        folder = tempfile.gettempdir()
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise OutputError(
+            f"temporary files can't be written: {one_line(error)}. Set TMPDIR to a folder that can be written."
+        ) from error
+    if free < _ROOM_BYTES:
+        raise OutputError(
+            f"the folder for temporary files, {folder}, is full ({free // 1024} KiB are left): make room, or set "
+            "TMPDIR to another one."
+        )
+    return folder

@@ -1,4 +1,12 @@
-from dataflow.places import resource_file
+import shutil
+import tempfile
+from types import SimpleNamespace
+
+import pytest
+
+from dataflow import Pipeline, run, stage
+from dataflow.errors import OutputError
+from dataflow.places import resource_file, temporary_folder
 
 
 def test_the_folder_at_hand_comes_before_what_came_with_the_package(tmp_path, monkeypatch):
@@ -22,3 +30,33 @@ def test_a_folder_at_hand_that_was_removed_is_in_nobodys_way(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     assert resource_file("cluster", "local", ".yaml") is not None
+
+
+def test_the_folder_for_temporary_files_is_the_systems(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert temporary_folder() == str(tmp_path)
+
+
+def test_a_full_folder_for_temporary_files_is_told_before_anything_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=4096))
+    with pytest.raises(OutputError, match=r"is full \(4 KiB are left\): make room, or set TMPDIR"):
+        temporary_folder()
+
+
+def test_where_no_temporary_file_can_be_written_the_mend_is_named(monkeypatch):
+    def nowhere():
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    with pytest.raises(OutputError, match="Set TMPDIR to a folder that can be written"):
+        temporary_folder()
+
+
+@pytest.mark.parametrize("cluster", ["auto", "processes"])
+def test_a_run_without_room_for_temporary_files_says_so_and_leaves_no_output(tmp_path, monkeypatch, cluster):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=4096))
+    (tmp_path / "a.txt").write_text("a")
+    with pytest.raises(OutputError, match="folder for temporary files"):
+        run(Pipeline(stage(len)), str(tmp_path / "*.txt"), cluster=cluster, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -7,7 +7,6 @@ import platform
 import shutil
 import socket
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -124,7 +123,13 @@ def _port() -> Finding:
 
 
 def _disk() -> Finding:
-    folder = tempfile.gettempdir()
+    from dataflow.errors import OutputError, one_line
+    from dataflow.places import temporary_folder
+
+    try:
+        folder = temporary_folder()
+    except OutputError as error:
+        return Finding("temporary folder", "none that can be used", one_line(error), True)
     free = shutil.disk_usage(folder).free / 1024**3
     return Finding(
         "temporary folder", f"{folder}, {free:.1f} GiB free", "" if free > 1 else "make room, or set TMPDIR"

@@ -32,6 +32,7 @@ from dataflow.engine.specs import (
 )
 from dataflow.errors import ClusterError, one_line
 from dataflow.graph.groups import end_left_by
+from dataflow.places import temporary_folder
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -66,7 +67,9 @@ def deploy(spec: ClusterSpec, workers: int | None) -> Iterator[Client]:
 
     Raises:
         ClusterError: it can't be opened; the message names the mend.
+        OutputError: there is no room for temporary files.
     """
+    temporary_folder()
     if imports_the_script():
         # Each worker that it started would do the same. The one that started this process says what it means.
         raise SystemExit(UNDER_MAIN)

@@ -30,6 +30,7 @@ from dataflow.graph.spare import end_spare
 from dataflow.graph.work import BatchResult
 from dataflow.memo.chain import memoized_up_to
 from dataflow.pipeline import Pipeline
+from dataflow.places import temporary_folder
 from dataflow.profile import Cost
 from dataflow.reading import read_document
 from dataflow.strategy import Strategy
@@ -71,6 +72,7 @@ def start(
             keeper = output.open({}, documents)
             undo.pop_all()
             return Run(stack.pop_all(), (), documents, output, keeper, Summary(notes=output.notes))
+        temporary_folder()  # it is wanted wherever that will run
         known = {**remembered(pipeline), **(costs or {})}
         cluster = _where(cluster, workers, listing, known)
         waits = not isinstance(cluster, SmallJob) and prepare_cluster(cluster)

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from dataflow.places import temporary_folder
+
 __all__ = ["scratch_folder"]
 
 _SWEEP_SECONDS = 60.0  # between two, since a folder of many files is long to look through
@@ -27,10 +29,14 @@ def scratch_folder(purpose: str) -> Iterator[str]:
 
     Args:
         purpose: one lower-case word for the name.
+
+    Raises:
+        OutputError: there is no room for it.
     """
-    _sweep()
+    place = temporary_folder()
+    _sweep(place)
     with tempfile.TemporaryDirectory(
-        prefix=f"dataflow-{purpose}-{os.getpid()}-", ignore_cleanup_errors=True
+        prefix=f"dataflow-{purpose}-{os.getpid()}-", dir=place, ignore_cleanup_errors=True
     ) as folder:
         yield folder
 
@@ -38,12 +44,12 @@ def scratch_folder(purpose: str) -> Iterator[str]:
 _swept = -math.inf  # seconds, when this process last did
 
 
-def _sweep() -> None:
+def _sweep(place: str) -> None:
     global _swept
     if time.monotonic() - _swept < _SWEEP_SECONDS:
         return
     _swept = time.monotonic()
-    for path in Path(tempfile.gettempdir()).glob("dataflow-*-*-*"):
+    for path in Path(place).glob("dataflow-*-*-*"):
         match = _NAME.fullmatch(path.name)
         with contextlib.suppress(OSError):
             if match and path.stat().st_uid == os.getuid() and not _is_alive(int(match[1])):

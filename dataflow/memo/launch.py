@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from dataflow.errors import CacheError, one_line
@@ -35,7 +37,7 @@ def find_binary() -> str:
 def private_folder() -> Path:
     """A new folder of mode 700 whose path leaves room for a socket's name."""
     tried = []
-    for base in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp"):
+    for base in _bases():
         if not base or len(os.fsencode(base)) + len("/dataflow-12345678/s") > _SOCKET_PATH_BYTES:
             continue
         try:
@@ -45,6 +47,13 @@ def private_folder() -> Path:
     raise CacheError(
         f"no folder for the embedded server's socket {tried}: set TMPDIR to a short, writable path."
     )
+
+
+def _bases() -> Iterator[str]:
+    """Folders that may do, the best first."""
+    with contextlib.suppress(FileNotFoundError):  # no folder for temporary files can be written
+        yield tempfile.gettempdir()
+    yield from (os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp")
 
 
 def configuration(unix: Path, port: int, password: str, options: dict[str, str]) -> str:
