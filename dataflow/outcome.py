@@ -10,7 +10,7 @@ from typing import Any, overload
 
 from dataflow.frozen import maker
 
-__all__ = ["FAILED", "OK", "QUARANTINED", "STATUSES", "Outcome", "Outcomes", "make_outcome"]
+__all__ = ["FAILED", "OK", "QUARANTINED", "STATUSES", "Outcome", "Outcomes", "Row", "make_outcome"]
 
 OK = "ok"
 FAILED = "failed"
@@ -60,7 +60,10 @@ class Outcome:
         return make_outcome, _in_order(self)
 
 
-_in_order: Callable[[Outcome], tuple[Any, ...]] = attrgetter(*(f.name for f in fields(Outcome)))
+Row = tuple[Any, ...]
+"""An outcome's fields in their order."""
+
+_in_order: Callable[[Outcome], Row] = attrgetter(*(f.name for f in fields(Outcome)))
 make_outcome = maker(Outcome, "make_outcome")
 """An outcome of its fields in their order."""
 
@@ -74,8 +77,18 @@ class Outcomes(Sequence[Outcome]):
 
     __slots__ = ("_columns", "_stages")
 
-    def __init__(self, outcomes: Sequence[Outcome]) -> None:
-        columns = list(zip(*map(_in_order, outcomes), strict=True)) or [()] * _WIDTH
+    def __init__(self, outcomes: Iterable[Outcome]) -> None:
+        self._take(map(_in_order, outcomes))
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[Row]) -> Outcomes:
+        """The outcomes whose fields are given in their order."""
+        made = cls.__new__(cls)
+        made._take(rows)
+        return made
+
+    def _take(self, rows: Iterable[Row]) -> None:
+        columns = list(zip(*rows, strict=True)) or [()] * _WIDTH
         seconds = columns[_STAGE_SECONDS]
         stages = tuple(seconds[0]) if seconds else ()
         self._stages: tuple[str, ...] | None = None
@@ -115,6 +128,11 @@ class Outcomes(Sequence[Outcome]):
 
     __hash__ = None  # type: ignore[assignment]
 
+    def column(self, name: str) -> Sequence[Any]:
+        """One field of each."""
+        place = _NAMES.index(name)
+        return list(self._seconds()) if place == _STAGE_SECONDS else self._columns[place]
+
     def with_values(self, values: Sequence[Any]) -> Outcomes:
         """The same outcomes, each with its value.
 
@@ -143,5 +161,6 @@ class Outcomes(Sequence[Outcome]):
         return part
 
 
-_WIDTH = len(fields(Outcome))
-_STAGE_SECONDS = [one.name for one in fields(Outcome)].index("stage_seconds")
+_NAMES = tuple(one.name for one in fields(Outcome))
+_WIDTH = len(_NAMES)
+_STAGE_SECONDS = _NAMES.index("stage_seconds")

@@ -29,6 +29,7 @@ from dataflow.graph.table import Sink, sink_for, write_table
 from dataflow.graph.work import BatchResult, Item, Part
 from dataflow.measure.probes import Probe, ProcessProbe
 from dataflow.measure.subject import Execution
+from dataflow.outcome import Outcomes
 from dataflow.pipeline import Pipeline
 from dataflow.reading import open_document, read_document
 
@@ -239,7 +240,7 @@ def _run_chunk(job: tuple[Sink, int, Sequence[tuple[int, Document]]]) -> BatchRe
         parts.append(_written(sink, number, items[-left:], seconds))
     return BatchResult(
         number=number,
-        outcomes=[i.outcome(number) for i in items],
+        outcomes=Outcomes.of_rows(i.row(number) for i in items),
         part=_joined(parts),
         worker=f"{socket.gethostname()}:{os.getpid()}",
         seconds=time.perf_counter() - started,

@@ -35,7 +35,7 @@ from dataflow.graph.steps import (
 from dataflow.graph.turns import Turns
 from dataflow.graph.work import BatchResult, Item, Part, Work
 from dataflow.memo.codecs import own_copy
-from dataflow.outcome import OK, Outcome, Outcomes
+from dataflow.outcome import OK, Outcomes
 
 __all__ = ["compute", "in_order", "lookup", "probe", "rows_of", "run_nodes", "store", "write"]
 
@@ -169,7 +169,7 @@ def write(run: str, work: Work) -> BatchResult:
             end_without_files(plan, work.batch.number)  # where a part is written, that finds it out
             with noted(plan, work.batch.number):
                 values = _packed(work)
-                outcomes = [i.outcome(work.batch.number) for i in work.items]
+                outcomes = _outcomes(work.batch.number, work.items)
                 _let_go(work)
         else:
             with noted(plan, work.batch.number):
@@ -185,7 +185,7 @@ def write(run: str, work: Work) -> BatchResult:
         work.counters |= recall.costs(work)
     return BatchResult(
         number=work.batch.number,
-        outcomes=Outcomes(outcomes),
+        outcomes=outcomes,
         part=part,
         worker=f"{socket.gethostname()}:{os.getpid()}",
         seconds=time.perf_counter() - work.started,
@@ -245,7 +245,7 @@ def _pickled(value: Any) -> bytes:
         return packed(value)
 
 
-def rows_of(sink: table.Sink, batch: int, items: Sequence[Item]) -> tuple[Any, list[Outcome]]:
+def rows_of(sink: table.Sink, batch: int, items: Sequence[Item]) -> tuple[Any, Outcomes]:
     """A part's rows, and the outcomes. An item whose value doesn't fit its column becomes a failed one."""
     try:
         return _rows(sink, batch, items)
@@ -263,10 +263,14 @@ def _check_fit(sink: table.Sink, item: Item, value: Any) -> None:
         item.fail("UnwritableValue", reason)
 
 
-def _rows(sink: table.Sink, batch: int, items: Sequence[Item]) -> tuple[Any, list[Outcome]]:
-    outcomes = [item.outcome(batch) for item in items]
+def _rows(sink: table.Sink, batch: int, items: Sequence[Item]) -> tuple[Any, Outcomes]:
+    outcomes = _outcomes(batch, items)
     values = [item.value if item.status == OK else None for item in items]
     return table.part_table(sink, outcomes, values), outcomes
+
+
+def _outcomes(batch: int, items: Sequence[Item]) -> Outcomes:
+    return Outcomes.of_rows(item.row(batch) for item in items)
 
 
 def _copy_to_twins(plan: Plan, work: Work) -> None:

@@ -30,7 +30,7 @@ from dataflow.graph.shipping import packed_plan, unpacked_plan
 from dataflow.graph.steps import ending_without_files
 from dataflow.graph.turns import READ
 from dataflow.graph.work import BatchResult, Item
-from dataflow.outcome import QUARANTINED, Outcome
+from dataflow.outcome import QUARANTINED, Outcome, make_outcome
 
 __all__ = ["isolate", "quarantined"]
 
@@ -92,7 +92,7 @@ def quarantined(batch: Batch, index: int, error_type: str, error: str) -> Outcom
     """The outcome of a document of a batch that ended its process."""
     item = Item(batch.documents[index], batch.positions[index], batch.attempts[index] + 1)
     item.status, item.error_type, item.error = QUARANTINED, error_type, error
-    return item.outcome(batch.number)
+    return make_outcome(*item.row(batch.number))
 
 
 def _run_child(folder: str, limit_seconds: float, plan: Plan) -> _Ending | None:

@@ -178,6 +178,7 @@ def _fail(turns: Turns, error: BaseException, index: int) -> None:
     let_through(error)
     item, culprit = turns.item, turns.culprit(error, index)
     item.fail(type(error).__name__, said(error))
+    end_copy(turns.process)  # what the error says of itself is its own code
     item.stage = max(culprit, index, 0)
     lasting = turns.plan.pipeline.stages[culprit].cache_errors if culprit != READ else ()
     item.lasting = (
@@ -202,7 +203,6 @@ def _cancelled(error: BaseException) -> bool:
 
 def _book(turns: Turns) -> None:
     """Add what its stages took to the document's clocks."""
-    end_copy(turns.process)
     turns.forget()
     item, names = turns.item, turns.plan.stage_names
     for number, seconds in turns.seconds.items():

@@ -17,13 +17,14 @@ import typing
 import uuid
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from dataflow.document import as_text
+from dataflow.document import as_texts
 from dataflow.graph.columns import column
 from dataflow.graph.jsonable import plain_of
 from dataflow.graph.patience import patiently
-from dataflow.outcome import Outcome
+from dataflow.outcome import Outcome, Outcomes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -172,6 +173,8 @@ def part_table(sink: Sink, outcomes: Sequence[Outcome], values: Sequence[Any]) -
     """
     import pyarrow as pa
 
+    if not isinstance(outcomes, Outcomes):
+        outcomes = Outcomes(outcomes)
     schema = sink.schema()
     columns = [_base_column(outcomes, name) for name, _, _ in _BASE]
     columns += _value_columns(sink, values)
@@ -189,21 +192,26 @@ def fits(sink: Sink, value: Any) -> str | None:
     return None
 
 
-def _base_column(outcomes: Sequence[Outcome], name: str) -> list[Any]:
-    if name == "document":
-        return [as_text(o.document) for o in outcomes]
-    return [getattr(o, name) for o in outcomes]
+def _base_column(outcomes: Outcomes, name: str) -> Sequence[Any]:
+    found = outcomes.column(name)
+    return as_texts(found) if name == "document" else found
 
 
-def _value_columns(sink: Sink, values: Sequence[Any]) -> list[list[Any]]:
+def _value_columns(sink: Sink, values: Sequence[Any]) -> list[Sequence[Any]]:
     if sink.shape == "fields":
-        return [[_cell(_field(v, source), kind) for v in values] for _, kind, source in sink.columns]
-    kind = sink.columns[-1][1]
-    cells = [_cell(v, kind) for v in values]
+        return [_cells(_fields_of(values, source), kind) for _, kind, source in sink.columns]
+    cells = _cells(values, sink.columns[-1][1])
     if sink.shape == "value":
         return [cells]
     measure: Callable[[Any], int] = len if sink.shape == "text" else (lambda v: sum(map(len, v)))
     return [[None if v is None else measure(v) for v in values], cells]
+
+
+def _fields_of(values: Sequence[Any], name: str) -> list[Any]:
+    if set(map(type, values)) <= {dict, NoneType} and not name.endswith("?"):
+        with contextlib.suppress(KeyError):  # which is said below
+            return [None if v is None else v[name] for v in values]
+    return [_field(v, name) for v in values]
 
 
 def _field(value: Any, name: str) -> Any:
@@ -218,9 +226,13 @@ def _field(value: Any, name: str) -> Any:
     return value[name]
 
 
-def _cell(value: Any, kind: str) -> Any:
-    if value is None or kind != "json":
-        return value
+def _cells(values: Sequence[Any], kind: str) -> Sequence[Any]:
+    return [_cell(v) for v in values] if kind == "json" else values
+
+
+def _cell(value: Any) -> str | None:
+    if value is None:
+        return None
     try:
         return json.dumps(value, ensure_ascii=False, sort_keys=True, default=plain_of)
     except TypeError:  # its keys are of several types, which have no order

@@ -11,7 +11,7 @@ from dataflow.document import Document
 from dataflow.errors import said
 from dataflow.graph.plan import Batch
 from dataflow.memo.base import Entry
-from dataflow.outcome import FAILED, OK, Outcome, Outcomes, make_outcome
+from dataflow.outcome import FAILED, OK, Outcome, Outcomes, Row
 
 __all__ = ["BatchResult", "Item", "Part", "Work"]
 
@@ -63,9 +63,9 @@ class Item:
         """From here on the document is a failed one, and carries no value."""
         self.status, self.error_type, self.error, self.value = FAILED, error_type, error, None
 
-    def outcome(self, batch: int) -> Outcome:
-        """The item as its outcome."""
-        return make_outcome(
+    def row(self, batch: int) -> Row:
+        """The fields of its outcome, in their order."""
+        return (
             self.document.url,
             self.document.media_type,
             self.size_bytes if self.size_bytes is not None else self.document.size_bytes,
@@ -79,6 +79,7 @@ class Item:
             self.digest.hex() if self.digest else None,
             self.position,
             batch,
+            None,
         )
 
 
