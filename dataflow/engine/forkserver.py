@@ -21,7 +21,7 @@ from typing import Any
 from dataflow.errors import ClusterError
 from dataflow.graph.command import search_path
 
-__all__ = ["begin_forkserver", "forks_workers", "keep_preload"]
+__all__ = ["begin_forkserver", "forks_workers", "keep_preload", "leave_server"]
 
 _METHOD = "distributed.worker.multiprocessing-method"
 _ENVIRON = "distributed.nanny.pre-spawn-environ."
@@ -85,6 +85,18 @@ def _runs() -> bool:
 def forks_workers(config: Mapping[str, Any]) -> bool:
     """Whether workers under this configuration are forks."""
     return config.get(_METHOD) == "forkserver"
+
+
+def leave_server() -> None:
+    """In a fork: let the server end with the driver, and not only when all of its forks have ended too.
+
+    Each is given an open end of the pipe by which the server knows that it is wanted; nothing in a fork uses it, since
+    one that forks by the standard library starts a server of its own.
+    """
+    end = getattr(_SERVER, "_forkserver_alive_fd", None)
+    if end is not None and getattr(_SERVER, "_forkserver_pid", None) is None:
+        os.close(end)
+        _SERVER._forkserver_alive_fd = None  # type: ignore[attr-defined]
 
 
 def keep_preload() -> None:

@@ -20,15 +20,23 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from dataflow.engine.forkserver import leave_server
+from dataflow.graph.groups import wake_without_parent
+
 __all__ = ["answered_later", "dask_setup"]
 
 
 def dask_setup(_worker: Any) -> None:
     """Leave the driver's process group, and ignore the signal, in a process that was started for the worker; elsewhere
     it isn't ours to take.
+
+    A driver that is killed says nothing to a process that is stopped: it would stay for ever, and write its part when
+    somebody lets it go on.
     """
     if multiprocessing.parent_process() is None:
         return
+    leave_server()
+    wake_without_parent()
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)  # and no session, by which a sandbox is known: see `overdue`
     if threading.current_thread() is threading.main_thread():

@@ -246,3 +246,53 @@ def test_temporary_files_may_go_into_a_folder_whose_name_no_socket_could_have_an
     )  # fmt: skip
     assert done.stdout.split() == ["3"], done.stderr
     assert {path.name for path in folder.iterdir()} <= {"dask-scratch-space"}
+
+
+STOPPED = """
+import os, signal, sys
+from dataflow.engine.clusters import open_cluster
+if __name__ == "__main__":
+    with open_cluster("processes", 2) as opened:
+        pids = list(opened.client.run(os.getpid).values())
+        os.kill(pids[0], signal.SIGSTOP)
+        print(*pids, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_worker_that_is_stopped_ends_too_when_the_driver_is_killed(tmp_path):
+    (tmp_path / "script.py").write_text(STOPPED)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True, timeout=200
+    )
+    workers = [psutil.Process(int(pid)) for pid in done.stdout.split() if psutil.pid_exists(int(pid))]
+    _, left = psutil.wait_procs(workers, timeout=20)
+    try:
+        assert not left
+    finally:
+        for worker in left:
+            worker.kill()
+
+
+FORKING = """
+import multiprocessing, os
+from dataflow.engine.clusters import open_cluster
+
+def of_its_own():
+    process = multiprocessing.get_context("forkserver").Process(target=os._exit, args=(7,))
+    process.start()
+    process.join()
+    return process.exitcode
+
+if __name__ == "__main__":
+    with open_cluster("processes", 1) as opened:
+        print(*opened.client.run(of_its_own).values())
+"""
+
+
+def test_a_stage_may_fork_by_the_standard_library_too(tmp_path):
+    (tmp_path / "script.py").write_text(FORKING)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=200
+    )
+    assert done.stdout.split() == ["7"], done.stderr
