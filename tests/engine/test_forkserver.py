@@ -262,10 +262,12 @@ if __name__ == "__main__":
 
 def test_a_worker_that_is_stopped_ends_too_when_the_driver_is_killed(tmp_path):
     (tmp_path / "script.py").write_text(STOPPED)
-    done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True, timeout=200
-    )
-    workers = [psutil.Process(int(pid)) for pid in done.stdout.split() if psutil.pid_exists(int(pid))]
+    said = tmp_path / "pids"  # a pipe would be open for as long as one of them lives
+    with said.open("w") as file:
+        subprocess.run([sys.executable, "script.py"], cwd=tmp_path, stdout=file, timeout=200)
+    pids = said.read_text().split()
+    assert len(pids) == 2
+    workers = [psutil.Process(int(pid)) for pid in pids if psutil.pid_exists(int(pid))]
     _, left = psutil.wait_procs(workers, timeout=20)
     try:
         assert not left
