@@ -72,11 +72,11 @@ def run_nodes(run: str, packed: bytes) -> BatchResult:
     """
     plan = plan_of(run)
     batch = Batch.unpack(packed)
-    groups = [batch] if plan.memo_stages else batch.groups(_GROUP_DOCUMENTS, _GROUP_BYTES)
-    between = in_order(plan)[1:-1]
     work = Work(batch, [], time.perf_counter(), time.thread_time())
-    for group in groups:
-        part = _begin(plan, group)
+    admitted = _admitted(plan, batch)
+    between = in_order(plan)[1:-1]
+    for group in [admitted] if admitted.memoized else admitted.groups(_GROUP_DOCUMENTS, _GROUP_BYTES):
+        part = _read(plan, group)
         for _, function, given in between:
             part = function(*given, part)
         work.add(part)
@@ -87,10 +87,12 @@ def run_nodes(run: str, packed: bytes) -> BatchResult:
 @as_imported
 def probe(run: str, packed: bytes) -> Work:
     """Read a packed batch's documents; not those that the memo may know by what the file system says of them."""
-    return _begin(plan_of(run), Batch.unpack(packed))
+    plan = plan_of(run)
+    return _read(plan, _admitted(plan, Batch.unpack(packed)))
 
 
-def _begin(plan: Plan, batch: Batch) -> Work:
+def _admitted(plan: Plan, batch: Batch) -> Work:
+    """A batch's documents, and of which of them the memo is to be asked."""
     work = Work(batch, [], time.perf_counter(), time.thread_time())
     with timed(work, "probe"):
         numbers = zip(batch.documents, batch.positions, batch.attempts, strict=True)
@@ -98,9 +100,14 @@ def _begin(plan: Plan, batch: Batch) -> Work:
         admit(plan, work)
         if plan.other_code:
             count(work, "other_code", len(work.items))
+    return work
+
+
+def _read(plan: Plan, work: Work) -> Work:
+    with timed(work, "probe"):
         unread = recall.prepare(plan, work)
-        payloads = batch.payloads or (None,) * len(unread)  # with payloads, all are read
-        with Turns(plan, batch.number) as turns:
+        payloads = work.batch.payloads or (None,) * len(unread)  # with payloads, all are read
+        with Turns(plan, work.batch.number) as turns:
             for item, payload in zip(unread, payloads, strict=True):
                 read(turns, work, item, payload)
         started = time.perf_counter()

@@ -125,6 +125,13 @@ def keep(plan: Plan, work: Work, item: Item, index: int) -> None:
     own = item.position < admission.free or admission.step(plan.chain.names[index], seconds)
     if not own and not any(admission.step(name) for name in rest):
         return
+    started = time.perf_counter()
+    _keep_step(plan, work, item, index, before if own else None)
+    steps.move_seconds(work, plan.chain.names[index], "store", time.perf_counter() - started)
+
+
+def _keep_step(plan: Plan, work: Work, item: Item, index: int, before: bytes | None) -> None:
+    """Digest a stage's result; and keep it, where the digest of what it was made of is given."""
     try:
         # Encoded now: a later stage may change the value in place.
         encoded = Encoded(*encode_value(item.value))
@@ -133,19 +140,19 @@ def keep(plan: Plan, work: Work, item: Item, index: int) -> None:
         steps.count(work, f"uncacheable_{one_line(error).rstrip('.')}", 1)
         return
     item.result_digest = encoded.digest
-    if before and own:
-        key = plan.chain.step(index, item.document, before)
-        item.steps.append(
-            entry_of(item, key, encoded, seconds, plan.chain.names[index : index + 1], near=False)
-        )
+    if before:
+        key, names = plan.chain.step(index, item.document, before), plan.chain.names[index : index + 1]
+        seconds = item.stage_seconds[names[0]]
+        item.steps.append(entry_of(item, key, encoded, seconds, names, near=False))
 
 
 def settle(plan: Plan, work: Work) -> None:
     """Store what was computed; then take what other workers computed meanwhile, or compute it after all."""
     if not plan.memo_stages:
         return
+    encoding = work.node_seconds.get("store", 0.0)  # what stages gave besides the last, when they gave it
     stored, store_seconds = _settled(plan, work) if work.looked_up and not work.recalled else (0, 0.0)
-    observe(plan, work, stored, store_seconds)
+    observe(plan, work, stored, encoding + store_seconds)
 
 
 def _settled(plan: Plan, work: Work) -> tuple[int, float]:

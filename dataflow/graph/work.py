@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -100,6 +100,17 @@ class Work:
     memoized: bool = False
     looked_up: bool = False
     recalled: bool = False
+
+    def groups(self, documents: int, size_bytes: int) -> Iterator[Work]:
+        """Its documents in groups of so many and, as listed, bytes at most; what was counted goes with the first."""
+        counted, begin = (self.node_seconds, self.counters), 0
+        for batch in self.batch.groups(documents, size_bytes):
+            end = begin + len(batch)
+            seconds, counters = counted
+            yield replace(
+                self, batch=batch, items=self.items[begin:end], node_seconds=seconds, counters=counters
+            )
+            counted, begin = ({}, {}), end
 
     def add(self, other: Work) -> None:
         """Take in what has become of some of the batch's documents, the next ones."""

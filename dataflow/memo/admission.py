@@ -11,6 +11,9 @@ and a large one of cheap documents is as fast as with no cache, but for that. A 
 computing may be lost besides, so that from time to time it is seen whether times have changed. Until asking and keeping
 were measured, they are taken to be cheap, but not free: of documents that take a few microseconds, a trial of a whole
 batch would cost more than the batch. Nothing here touches what is right: an unused memo is a miss.
+
+Of documents that take less than a twentieth of a millisecond, as reading them does, nobody would notice that a later
+run is spared them, and everybody that the first one is slower by half: for these, that is bounded besides.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ _FADING = 0.9995  # a document's weight halves after some 1,400 more of its kind
 _FEWEST = 64  # a round trip for fewer would cost each of them much more
 # What asking for a document and keeping it take at least, and at most, before it was measured.
 _LOOKUP_SECONDS, _STORE_SECONDS, _GUESS_SECONDS = 5e-6, 2e-5, 1e-4
+_CHEAP_SECONDS = 5e-5
+_CHEAP_SHARE = 0.25  # of the time that they take, which asking for them and keeping them may
 _LEASE_FROM_SECONDS = 0.005  # a claim costs a round trip a batch, and waiting some milliseconds
 
 
@@ -49,9 +54,17 @@ class _Kind:
     def mean_seconds(self) -> float:
         return self._seconds / self._documents
 
+    @property
+    def cheap(self) -> bool:
+        """Whether they take less than anybody would notice."""
+        return self.mean_seconds < _CHEAP_SECONDS
+
     def pays(self, reuse: float, lookup: float, store: float) -> bool:
         """Whether the dear ones among them save more than asking for all and storing the dear ones takes."""
-        return reuse * (self._dear_seconds - lookup * self._documents) > store * self._dear
+        asking, storing = lookup * self._documents, store * self._dear
+        if self.cheap and asking + storing > _CHEAP_SHARE * self._seconds:
+            return False
+        return reuse * (self._dear_seconds - asking) > storing
 
 
 class Admission:
@@ -80,6 +93,7 @@ class Admission:
         self._share, self._allowance_seconds = allowance, 0.0
         self._lock = threading.Lock()
         self._figures: dict[str, deque[tuple[float, float]]] = {}
+        self._means: dict[str, float] = {}
         self._kinds: dict[str, _Kind] = {}
         self._warm = False
 
@@ -143,7 +157,7 @@ class Admission:
         if not self._enabled:
             return True
         with self._lock:
-            mean = self._mean(f"stage {name}")
+            mean = self._means.get(f"stage {name}")
             usual = seconds if mean is None else mean
             if usual is None:
                 return True
@@ -175,15 +189,10 @@ class Admission:
         return enough
 
     def _add(self, name: str, seconds: float, documents: float) -> None:
-        self._figures.setdefault(name, deque(maxlen=_BATCHES)).append((seconds, documents))
+        figures = self._figures.setdefault(name, deque(maxlen=_BATCHES))
+        figures.append((seconds, documents))
+        # Large batches say more than small ones, whose round trip is shared by few.
+        self._means[name] = sum(seconds for seconds, _ in figures) / sum(number for _, number in figures)
 
     def _of(self, name: str, unknown: float) -> float:
-        mean = self._mean(name)
-        return unknown if mean is None else mean
-
-    def _mean(self, name: str) -> float | None:
-        figures = self._figures.get(name)
-        if not figures:
-            return None
-        # Large batches say more than small ones, whose round trip is shared by few.
-        return sum(seconds for seconds, _ in figures) / sum(documents for _, documents in figures)
+        return self._means.get(name, unknown)

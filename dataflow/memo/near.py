@@ -116,7 +116,7 @@ def _held(opened: Opened, value: Any) -> Held:
     parts = None if atom else parts_of(value)
     if not atom and parts is None:
         return Held(opened, False, None, None, HEADER_BYTES + size, size)
-    blob_bytes, bare = HEADER_BYTES + size, opened._replace(raw=b"")
+    blob_bytes, bare = HEADER_BYTES + size, Opened(opened.codec, b"", *opened[2:])
     if parts is None:
         known = (Near.name, opened.compute_seconds, blob_bytes, opened.digest, opened.input_digest)
         answer = None if opened.ttl_seconds else Found(value, *known)

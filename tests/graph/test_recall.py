@@ -382,6 +382,26 @@ def test_what_does_not_pay_goes_by_the_memo_and_gives_the_same(folder, monkeypat
     assert (result.counters["bypassed"], result.counters["stored"]) == (1, 2)
 
 
+@pytest.mark.parametrize(("pays", "groups"), [(False, [2, 1]), (True, [3])])
+def test_a_batch_that_goes_by_the_memo_goes_through_in_groups_as_without_one(
+    folder, monkeypatch, pays, groups
+):
+    """What was read is computed on while it is in the processor's caches."""
+    monkeypatch.setattr(
+        "dataflow.memo.admission.Admission.asks", lambda self, kinds: {k: pays * n for k, n in kinds.items()}
+    )
+    monkeypatch.setattr(nodes, "_GROUP_DOCUMENTS", 2)
+    began, read = [], nodes._read
+    monkeypatch.setattr(nodes, "_read", lambda plan, work: began.append(len(work.items)) or read(plan, work))
+    go(folder, admission=True)  # makes the plan known
+    began.clear()
+    batch = Batch(2, tuple(list_corpus(str(folder))), (300, 301, 302), (0,) * 3)
+    result = nodes.run_nodes("cafe", batch.pack())
+    assert [o.value for o in result.take()] == [1, 2, 3]
+    assert began == groups
+    assert result.counters.get("bypassed", 0) == (0 if pays else 3)
+
+
 def test_of_the_first_documents_each_stage_is_kept_however_cheap(folder):
     for _ in range(3):  # what the stages take is known now
         go(folder, admission=True)

@@ -123,3 +123,20 @@ def test_switched_off_everything_is_kept() -> None:
     assert batches(admission, 500, compute=0.0) == 50_000
     assert admission.step("chunk")
     assert admission.claims(KIND)
+
+
+def test_what_is_cheap_is_kept_only_where_a_first_run_hardly_feels_it() -> None:
+    """By what it saves alone, it would pay: of 40 us, 30 are saved twice for 10."""
+    assert batches(Admission(), 1000, compute=4e-5, lookup=1e-5, store=1e-5) < 0.05 * 100_000
+    assert batches(Admission(), 1000, compute=4e-5, lookup=2e-6, store=4e-6) > 0.5 * 100_000
+    assert batches(Admission(), 100, compute=4e-4, lookup=1e-4, store=1e-4) == 10_000
+
+
+def test_nothing_is_tried_of_what_seems_cheap_but_what_the_allowance_pays_for() -> None:
+    admission = Admission(free=0)
+    assert admission.asks({KIND: 1000}) == {KIND: 1000}  # of whom nothing is known yet
+    nothing = {"looked_up": 0, "lookup_seconds": 0.0, "stored": 0, "store_seconds": 0.0, "stage_seconds": {}}
+    admission.observe(compute_seconds={KIND: [4e-5] * 1000}, **nothing)
+    assert admission.asks({KIND: 1000}) == {KIND: 0}
+    admission.observe(compute_seconds={KIND: [4e-2] * 1000}, **nothing)
+    assert admission.asks({KIND: 1000}) == {KIND: 1000}
