@@ -6,6 +6,7 @@ parameter's place, so that a helper or a method that changes it is found out.
 
 from __future__ import annotations
 
+import dis
 import functools
 import importlib
 import importlib.util
@@ -41,12 +42,14 @@ from dataflow.graph.memoize.standins import (
 )
 from dataflow.memo.keys import LEAVES, of_leaves
 from dataflow.memo.origin import installed_as
+from dataflow.pipeline import Stage
 
 __all__ = ["Looked", "own_parts", "texts_of"]
 
 _CACHED = type(functools.cache(lambda: None))
 _DEEPEST = 4  # calls, of which the innermost gives what all others hand on
 _MOST_PLACES = 16
+_CLASS_MAKERS = frozenset(("type", "new_class", "make_dataclass", "create_model"))
 
 
 def own_parts(function: types.FunctionType) -> list[Any]:
@@ -62,6 +65,16 @@ def texts_of(function: types.FunctionType) -> set[str]:
         return set()
     every = [constant for code in codes(function.__code__) for constant in code.co_consts]
     return {t for c in every for t in (c if isinstance(c, tuple | frozenset) else (c,)) if isinstance(t, str)}
+
+
+@functools.lru_cache(maxsize=4096)
+def _may_make_classes(code: types.CodeType) -> bool:
+    """Whether a function's code has a class statement, or names what makes classes."""
+    return any(
+        not _CLASS_MAKERS.isdisjoint(one.co_names)
+        or any(step.opname == "LOAD_BUILD_CLASS" for step in dis.get_instructions(one))
+        for one in codes(code)
+    )
 
 
 def _is_filled(cell: Any) -> bool:
@@ -125,6 +138,10 @@ class Looked:
                     yield from self._bound_call(value, use)
             elif isinstance(value, types.ModuleType):
                 yield Reached(value)
+        if _may_make_classes(self._code):
+            for base in (*map(self._space.get, self._names), *self._cells.values()):
+                hook = getattr(base, "__init_subclass__", None) if isinstance(base, type) else None
+                yield from map(Reached, filter(None, [getattr(hook, "__func__", None)]))
 
     def _passed_by(self) -> Iterator[Reached]:
         """What ran on the way to what has been looked up since."""
@@ -156,6 +173,7 @@ class Looked:
 
     def _callee(self, value: Any, use: Use) -> tuple[types.FunctionType | None, dict[str, Any]]:
         """The first-party function that a call runs, and which of its parameters aren't the caller's own."""
+        value = value.function if isinstance(value, Stage) else value
         function, owner = value, ABSENT
         if isinstance(value, types.MethodType | Method):
             function, owner = value.__func__, value.__self__

@@ -24,6 +24,7 @@ from dataflow.graph.memoize.standins import Call, Reached, is_first_party
 from dataflow.memo.keys import LEAVES, of_leaves
 from dataflow.memo.origin import installed_as
 from dataflow.memo.special import importable
+from dataflow.pipeline import Stage
 
 __all__ = ["ALLOWED", "DENIED", "Purity", "names_of"]
 
@@ -168,6 +169,8 @@ def _reached(value: Any) -> Iterator[Reached | str]:
     """What a value leads to, or the reason to refuse it."""
     if isinstance(value, Call):
         yield from Looked(value.function, value.bound).reached()
+    elif isinstance(value, Stage):
+        yield Reached(value.function) if value.pure else f"stage {value.name} says pure=False"
     elif isinstance(value, types.FunctionType):
         if is_first_party(value):
             yield from Looked(value, {}).reached()
@@ -179,8 +182,9 @@ def _reached(value: Any) -> Iterator[Reached | str]:
         # Of a compiled type it may be a descriptor.
         module: Any = value.__module__
         if isinstance(module, str) and installed_as(module) is None:
-            # Where an object lies in a table is in no result; a frozen dataclass has it told by `hash`.
-            own = [member for name, member in vars(value).items() if name != "__hash__"]
+            # Where an object lies in a table is in no result; a frozen dataclass has it told by `hash`. And what is
+            # done about a subclass was done when that was made: see `Looked`, for functions that make some.
+            own = [m for name, m in vars(value).items() if name not in ("__hash__", "__init_subclass__")]
             yield from map(Reached, [*own, *value.__bases__, type(value)])
     else:
         yield from map(Reached, [*_members(value), *_state(value)])

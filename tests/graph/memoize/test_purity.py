@@ -27,6 +27,7 @@ import pandas as pd
 import pytest
 from dask.delayed import delayed
 
+from dataflow import stage
 from dataflow.graph.memoize import memoize, uncacheable
 from dataflow.graph.memoize.purity import Purity
 from dataflow.memo.spec import MemoSpec
@@ -201,6 +202,62 @@ PURE = [
 @pytest.mark.parametrize("text", PURE)
 def test_what_is_pure_is_not_refused(text):
     assert Purity().why_not(made(body(text))) is None
+
+
+REGISTRY = """
+class Plugin:
+    registry = {}
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        Plugin.registry[cls.__name__] = cls
+class First(Plugin):
+    def run(self, x): return x
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "is_pure"),
+    [
+        ("return Plugin.registry['First']().run(x)", True),
+        ("return First().run(x)", True),
+        ("class Second(Plugin): pass; return x", False),
+        ("return type('Second', (Plugin,), {})", False),
+        ("g = lambda: type('Second', (First,), {}); return g()", False),
+    ],
+)
+def test_a_registry_of_subclasses_may_be_read_by_whoever_makes_none(text, is_pure):
+    assert (Purity().why_not(made(REGISTRY + body(text))) is None) is is_pure
+
+
+@stage
+def stripped(data: bytes) -> str:
+    return data.decode().strip()
+
+
+@stage(pure=False)
+def numbered(data: bytes) -> str:
+    return data.decode()
+
+
+@stage
+def from_a_file(data: bytes) -> str:
+    return reads_a_file(data.decode())
+
+
+def test_a_stage_is_what_its_function_is_as_a_task_and_where_one_calls_it():
+    def shouted(data):
+        return stripped(data).upper()
+
+    def read(data):
+        return from_a_file(data).upper()
+
+    assert Purity().why_not(stripped) is None
+    assert Purity().why_not(shouted) is None
+    assert Purity().why_not(from_a_file)
+    assert Purity().why_not(read)
+    assert Purity().why_not(numbered) == "stage numbered says pure=False"
+    assert memoize(delayed(shouted)(b" a "), MemoSpec("dict")).compute(scheduler="sync") == "A"
+    assert uncacheable(memoize(delayed(stripped)(b" a "), MemoSpec("dict"))) == {}
 
 
 def reads_a_file(path):
