@@ -67,6 +67,7 @@ class Import:
         alias: whether it is ``import package.module as name``, which binds the module itself and not its package.
         bound: the local name that ``import module`` binds; empty where it is also a global, a class's or another
             function's.
+        binds: likewise, of each of the names of ``from module import ...``.
     """
 
     module: str
@@ -74,6 +75,7 @@ class Import:
     names: tuple[str, ...]
     alias: bool = False
     bound: str = ""
+    binds: tuple[str, ...] = ()
 
 
 @dataclass
@@ -115,7 +117,7 @@ def _reads(code: CodeType) -> Reads:
     nested = [(inner, list(dis.get_instructions(inner))) for inner in _nested(code)]
     for _, steps in nested:
         _find_imports(steps, found, elsewhere=code.co_freevars)
-    modules = {statement.bound for statement in found.imports if statement.bound}
+    modules = {bound for one in found.imports for bound in (one.bound, *one.binds) if bound}
     for inner, steps in nested:
         _find_chains(inner, steps, found, modules)
     return found
@@ -150,23 +152,27 @@ def _find_imports(steps: list[dis.Instruction], found: Reads, elsewhere: Collect
     constants: list[object] = []
     importing: tuple[str, int, bool] | None = None
     names: list[str] = []
+    binds: list[str] = []
     for step in steps:
         if importing:
             module, depth, listed = importing
+            stores = step.opname.startswith("STORE_")
+            bound = _operands(step)[0] if stores else ""
+            hidden = step.opname in ("STORE_GLOBAL", "STORE_NAME") or bound in elsewhere
             if step.opname == "IMPORT_FROM":
                 names.append(str(step.argval))
             elif listed and step.opname == "POP_TOP":
-                found.imports.add(Import(module, depth, tuple(names)))
+                found.imports.add(Import(module, depth, tuple(names), binds=tuple(binds)))
                 importing = None
-            elif not listed and step.opname.startswith("STORE_"):
-                bound = _operands(step)[0]
-                hidden = step.opname in ("STORE_GLOBAL", "STORE_NAME") or bound in elsewhere
+            elif listed and stores:
+                binds.append("" if hidden else bound)
+            elif stores:
                 found.imports.add(Import(module, depth, (), bool(names), "" if hidden else bound))
                 importing = None
         if step.opname == "IMPORT_NAME":
             level, names_asked = constants[-2:] if len(constants) > 1 else (0, None)
             importing = (str(step.argval), level if isinstance(level, int) else 0, names_asked is not None)
-            names = []
+            names, binds = [], []
         elif step.opname.startswith(("LOAD_CONST", "LOAD_SMALL_INT")):
             constants.append(step.argval)
 

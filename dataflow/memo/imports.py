@@ -49,10 +49,25 @@ def import_parts(walk: Walk, statement: Import, space: Mapping[str, Any], code: 
     if owner is not None:
         return _installed_import(walk, owner, full)
     if taken:
-        return b"".join(walk.named(n, one) for n, one in taken.items())
+        binds = dict(zip(statement.names, statement.binds, strict=False))
+        return b"".join(_taken(walk, n, one, binds.get(n, ""), code) for n, one in taken.items())
     if walk.ignores(full):
         return tagged(b"ignored", encode(full))
     return _bound_import(walk, statement, full, module, code)
+
+
+def _taken(walk: Walk, name: str, value: object, bound: str, code: types.CodeType) -> bytes:
+    """What ``from package import name`` binds; of a first-party module, what is taken of it by the bound name."""
+    own = isinstance(value, types.ModuleType) and installed_as(value.__name__) is None
+    seen = _seen(code, bound) if own and bound else set()
+    if not seen or walk.ignores(getattr(value, "__name__", "")):
+        return walk.named(name, value)
+    return b"".join(chain_parts(walk, chain, {bound: value}, code) for chain in sorted(seen))
+
+
+def _seen(code: types.CodeType, bound: str) -> set[Chain]:
+    """What is taken of what an import binds."""
+    return {_before_dunder(chain) for chain in reads(code).local if chain[0] == bound}
 
 
 def _bound_import(
@@ -67,7 +82,7 @@ def _bound_import(
     bound = (
         _found_below(sys.modules[parts[0]], parts[1:], module) if statement.alias else sys.modules[parts[0]]
     )
-    seen = {_before_dunder(chain) for chain in reads(code).local if chain[0] == statement.bound}
+    seen = _seen(code, statement.bound)
     whole = isinstance(bound, types.ModuleType) and installed_as(bound.__name__) is not None
     if not seen or whole:
         outer = b"" if bound is module else walk.named(parts[0], sys.modules[parts[0]])

@@ -171,6 +171,15 @@ def test_a_helper_imported_inside_the_function_counts(of: Of) -> None:
         "def f(x):\n    import package.inner\n    return package.inner.clean(x)\n",
         "def f(x):\n    import package.inner\n    return (lambda: package.inner.clean(x))()\n",
         "def f(x):\n    import package.inner as p\n    return [p.clean(y) for y in x]\n",
+        "def f(x):\n    from package import inner\n    return inner.clean(x)\n",
+        "def f(x):\n    from package import inner as p, other\n    return (lambda: p.clean(x))() + other.g(x)\n",
+        "def f(x):\n    from package import inner\n    return getattr(inner, 'clean')(x)\n",
+        "def f(x):\n    from package import inner\n    p = inner\n    return p.clean(x)\n",
+        "def f(x):\n    global inner\n    from package import inner\n    return g(x)\n"
+        "def g(x):\n    return inner.clean(x)\n",
+        "def f(x):\n    class C:\n        from package import inner\n    return C.inner.clean(x)\n",
+        "def f(x):\n    def g():\n        from package import inner\n        return inner\n    return g().clean(x)\n",
+        "def f(x):\n    from package import inner\n    return x\n",
         "def f(x):\n    import package.inner\n    return getattr(package, 'inner').clean(x)\n",
         "def f(x):\n    global package\n    import package.inner\n    return package.inner.clean(x)\n",
         "def f(x):\n    import package.inner\n    return x\n",
@@ -218,6 +227,8 @@ def test_what_else_is_loaded_of_a_package_does_not_count(of: Of) -> None:
         "def f(x):\n    import package.inner\n    return package.inner.clean(x)\n",
         "def f(x):\n    import package.inner\n    return (lambda: package.inner.clean(x))()\n",
         "def f(x):\n    import package.inner as p\n    return p.clean(x)\n",
+        "def f(x):\n    from package import inner\n    return inner.clean(x)\n",
+        "def f(x):\n    from package import inner as p\n    return [p.clean(y) for y in x]\n",
     ):
         files = {"package__inner": HELPERS, "package__other": "def g():\n    return 1\n"}
         alone = of(text, **files)
