@@ -69,6 +69,11 @@ def special(walk: Walk, value: object) -> bytes | None:
         return encode("a stream of the process")
     if (type(value).__module__, type(value).__name__) == ("loguru._logger", "Logger"):
         return encode("a logger")
+    if (type(value).__module__, type(value).__name__) == ("concurrent.futures.thread", "ThreadPoolExecutor"):
+        # Whatever is handed to it is seen where that is done. What is done in each of its threads first is its own.
+        return encode("a pool of threads") + walk.value(
+            (taken(value, "_initializer"), taken(value, "_initargs"))
+        )
     if _is_client(type(value)):
         walk.notices.unseen(f"a {type(value).__name__}")
         return encode("a client of a server")

@@ -636,6 +636,20 @@ def test_a_stage_that_can_not_be_keyed_is_named() -> None:
         stage_fingerprint(Stage(broken))
 
 
+def test_a_pool_of_threads_is_one_whatever_it_has_done(of: Of) -> None:
+    text = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "def begin(k):\n    return k\n"
+        "def double(x):\n    return x * 2\n"
+        "POOL = ThreadPoolExecutor(2, initializer=begin, initargs=(1,))\n"
+        "def f(x):\n    return list(POOL.map(double, x))\n"
+    )
+    used = text + "assert f([1, 2]) == [2, 4]\n"
+    assert of(text) == of(used)
+    assert len({of(text), of(text.replace("* 2", "* 3")), of(text.replace("return k", "return -k"))}) == 3
+    assert of(text) != of(text.replace("(1,)", "(2,)"))
+
+
 def test_locks_and_loggers_need_no_mend() -> None:
     lock = threading.RLock()
 
