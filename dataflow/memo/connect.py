@@ -101,7 +101,8 @@ def check_server(url: str, patience_seconds: float = 0.0) -> dict[str, Any]:
         )
         raise CacheError(f"Redis at {redacted(url)} refuses: {why}: {mend}.") from None
     except Exception as error:  # what redis-py raises where the answer is no Redis's is any kind of error
-        why = _without(url, one_line(error))
+        spoken = isinstance(error, redis.RedisError | OSError)
+        why = _without(url, one_line(error)) if spoken else "what answers there is no Redis"
         mend = "start it, correct REDIS_URL, or unset REDIS_URL to use the embedded server"
         raise CacheError(f"Redis at {redacted(url)} doesn't answer ({why}): {mend}.") from None
     finally:

@@ -292,8 +292,17 @@ def _telling(tree: ast.Module) -> tuple[ast.AST, ...]:
         node = waiting.pop()
         if isinstance(node, _TELLING):
             found.append(node)
-        waiting += () if _loses_order(node) else ast.iter_child_nodes(node)
+        waiting += () if _loses_order(node) else _others(node)
     return tuple(found)
+
+
+def _others(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes in a node; not the ``set`` of ``defaultdict(set)``, of which none is made there."""
+    factory = None
+    if isinstance(node, ast.Call) and node.args:
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        factory = node.args[0] if called == "defaultdict" and isinstance(node.args[0], ast.Name) else None
+    return (one for one in ast.iter_child_nodes(node) if one is not factory)
 
 
 def _loses_order(node: ast.AST) -> bool:

@@ -341,6 +341,16 @@ def test_statements_that_only_read_a_value_have_not_made_it(of: Any, rest: str) 
         of(f"{text}{rest}def f(x):\n    return L, K\n")
 
 
+def test_a_table_that_makes_a_set_for_each_key_that_is_missing_has_its_own_order(of: Any) -> None:
+    made = "from collections import defaultdict\nT = defaultdict(set)\nfor w in {}:\n    T[w[0]].add(w)\n"
+    text = made + "def f(x):\n    return T\n"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SetOrderWarning)
+        of(text.format("('ab', 'ac', 'b')"))
+    with pytest.warns(SetOrderWarning, match="T may have the order of a set"):
+        of(text.format("{'ab', 'ac', 'b'}"))
+
+
 def test_a_block_of_many_names_that_lead_to_each_other_is_looked_through_once(of: Any) -> None:
     names = [f"L{n}" for n in range(60)]
     made = "".join(f"    {name} = ['{name}']\n" for name in names)
