@@ -66,13 +66,12 @@ class Binding:
     @functools.cached_property
     def is_given(self) -> bool:
         """Whether they read a name that has no meaning there, as an argument has none."""
-        known = {
-            name for part in ast.walk(self.tree) if isinstance(part, _RUNNING) for name in stored(part.target)
-        }
+        names = [_names_of(statement) for statement in self.tree.body]
+        known = {name for _, _, running in names for name in running}
         given: set[str] = set()
-        for statement in self.tree.body:
-            given |= _loaded(statement) - known  # also what it gives a new meaning: ``words = list(words)``
-            known |= stored(statement)
+        for loaded, bound, _ in names:
+            given |= loaded - known  # also what it gives a new meaning: ``words = list(words)``
+            known |= bound
         return any(name not in self.space and not hasattr(builtins, name) for name in given)
 
     @functools.cached_property
@@ -327,6 +326,14 @@ def _mentioned(node: ast.AST) -> set[str]:
 def stored(node: ast.AST) -> set[str]:
     """The names that statements give a meaning."""
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+
+
+@functools.lru_cache(maxsize=8192)
+def _names_of(statement: ast.stmt) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """The names that a statement reads, those that it gives a meaning, and those that its loops within do."""
+    running = [part.target for part in ast.walk(statement) if isinstance(part, _RUNNING)]
+    within = frozenset(name for target in running for name in stored(target))
+    return frozenset(_loaded(statement)), frozenset(stored(statement)), within
 
 
 @functools.lru_cache(maxsize=4096)

@@ -31,6 +31,7 @@ __all__ = [
     "describe_function",
     "last_name",
     "node_of",
+    "once",
     "parsed",
     "reads",
     "survives_imports",
@@ -97,7 +98,7 @@ class Reads:
 
 def describe_function(code: CodeType) -> bytes:
     """A function's own code as bytes: the same after a comment, a move, or another docstring."""
-    return _once(code, "described", _describe)
+    return once(code, "described", _describe)
 
 
 def _describe(code: CodeType) -> bytes:
@@ -109,7 +110,7 @@ def _describe(code: CodeType) -> bytes:
 
 def reads(code: CodeType) -> Reads:
     """The names that ``code``, and the code nested in it, looks up outside of itself."""
-    return _once(code, "reads", _reads)
+    return once(code, "reads", _reads)
 
 
 def _reads(code: CodeType) -> Reads:
@@ -129,7 +130,8 @@ _known: dict[tuple[int, str], tuple[CodeType, Any]] = {}
 _MOST_KNOWN = 20_000
 
 
-def _once(code: CodeType, what: str, describe: Callable[[CodeType], T]) -> T:
+def once(code: CodeType, what: str, describe: Callable[[CodeType], T]) -> T:
+    """What a function says of code, asked once; ``what`` is its name."""
     key = (id(code), what)
     found = _known.get(key)
     if found is None:

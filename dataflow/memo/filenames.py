@@ -10,7 +10,7 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dataflow.memo.code import TRANSPARENT, Chain, Reads, last_name, node_of
+from dataflow.memo.code import TRANSPARENT, Chain, Reads, last_name, node_of, once
 
 __all__ = ["files_named", "led_to", "names_a_file", "reads_files", "texts_of", "written_names"]
 
@@ -70,18 +70,26 @@ def files_named(code: types.CodeType, found: Reads, space: Mapping[str, Any]) ->
 
 def _opened_texts(code: types.CodeType) -> Iterator[str]:
     """Texts that are the first argument of what opens files: of a function of a module, and of no object's method."""
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            yield from _opened_texts(inner)
+    return (text for name, text in once(code, "given texts", _given_texts) if _opens(name, text))
+
+
+def _given_texts(code: types.CodeType) -> list[tuple[str, str]]:
+    """What may open files, and the text that it is given first."""
+    found = [pair for one in code.co_consts if isinstance(one, types.CodeType) for pair in _given_texts(one)]
     last = ""
-    opens = any(name in _OPENERS or name in _PERHAPS or _reads(name) for name in code.co_names)
+    opens = any(map(_may_open, code.co_names))
     for step in dis.get_instructions(code) if opens else ():
         if step.opname == "LOAD_GLOBAL" or (last and step.opname in ("LOAD_ATTR", "LOAD_METHOD")):
             last = str(step.argval)
         elif step.opname not in TRANSPARENT:
-            if step.opname == "LOAD_CONST" and isinstance(step.argval, str) and _opens(last, step.argval):
-                yield step.argval
+            if step.opname == "LOAD_CONST" and isinstance(step.argval, str) and _may_open(last):
+                found.append((last, step.argval))
             last = ""
+    return found
+
+
+def _may_open(name: str) -> bool:
+    return name in _OPENERS or name in _PERHAPS or _reads(name)
 
 
 def _opens(name: str, text: str) -> bool:
@@ -136,8 +144,12 @@ def _lies_there(text: str) -> bool:
     return 0 < len(text) < 256 and "\0" not in text and text.strip("./") != "" and os.path.exists(text)
 
 
-def _built_of(code: types.CodeType) -> Iterator[ast.expr]:
+def _built_of(code: types.CodeType) -> list[ast.expr]:
     """What stands where code begins a path: ``join("prompts", x)``, ``Path(DATA)``, ``f"{DATA}/{x}"``."""
+    return once(code, "begins paths with", lambda code: list(_beginnings(code)))
+
+
+def _beginnings(code: types.CodeType) -> Iterator[ast.expr]:
     for one in _syntax(code):
         if isinstance(one, ast.Call) and last_name(one.func) in _JOINERS and one.args:
             yield one.args[0]

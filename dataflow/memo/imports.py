@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dataflow.memo.chains import chain_parts
-from dataflow.memo.code import Chain, Import, reads, survives_imports
+from dataflow.memo.code import Chain, Import, once, reads, survives_imports
 from dataflow.memo.keys import encode, tagged
 from dataflow.memo.origin import installed_as, installed_unloaded
 
@@ -101,6 +101,10 @@ def _installed_import(walk: Walk, owner: str, name: str) -> bytes:
 
 def _lives_without(code: types.CodeType) -> bool:
     """Whether code, or code in it, may do something else where an import fails."""
+    return once(code, "lives without", _may_live_without)
+
+
+def _may_live_without(code: types.CodeType) -> bool:
     inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
     expects = not _FAILURES.isdisjoint(code.co_names) or survives_imports(code)
     return expects or any(map(_lives_without, inner))
