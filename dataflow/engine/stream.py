@@ -194,8 +194,8 @@ class Stream:
             raise OutputError(
                 f"a worker can't write the output: {one_line(error)}. {_mend(error)}."
             ) from error
-        if isinstance(error, WorkloadError):
-            raise error  # what its documents run in hasn't got the pipeline
+        if isinstance(error, WorkloadError | OutputError):
+            raise error  # what its documents run in hasn't got the pipeline, or no room for temporary files
         if done.taken:
             return self._ladder.again(batch)
         if self._plan.strategy.errors == "fail":

@@ -104,6 +104,7 @@ def _admitted(plan: Plan, batch: Batch) -> Work:
 
 
 def _read(plan: Plan, work: Work) -> Work:
+    """Read its documents; not those that the memo may know without."""
     with timed(work, "probe"):
         unread = recall.prepare(plan, work)
         payloads = work.batch.payloads or (None,) * len(unread)  # with payloads, all are read

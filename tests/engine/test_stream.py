@@ -158,6 +158,12 @@ def test_the_first_bad_document_ends_the_run_where_that_was_asked_for():
         list(stream(FakeExecutor(), listed, errors="fail"))
 
 
+def test_a_worker_without_room_for_temporary_files_ends_the_run_and_blames_no_document():
+    full = OutputError("the folder for temporary files, /tmp, is full (4 KiB are left): make room.")
+    with pytest.raises(OutputError, match="make room"):
+        list(stream(FakeExecutor(error=full), documents(10)))
+
+
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError(5, "Input/output error")])
 def test_an_output_that_cannot_be_written_ends_the_run_in_one_line_and_blames_no_document(error):
     with pytest.raises(OutputError, match=error.strerror):
