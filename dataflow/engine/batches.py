@@ -184,6 +184,9 @@ _DEEPEST = 128
 #: No batch has more documents or bytes: it bounds what a worker holds and what a lost batch costs.
 MAX_DOCUMENTS = 2048
 MAX_BYTES = 64 * 1024**2
+_RESULT_BYTES = (
+    16 * 1024**2
+)  # of values that travel back: a slow consumer's driver holds a few batches of them
 
 _FIRST_LISTED = 128  # documents a slot: its first batch lasts while the look-ahead is listed
 _FIRST_AHEAD = 2048  # where costs aren't known, and so the first batches are short
@@ -248,6 +251,7 @@ class AdaptiveBatcher:
         self._guessed: dict[int, list[Numbered]] = {}  # batches in flight, cut before anything was known
         self._predicted_at = 0
         self._seen = 0
+        self._value_bytes = 0.0  # of a document's value, where values travel back
         self._guesses = learns and not self.model.knows
         self._cap = _FIRST_OF_KNOWN_COST if self.model.knows else _FIRST_DOCUMENTS
         if not learns:
@@ -270,6 +274,8 @@ class AdaptiveBatcher:
             target = min(target, 1.001 * self._left_seconds / (self._slots - self._batches))
         elif self._guesses and not self._learned:  # what waits behind it until something is known
             cap = min(cap, _FEW_DOCUMENTS)
+        if self._value_bytes:
+            cap = min(cap, max(1, int(_RESULT_BYTES / self._value_bytes)))
         begin = self._next
         self._next += self._count(target, cap)
         taken = self._ahead[begin : self._next]
@@ -299,6 +305,9 @@ class AdaptiveBatcher:
         self._given.ended("", result.number, result.seconds)
         self._learned += 1
         self._seen += len(result.outcomes)
+        if result.values is not None and result.outcomes:
+            # Rather too large than too small, where values differ.
+            self._value_bytes = max(len(result.values) / len(result.outcomes), 0.9 * self._value_bytes)
         self._cap = max(self._cap, min(MAX_DOCUMENTS, _GROWTH * self._seen))
         self._guessed.pop(result.number, None)
         if not self.model.knows:

@@ -13,6 +13,7 @@ from concurrent.futures import CancelledError, wait
 from typing import TYPE_CHECKING, Any
 
 from dataflow.engine.executors import Done
+from dataflow.engine.forkserver import wake_server
 from dataflow.engine.nannies import Nannies
 from dataflow.engine.overdue import OverdueWorkers
 from dataflow.engine.placing import Placing
@@ -284,6 +285,7 @@ class DaskExecutor:
         if self._client.status != "running":
             self._short_since = None
             return
+        wake_server()
         workers = self._workers()
         if self._placing is not None:
             self._placing.know(workers)

@@ -15,6 +15,9 @@ import fsspec.implementations.local  # noqa: E402, F401
 import dataflow.engine.interrupts  # noqa: E402
 import dataflow.engine.worker  # noqa: E402
 import dataflow.memo.fingerprint  # noqa: E402, F401
+from dataflow.graph.groups import wake_without_parent  # noqa: E402
+
+wake_without_parent()  # stopped, it would never see that the driver has gone, and neither would its forks
 
 # Only how this process was to find its modules: a worker is told its own search path, and the environment as it is.
 for name in ("PYTHONSAFEPATH", "PYTHONPATH"):

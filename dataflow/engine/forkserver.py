@@ -21,7 +21,7 @@ from typing import Any
 from dataflow.errors import ClusterError
 from dataflow.graph.command import search_path
 
-__all__ = ["begin_forkserver", "forks_workers", "keep_preload", "leave_server"]
+__all__ = ["begin_forkserver", "forks_workers", "keep_preload", "leave_server", "wake_server"]
 
 _METHOD = "distributed.worker.multiprocessing-method"
 _ENVIRON = "distributed.nanny.pre-spawn-environ."
@@ -71,15 +71,27 @@ def _ensure_running() -> None:
 
 
 def _runs() -> bool:
+    # One that has died is a zombie, left to be waited for by the standard library.
+    return wake_server() not in (None, "zombie")
+
+
+def wake_server() -> str | None:
+    """Let the server go on if it was stopped: nobody would hear from it that a fork has died, nor get another one.
+
+    Returns:
+        How it was, as psutil says it; ``None`` where there is none.
+    """
     number = getattr(_SERVER, "_forkserver_pid", None)  # there is no other way to ask
     if number is None:
-        return False
+        return None
     import psutil
 
-    with contextlib.suppress(psutil.NoSuchProcess):
-        # One that has died is a zombie, left to be waited for by the standard library.
-        return bool(psutil.Process(number).status() != psutil.STATUS_ZOMBIE)
-    return False
+    with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+        status = str(psutil.Process(number).status())
+        if status == psutil.STATUS_STOPPED:
+            os.kill(number, signal.SIGCONT)
+        return status
+    return None
 
 
 def forks_workers(config: Mapping[str, Any]) -> bool:

@@ -7,6 +7,8 @@ import threading
 import time
 from typing import Any
 
+from dataflow.graph.groups import wake_without_parent
+
 __all__ = ["dask_setup"]
 
 
@@ -15,6 +17,7 @@ def dask_setup(_server: Any) -> None:
     parent = os.environ.get("DATAFLOW_PARENT")
     # A cluster that is opened while another is open loads that one's preloads too, in the driver itself.
     if parent and int(parent) != os.getpid():
+        wake_without_parent()  # or one that is stopped would never see it
         threading.Thread(target=_follow, args=(int(parent),), name="dataflow-orphan", daemon=True).start()
 
 

@@ -145,6 +145,22 @@ def test_adaptive_batches_of_cheap_documents_are_large_and_of_dear_ones_small():
     assert max(map(len, dear[10:])) == 1
 
 
+def test_large_values_that_travel_back_make_small_batches_however_cheap_they_are():
+    """A driver whose consumer is slow holds a few batches of them."""
+    batcher = adaptive(documents(*[100] * 20_000))
+    seen = []
+    while (batch := batcher.take(len(seen))) is not None:
+        outcomes = [
+            Outcome(d.url, d.media_type, 100, "ok", seconds=1e-4, position=p)
+            for p, d in zip(batch.positions, batch.documents, strict=True)
+        ]
+        values = bytes(200_000 * len(batch))
+        batcher.learn(BatchResult(len(seen), outcomes, None, "w", 1e-4 * len(batch), 0.0, {}, {}, values))
+        seen.append(len(batch))
+    assert sum(seen) == 20_000
+    assert max(seen[3:]) * 200_000 <= 16 * 2**20
+
+
 def test_adaptive_batches_shrink_towards_the_end():
     batches = drained(adaptive(documents(*[10] * 20_000), slots=4), cost=lambda d: 1e-3)
     counts = [len(b) for b in batches]

@@ -250,23 +250,27 @@ def test_temporary_files_may_go_into_a_folder_whose_name_no_socket_could_have_an
 
 STOPPED = """
 import os, signal, sys
+import psutil
 from dataflow.engine.clusters import open_cluster
 if __name__ == "__main__":
     with open_cluster("processes", 2) as opened:
         pids = list(opened.client.run(os.getpid).values())
-        os.kill(pids[0], signal.SIGSTOP)
+        pids.append(psutil.Process(pids[0]).ppid())
         print(*pids, flush=True)
+        for number in sys.argv[1:]:
+            os.kill(pids[int(number)], signal.SIGSTOP)
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_a_worker_that_is_stopped_ends_too_when_the_driver_is_killed(tmp_path):
+@pytest.mark.parametrize("stopped", [["0"], ["2"], ["0", "1", "2"]], ids=["a worker", "what forks", "all"])
+def test_what_is_stopped_ends_too_when_the_driver_is_killed(tmp_path, stopped):
     (tmp_path / "script.py").write_text(STOPPED)
     said = tmp_path / "pids"  # a pipe would be open for as long as one of them lives
     with said.open("w") as file:
-        subprocess.run([sys.executable, "script.py"], cwd=tmp_path, stdout=file, timeout=200)
+        subprocess.run([sys.executable, "script.py", *stopped], cwd=tmp_path, stdout=file, timeout=200)
     pids = said.read_text().split()
-    assert len(pids) == 2
+    assert len(pids) == 3
     workers = [psutil.Process(int(pid)) for pid in pids if psutil.pid_exists(int(pid))]
     _, left = psutil.wait_procs(workers, timeout=20)
     try:
@@ -274,6 +278,37 @@ def test_a_worker_that_is_stopped_ends_too_when_the_driver_is_killed(tmp_path):
     finally:
         for worker in left:
             worker.kill()
+
+
+STOPPED_SERVER = """
+import os, signal
+from pathlib import Path
+from dataflow import Document, Pipeline, run, stage
+
+@stage
+def once(data: bytes, document: Document) -> int:
+    seen = Path(document.url).with_suffix(".seen")
+    if data == b"stop" and not seen.exists():
+        seen.touch()
+        os.kill(os.getppid(), signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return len(data)
+
+if __name__ == "__main__":
+    with run(Pipeline(once), "*.txt", cluster="processes", workers=1) as outcomes:
+        print(*sorted(outcome.value for outcome in outcomes))
+"""
+
+
+def test_what_forks_is_let_go_on_where_it_was_stopped(tmp_path):
+    """It is by it that a nanny hears of its worker's death."""
+    (tmp_path / "script.py").write_text(STOPPED_SERVER)
+    for name, text in {"a": "a", "b": "stop", "c": "ccc"}.items():
+        (tmp_path / f"{name}.txt").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.split() == ["1", "3", "4"], done.stderr
 
 
 FORKING = """
