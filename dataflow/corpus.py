@@ -72,6 +72,8 @@ def open_corpus(
             raise CorpusError(
                 f"corpus {name} lies in the run's own output, {without}: name another folder for that."
             )
+        if not isinstance(corpus, str | os.PathLike):
+            raise CorpusError(f"corpus {name} is empty: it has named no document. Give one that names some.")
         raise CorpusError(
             f"corpus {name} is empty: no file matches. "
             "Name a file, a folder or a pattern such as 'docs/**/*.pdf'."

@@ -273,6 +273,12 @@ def test_an_object_that_stands_for_a_folder_is_no_document(bucket):
         assert [d.url for d in open_corpus(bucket + pattern)] == [f"{bucket}/x/a.txt"]
 
 
+def test_a_source_that_names_nothing_is_not_told_to_name_a_pattern():
+    with pytest.raises(CorpusError, match=r"is empty: it has named no document") as raised:
+        open_corpus(iter(()))
+    assert "pattern" not in str(raised.value)
+
+
 def test_an_empty_archive_is_an_empty_corpus(tmp_path):
     with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
         pass
