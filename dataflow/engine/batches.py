@@ -184,9 +184,8 @@ _DEEPEST = 128
 #: No batch has more documents or bytes: it bounds what a worker holds and what a lost batch costs.
 MAX_DOCUMENTS = 2048
 MAX_BYTES = 64 * 1024**2
-_RESULT_BYTES = (
-    16 * 1024**2
-)  # of values that travel back: a slow consumer's driver holds a few batches of them
+# Of values that travel back: the driver of a slow consumer holds a few batches of them.
+_RESULT_BYTES = 16 * 1024**2
 
 _FIRST_LISTED = 128  # documents a slot: its first batch lasts while the look-ahead is listed
 _FIRST_AHEAD = 2048  # where costs aren't known, and so the first batches are short

@@ -1,3 +1,4 @@
+import psutil
 import pytest
 import yaml
 
@@ -59,3 +60,17 @@ def changed(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def all_end():
+    """Waits until processes have ended, by their numbers; those that don't are killed, and the test fails."""
+
+    def wait(numbers):
+        alive = [psutil.Process(number) for number in map(int, numbers) if psutil.pid_exists(number)]
+        _, left = psutil.wait_procs(alive, timeout=20)
+        for one in left:
+            one.kill()
+        assert not left
+
+    return wait

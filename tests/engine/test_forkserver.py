@@ -264,20 +264,14 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("stopped", [["0"], ["2"], ["0", "1", "2"]], ids=["a worker", "what forks", "all"])
-def test_what_is_stopped_ends_too_when_the_driver_is_killed(tmp_path, stopped):
+def test_what_is_stopped_ends_too_when_the_driver_is_killed(tmp_path, stopped, all_end):
     (tmp_path / "script.py").write_text(STOPPED)
     said = tmp_path / "pids"  # a pipe would be open for as long as one of them lives
     with said.open("w") as file:
         subprocess.run([sys.executable, "script.py", *stopped], cwd=tmp_path, stdout=file, timeout=200)
     pids = said.read_text().split()
     assert len(pids) == 3
-    workers = [psutil.Process(int(pid)) for pid in pids if psutil.pid_exists(int(pid))]
-    _, left = psutil.wait_procs(workers, timeout=20)
-    try:
-        assert not left
-    finally:
-        for worker in left:
-            worker.kill()
+    all_end(pids)
 
 
 STOPPED_SERVER = """

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 
-import psutil
 import pytest
 
 DRIVER = """
@@ -23,17 +22,11 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("stopped", ["Nanny", "Scheduler", "nobody"])
-def test_a_driver_that_is_killed_leaves_nobody_behind_though_some_were_stopped(tmp_path, stopped):
+def test_a_driver_that_is_killed_leaves_nobody_behind_though_some_were_stopped(tmp_path, stopped, all_end):
     (tmp_path / "script.py").write_text(DRIVER)
     said = tmp_path / "said"  # a pipe would be open for as long as one of them lives
     with said.open("w") as file:
         subprocess.run([sys.executable, "script.py", stopped], cwd=tmp_path, stdout=file, timeout=200)
     numbers, *found = said.read_text().splitlines()
     assert found == ["stopped"] * (stopped != "nobody")
-    alive = [psutil.Process(int(pid)) for pid in numbers.split() if psutil.pid_exists(int(pid))]
-    _, left = psutil.wait_procs(alive, timeout=20)
-    try:
-        assert not left
-    finally:
-        for one in left:
-            one.kill()
+    all_end(numbers.split())
