@@ -81,7 +81,7 @@ class FixedBatcher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source, self._size, self._read = source, size, read
-        self._pace, self._pause = _Pace(), _Pause(clock)
+        self._pace, self._pause, self._extent = _Pace(), _Pause(clock), _Extent()
         self._held: list[Numbered] = []
 
     @property
@@ -98,7 +98,7 @@ class FixedBatcher:
             return None
         del self._held[: len(taken)]
         self._pause.ends()
-        return make_batch(number, taken, self._read)
+        return make_batch(number, taken, self._read, small=self._extent.small)
 
     def learn(self, result: BatchResult) -> Mapping[int, float]:
         """See how long batches take."""
@@ -111,7 +111,7 @@ class FixedBatcher:
 
     def _list(self) -> None:
         """Hold what makes a batch, if it has been listed."""
-        self._held += self._source.take(self._size - len(self._held))
+        self._held += self._extent.see(self._source.take(self._size - len(self._held)))
 
     def _due(self) -> int:
         """How many of those that are held make a batch."""
@@ -127,7 +127,7 @@ class BytesBatcher(FixedBatcher):
 
     def _list(self) -> None:
         while self._due() == len(self._held) and not self._is_full(self._held):
-            more = self._source.take(_LISTED_AT_ONCE)
+            more = self._extent.see(self._source.take(_LISTED_AT_ONCE))
             self._held += more
             if len(more) < _LISTED_AT_ONCE:
                 return
@@ -159,6 +159,18 @@ class _Pause:
         self._count = 0
 
 
+class _Extent:
+    """Whether the corpus may be a small one, by what has been listed of it."""
+
+    small = True
+
+    def see(self, fresh: list[Numbered]) -> list[Numbered]:
+        """What was just listed, as it is."""
+        if fresh and fresh[-1][0] >= SMALL_CORPUS:
+            self.small = False
+        return fresh
+
+
 class _Pace:
     """How deep the window has to be so that no slot runs dry while the driver is busy."""
 
@@ -181,6 +193,8 @@ _LISTED_AT_ONCE = 64
 _QUEUED_SECONDS = 0.3
 _DEEPEST = 128
 
+#: Documents. What is no more is kept by a memo whatever that costs.
+SMALL_CORPUS = 256
 #: No batch has more documents or bytes: it bounds what a worker holds and what a lost batch costs.
 MAX_DOCUMENTS = 2048
 MAX_BYTES = 64 * 1024**2
@@ -244,7 +258,9 @@ class AdaptiveBatcher:
         self._costs: list[float] = []  # the predicted seconds of each
         self._next = 0  # how many of both have gone
         self._left_seconds = 0.0  # of those that haven't
-        self._wanted = _FIRST_LISTED * slots  # documents to be listed next
+        self._extent = _Extent()
+        self._first = max(_FIRST_LISTED * slots, SMALL_CORPUS + 1)
+        self._wanted = self._first  # documents to be listed next
         self._batches, self._far = 0, False
         self._learned = 0
         self._guessed: dict[int, list[Numbered]] = {}  # batches in flight, cut before anything was known
@@ -284,7 +300,7 @@ class AdaptiveBatcher:
         if not self.model.knows:
             self._guessed[number] = taken
         self._want(len(taken))
-        return make_batch(number, taken, self._read, seconds)
+        return make_batch(number, taken, self._read, seconds=seconds, small=self._extent.small)
 
     def _count(self, target: float, cap: int) -> int:
         """How many of what comes next make a batch of so many seconds, and of no more than so many documents."""
@@ -338,10 +354,10 @@ class AdaptiveBatcher:
 
     def _look_ahead(self) -> None:
         left = len(self._ahead) - self._next
-        wanted = self._wanted if left else max(self._wanted, _FIRST_LISTED * self._slots)
+        wanted = self._wanted if left else max(self._wanted, self._first)
         fresh: list[Numbered] = []
         if not self._source.ended and wanted > left // _SORTED_AGAIN:
-            fresh = self._source.take(wanted)
+            fresh = self._extent.see(self._source.take(wanted))
             self._wanted = wanted - len(fresh)
         # When the model has twice the knowledge that it had when the order was made.
         again = self._learned >= max(1, 2 * self._predicted_at)
@@ -382,7 +398,12 @@ class AdaptiveBatcher:
 
 
 def make_batch(
-    number: int, taken: list[Numbered], read: Callable[[str], bytes] | None, seconds: float = 0.0
+    number: int,
+    taken: list[Numbered],
+    read: Callable[[str], bytes] | None,
+    *,
+    seconds: float = 0.0,
+    small: bool = False,
 ) -> Batch | None:
     """A first attempt at some documents, which is predicted to take so many seconds; ``None`` for none."""
     if not taken:
@@ -393,6 +414,7 @@ def make_batch(
         positions=tuple([position for position, *_ in taken]),
         attempts=(0,) * len(taken),
         payloads=tuple(_payload(read, url) for _, url, *_ in taken) if read else None,
+        small=small,
         seconds=seconds,
     )
 

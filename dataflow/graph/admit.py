@@ -17,21 +17,22 @@ _NONE_DEAR_SECONDS = 1e-4
 
 
 def admit(plan: Plan, work: Work) -> None:
-    """Say of which documents the memo is asked: not of kinds for which it doesn't pay."""
+    """Say of which documents the memo is asked: not of kinds for which it doesn't pay, but where the corpus is small."""
     if not plan.memo_stages:
         return
-    admission = admission_of(plan)
-    rest = [item for item in work.items if item.position >= admission.free]
-    kinds = Counter([item.document.media_type for item in rest])
-    asked = admission.asks(kinds)
-    bypassed = len(rest) - sum(asked.values())
+    if work.batch.small:
+        work.memoized = True
+        return
+    kinds = Counter([item.document.media_type for item in work.items])
+    asked = admission_of(plan).asks(kinds)
+    bypassed = len(work.items) - sum(asked.values())
     work.memoized = bypassed < len(work.items)
     if not bypassed:
         return
     steps.count(work, "bypassed", bypassed)
     if not work.memoized:
         return
-    for item in rest:
+    for item in work.items:
         kind = item.document.media_type
         item.bypassed = not asked[kind]
         asked[kind] -= not item.bypassed

@@ -45,6 +45,7 @@ class Batch:
         attempts: how often each was begun before, aligned; 0 for a first try.
         payloads: their bytes, aligned, where only the driver can read them; else ``None``.
         isolated: run in a sandbox process, since it is suspected of ending its worker.
+        small: it is all, or a piece, of a small corpus as far as is known: kept by the memo whatever that costs.
         seconds: what it is predicted to take; 0 where nobody knows. It doesn't travel.
     """
 
@@ -54,6 +55,7 @@ class Batch:
     attempts: tuple[int, ...]
     payloads: tuple[bytes | None, ...] | None = None
     isolated: bool = False
+    small: bool = False
     seconds: float = 0.0
 
     def __len__(self) -> int:
@@ -64,7 +66,8 @@ class Batch:
         rows, documents = None, self.documents
         if isinstance(documents, Documents):  # these travel in a third of the time
             rows, documents = documents.rows, ()
-        fields = (self.number, documents, self.positions, self.attempts, self.payloads, self.isolated)
+        begun = (self.positions, self.attempts, self.payloads)
+        fields = (self.number, documents, *begun, self.isolated, self.small)
         return pickle.dumps((rows, fields), protocol=5)
 
     @staticmethod
@@ -101,6 +104,7 @@ class Batch:
             attempts=tuple(self.attempts[i] + begun for i in indices),
             payloads=tuple(self.payloads[i] for i in indices) if self.payloads else None,
             isolated=isolated,
+            small=self.small,
         )
 
 

@@ -92,11 +92,9 @@ def resume(plan: Plan, work: Work, index: int) -> None:
         return
     if plan.pipeline.stages[index].streams and index + 1 < plan.memo_stages:
         return  # an iterator is never kept
-    admission = admission_of(plan)
-    free = None if admission.step(plan.chain.names[index]) else admission.free
-    waiting = [
-        item for item in work.items if (free is None or item.position < free) and _waits_for(item, index)
-    ]
+    if not (work.batch.small or admission_of(plan).step(plan.chain.names[index])):
+        return
+    waiting = [item for item in work.items if _waits_for(item, index)]
     if not waiting:
         return
     keys = [_step_key(plan, item, index) for item in waiting]
@@ -122,7 +120,7 @@ def keep(plan: Plan, work: Work, item: Item, index: int) -> None:
         return
     before, item.result_digest = input_digest(item, index), None
     admission, rest = admission_of(plan), plan.chain.names[index + 1 :]
-    own = item.position < admission.free or admission.step(plan.chain.names[index], seconds)
+    own = work.batch.small or admission.step(plan.chain.names[index], seconds)
     if not own and not any(admission.step(name) for name in rest):
         return
     started = time.perf_counter()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import compress
 
 from dataflow.graph import steps
 from dataflow.graph.admit import computed
@@ -27,7 +28,7 @@ def store(plan: Plan, work: Work, memo: Memo, items: Sequence[Item]) -> tuple[in
     extras: list[Entry] = []
     made = [(item, entries) for item in items if (entries := _values(plan, item))]
     current = [(item, entries) for item, entries in made if _is_current(plan, work, item)]
-    for item, entries in _kept(plan, current):
+    for item, entries in _kept(plan, work, current):
         values.append(entries[0])
         extras += [*entries[1:], *item.steps]
         if memo.shared:
@@ -40,17 +41,18 @@ def store(plan: Plan, work: Work, memo: Memo, items: Sequence[Item]) -> tuple[in
     return len(values), time.perf_counter() - started
 
 
-def _kept(plan: Plan, candidates: Sequence[tuple[Item, list[Entry]]]) -> Iterator[tuple[Item, list[Entry]]]:
-    """Those that are worth it."""
-    admission, saves_reading = admission_of(plan), plan.fresh.by_stat
-    names = plan.chain.names
-    keeps = admission.keeps(
-        [
-            (item.position, max(computed(item, names, saves_reading), item.recalled_seconds))
-            for item, _ in candidates
-        ]
-    )
-    return (one for one, kept in zip(candidates, keeps, strict=True) if kept)
+def _kept(
+    plan: Plan, work: Work, candidates: Sequence[tuple[Item, list[Entry]]]
+) -> Iterable[tuple[Item, list[Entry]]]:
+    """Those that are worth it; of a small corpus all."""
+    if work.batch.small:
+        return candidates
+    names, saves_reading = plan.chain.names, plan.fresh.by_stat
+    took = [
+        (item.document.media_type, max(computed(item, names, saves_reading), item.recalled_seconds))
+        for item, _ in candidates
+    ]
+    return compress(candidates, admission_of(plan).keeps(took))
 
 
 def _values(plan: Plan, item: Item) -> list[Entry]:

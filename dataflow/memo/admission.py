@@ -6,9 +6,9 @@ process; computing is seen of every document, whether it was asked for or not, s
 cheap ones are noticed, and kept alone. ``P(reuse)`` is the number of times that a value is expected to be asked for,
 and fixed: whoever turns a cache on means to run again, and the hits of a first run say nothing of that.
 
-The first documents of a corpus are asked for and kept in any case, stage by stage: so a small corpus is always cached,
-and a large one of cheap documents is as fast as with no cache, but for that. A small share of the time that is spent on
-computing may be lost besides, so that from time to time it is seen whether times have changed. Until asking and keeping
+The documents of a small corpus are asked for and kept in any case, stage by stage, which is not for this module to
+say; a large one of cheap documents is as fast as with no cache. A small share of the time that is spent on computing may
+be lost, so that from time to time it is seen whether times have changed. Until asking and keeping
 were measured, they are taken to be cheap, but not free: of documents that take a few microseconds, a trial of a whole
 batch would cost more than the batch. Nothing here touches what is right: an unused memo is a miss.
 
@@ -18,7 +18,6 @@ run is spared them, and everybody that the first one is slower by half: for thes
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -74,7 +73,6 @@ class Admission:
         enabled: when false, everything is always kept.
         reuse: how often a value will be asked for again.
         edits: the share of a stage's values that will be asked for after an edit of another stage.
-        free: how many documents from the corpus's first on are asked for, and kept, whether that pays or not.
         allowance: the share of the time spent on computing that may be lost on what doesn't pay.
     """
 
@@ -84,12 +82,10 @@ class Admission:
         enabled: bool = True,
         reuse: float = 2.0,
         edits: float = 0.2,
-        free: int = 256,
         allowance: float = 0.01,
     ) -> None:
         self._enabled = enabled
         self._reuse, self._edits = reuse, edits
-        self.free = free if enabled else sys.maxsize
         self._share, self._allowance_seconds = allowance, 0.0
         self._lock = threading.Lock()
         self._figures: dict[str, deque[tuple[float, float]]] = {}
@@ -130,22 +126,31 @@ class Admission:
                 self._add("store", store_seconds, stored)
 
     def asks(self, kinds: Mapping[str, int]) -> dict[str, int]:
-        """How many documents of each kind should be asked for, of so many in a batch that aren't free."""
+        """How many documents of each kind should be asked for, of so many in a batch."""
         if not self._enabled:
             return dict(kinds)
         with self._lock:
             return {kind: self._asks(kind, number) for kind, number in kinds.items()}
 
-    def keeps(self, documents: Sequence[tuple[int, float]]) -> list[bool]:
-        """Whether to keep documents that were asked for: their positions in the corpus, and what each took."""
+    def keeps(self, documents: Sequence[tuple[str, float]]) -> list[bool]:
+        """Whether to keep documents that were asked for, by their kind and what each took."""
         if not self._enabled:
             return [True] * len(documents)
         with self._lock:
             store = self._of("store", _STORE_SECONDS)
+            cheap = self._found_cheap(documents, store)
             return [
-                position < self.free or self._reuse * seconds >= store or self._spend(store)
-                for position, seconds in documents
+                (self._reuse * seconds >= store and kind not in cheap) or self._spend(store)
+                for kind, seconds in documents
             ]
+
+    def _found_cheap(self, documents: Sequence[tuple[str, float]], store: float) -> set[str]:
+        """Kinds of which nothing was known when documents were asked for, and which won't be asked for again."""
+        seen: dict[str, _Kind] = {}
+        for kind, seconds in documents:
+            if kind not in self._kinds:
+                seen.setdefault(kind, _Kind()).add([seconds], store / self._reuse)
+        return {kind for kind, one in seen.items() if not one.pays(self._reuse, _LOOKUP_SECONDS, store)}
 
     def step(self, name: str, seconds: float | None = None) -> bool:
         """Whether a stage's own value should be kept and asked for, beside that of the whole chain.

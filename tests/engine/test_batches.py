@@ -82,9 +82,21 @@ def test_adaptive_batches_take_the_largest_first():
     batches = drained(adaptive(documents(*range(1, 1000)), slots=2), cost=lambda d: 1e-6 * d.size_bytes)
     largest = [max(sizes) for sizes in sizes_of(batches)]
     # Each slot's first batch is of what is listed first, so that nobody waits for the whole list.
-    assert largest[0] == 256
+    assert largest[0] == 257
     assert largest[2] == 999
     assert largest[2:] == sorted(largest[2:], reverse=True)
+
+
+@pytest.mark.parametrize("batching", ["fixed:100", "bytes:100", "adaptive"])
+@pytest.mark.parametrize(("corpus", "small"), [(256, True), (257, False), (5000, False)])
+def test_each_batch_says_whether_the_corpus_is_a_small_one_as_far_as_is_known(batching, corpus, small):
+    listed = Listed(enumerate(documents(*[1] * corpus)))
+    batches = drained(batcher_for(Strategy(batching=batching), listed, slots=1), cost=lambda d: 1e-5)
+    told = [batch.small for batch in batches]
+    assert told == sorted(told, reverse=True)
+    assert told[-1] == small
+    # Whoever lists ahead knows from the start.
+    assert small or batching != "adaptive" or not any(told)
 
 
 def test_adaptive_batches_keep_the_corpus_order_where_it_is_asked_for():

@@ -47,7 +47,7 @@ def _no_calls_and_no_memory():
 
 def batch(*payloads, number=1):
     documents = tuple(Document(f"{i}.txt", None, "text/plain") for i in range(len(payloads)))
-    return Batch(number, documents, tuple(range(len(payloads))), (0,) * len(payloads), payloads)
+    return Batch(number, documents, tuple(range(len(payloads))), (0,) * len(payloads), payloads, small=True)
 
 
 def run_nodes(payloads, *, memo="none", pipeline=None, number=1):
@@ -317,7 +317,7 @@ def test_a_batch_in_groups_is_all_of_it_in_order_and_none_is_empty():
 
 def test_a_batch_arrives_as_it_was_sent_however_its_documents_are_kept():
     documents = tuple(Document(f"{n}", n or None, "text/plain", 1.5, "tag") for n in range(3))
-    plain = Batch(7, documents, (4, 5, 6), (0, 1, 0), (b"a", None, b"c"))
+    plain = Batch(7, documents, (4, 5, 6), (0, 1, 0), (b"a", None, b"c"), True, True)
     kept = dataclasses.replace(
         plain, documents=Documents([numbered(n, d) for n, d in zip((4, 5, 6), documents, strict=True)])
     )
