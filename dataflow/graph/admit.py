@@ -17,7 +17,7 @@ _NONE_DEAR_SECONDS = 1e-4
 
 
 def admit(plan: Plan, work: Work) -> None:
-    """Say of which documents the memo is asked: not of kinds for which it doesn't pay, but where the corpus is small."""
+    """Say of which documents the memo is asked: not of kinds for which it doesn't pay, unless the corpus is small."""
     if not plan.memo_stages:
         return
     if work.batch.small:
