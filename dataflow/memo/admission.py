@@ -8,8 +8,8 @@ and fixed: whoever turns a cache on means to run again, and the hits of a first 
 
 The documents of a small corpus are kept in any case, stage by stage, which is not for this module to say; a large one
 of cheap documents is as fast as with no cache. A small share of the time that is spent on computing may be lost, so
-that from time to time it is seen whether times have changed. Until asking and keeping were measured, they are taken to be
-cheap, but not free: of documents that take a few microseconds, a trial of a whole batch would cost more than the batch.
+that from time to time it is seen whether times have changed. Until asking and keeping were measured, they are taken to
+be cheap, but not free: of documents that take a few microseconds, a trial of a whole batch costs more than the batch.
 Nothing here touches what is right: an unused memo is a miss.
 
 Of documents that take less than a twentieth of a millisecond, as reading them does, nobody would notice that a later
