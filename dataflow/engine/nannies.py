@@ -24,8 +24,8 @@ class Nannies:
         self._cluster = cluster
 
     def revive(self, long: bool) -> None:
-        """Replace those that gave up: one whose worker is killed while it starts doesn't try again; and one whose
-        worker has taken its leave and stays, because a document has left it unable to end, would wait for ever.
+        """Replace those that were killed or gave up: one whose worker is killed while it starts doesn't try again; and one
+        whose worker has taken its leave and stays, because a document has left it unable to end, would wait for ever.
 
         Args:
             long: for long enough that one whose worker isn't there doesn't just start it, or end it.
@@ -78,4 +78,7 @@ def _works_for(worker: Any, run: str) -> bool:
 
 
 def _gave_up(nanny: Any) -> bool:
-    return hasattr(nanny, "is_alive") and nanny.status.name in ("closed", "failed")
+    if hasattr(nanny, "is_alive"):
+        return nanny.status.name in ("closed", "failed")
+    # One in a process of its own, which was killed.
+    return getattr(getattr(nanny, "process", None), "returncode", None) is not None

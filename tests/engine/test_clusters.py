@@ -1,10 +1,15 @@
 """Every cluster passes one check; every mistake with one is one clear line."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 
 import distributed
+import psutil
 import pytest
 
 from dataflow import run
@@ -198,8 +203,6 @@ def test_a_cluster_file_with_a_mistake_is_one_clear_line(tmp_path, text, says):
 
 
 def test_processes_of_a_distributed_cluster_end_with_a_driver_that_is_killed(tmp_path):
-    import psutil
-
     code = (
         "from dataflow.engine.clusters import open_cluster\n"
         "with open_cluster('distributed', 1) as c:\n"
@@ -214,6 +217,41 @@ def test_processes_of_a_distributed_cluster_end_with_a_driver_that_is_killed(tmp
     driver.wait()
     _, alive = psutil.wait_procs(children, timeout=30)
     assert alive == []
+
+
+def test_nannies_that_are_killed_while_a_distributed_cluster_starts_or_later_are_replaced():
+    killed = []
+
+    def kill_the_first():
+        while not killed:
+            for child in psutil.Process().children():
+                with contextlib.suppress(psutil.Error):
+                    if not killed and any("Nanny" in word for word in child.cmdline()):
+                        child.kill()
+                        killed.append(child.pid)
+            time.sleep(0.02)
+
+    threading.Thread(target=kill_the_first, daemon=True).start()
+    with open_cluster("distributed", 2) as cluster:
+        nannies = cluster.client.cluster.workers
+        numbers = {one.process.pid for one in nannies.values()}
+        assert killed
+        assert cluster.slots == 2
+        os.kill(min(numbers), signal.SIGKILL)
+        assert within(60, lambda: cluster.own.revive(long=False) or min(numbers) not in pids(nannies))
+        assert within(60, lambda: len(cluster.client.nthreads()) == 2)
+
+
+def pids(nannies):
+    return [one.process.pid for one in list(nannies.values()) if one.process]
+
+
+def within(seconds, happens):
+    """Whether something is so before a while is over."""
+    until = time.monotonic() + seconds
+    while not (so := happens()) and time.monotonic() < until:
+        time.sleep(0.05)
+    return so
 
 
 @pytest.mark.parametrize("name", ["processes", "threads", "distributed"])

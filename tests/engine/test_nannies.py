@@ -70,6 +70,14 @@ def test_one_whose_worker_is_there_or_is_just_started_is_left_alone(nanny):
     assert (cluster.workers, cluster.scaled) == ({0: nanny}, [])
 
 
+@pytest.mark.parametrize(("returncode", "replaced"), [(None, False), (-9, True)])
+def test_one_that_is_a_process_of_its_own_is_replaced_when_it_was_killed(returncode, replaced):
+    nanny = SimpleNamespace(process=SimpleNamespace(returncode=returncode), close=lambda timeout: None)
+    cluster = Cluster(nanny)
+    Nannies(cluster).revive(long=False)
+    assert (cluster.workers, cluster.scaled) == (({}, [1]) if replaced else ({0: nanny}, []))
+
+
 def test_workers_are_heard_of_by_their_processes():
     assert Nannies(Cluster(Nanny())).heard("me") == {41: 100.0}
     assert Nannies(Cluster(Nanny(address="tcp://gone"))).heard("me") == {}
