@@ -24,8 +24,8 @@ class Nannies:
         self._cluster = cluster
 
     def revive(self, long: bool) -> None:
-        """Replace those that were killed or gave up: one whose worker is killed while it starts doesn't try again; and one
-        whose worker has taken its leave and stays, because a document has left it unable to end, would wait for ever.
+        """Replace those that were killed or gave up: one whose worker is killed while it starts doesn't try again; and
+        one whose worker has taken its leave and stays, as a document has left it unable to end, would wait for ever.
 
         Args:
             long: for long enough that one whose worker isn't there doesn't just start it, or end it.
