@@ -206,18 +206,22 @@ def _want_files(spec: ClusterSpec, workers: int) -> None:
 
 
 def _begun(start: Callable[[], Any]) -> Any:
-    """A cluster; begun anew where a worker was killed before it had started, which is nobody's mistake."""
+    """A cluster; begun anew where a process of it was killed before it had started, which is nobody's mistake."""
     for _ in range(_BEGINNINGS - 1):
         try:
             return _started(start)
         except Exception as error:
-            if not _is_dead_worker(error):
+            if not (_is_dead_worker(error) or _is_killed_scheduler(error)):
                 raise
     return _started(start)
 
 
 def _is_dead_worker(error: Exception) -> bool:
     return "anny failed to start" in str(error)
+
+
+def _is_killed_scheduler(error: Exception) -> bool:
+    return "Scheduler failed to start and exited with code -" in str(error)  # the number of a signal
 
 
 def _started(start: Callable[[], Any]) -> Any:
@@ -252,6 +256,8 @@ def _cannot_open(spec: ClusterSpec, error: Exception) -> str:
             f"cluster {spec.name} can't be opened: its workers don't start. Check cluster/{spec.name}.yaml, and, in "
             "a script of your own, that the call stands under `if __name__ == '__main__':`."
         )
+    if _is_killed_scheduler(error):
+        return f"cluster {spec.name} can't be opened: its scheduler is killed while it starts. Run again."
     reason = f"{type(error).__name__}: {one_line(error).rstrip('.')}"
     return f"cluster {spec.name} can't be opened: {reason}. Check cluster/{spec.name}.yaml and WORKERS."
 

@@ -13,6 +13,7 @@ import pytest
 from dataflow.engine import forkserver
 from dataflow.engine.clusters import open_cluster
 from dataflow.engine.specs import load_cluster
+from dataflow.errors import ClusterError
 
 CONFIG = {
     "distributed.worker.multiprocessing-method": "forkserver",
@@ -173,7 +174,12 @@ def test_a_driver_that_is_killed_leaves_none_of_them(tmp_path):
     assert not alive
 
 
-def test_a_worker_that_is_killed_before_it_has_started_costs_another_attempt(monkeypatch):
+NO_NANNY = "Cluster failed to start: Nanny failed to start."
+NO_SCHEDULER = "Cluster failed to start: Scheduler failed to start and exited with code -15"
+
+
+@pytest.mark.parametrize("why", [NO_NANNY, NO_SCHEDULER])
+def test_a_process_of_a_cluster_that_is_killed_before_it_has_started_costs_another_attempt(why, monkeypatch):
     from dataflow.engine import deploy
 
     attempts = []
@@ -181,7 +187,7 @@ def test_a_worker_that_is_killed_before_it_has_started_costs_another_attempt(mon
     def begin(start):
         attempts.append(start)
         if len(attempts) == 1:
-            raise RuntimeError("Cluster failed to start: Nanny failed to start.")
+            raise RuntimeError(why)
         return started(start)
 
     started = deploy._started
@@ -189,6 +195,20 @@ def test_a_worker_that_is_killed_before_it_has_started_costs_another_attempt(mon
     with open_cluster("processes", 1) as opened:
         assert opened.slots == 1
     assert len(attempts) == 2
+
+
+def test_a_scheduler_that_is_killed_each_time_it_starts_is_told_in_one_line(monkeypatch):
+    from dataflow.engine import deploy
+
+    def begin(start):
+        raise RuntimeError(NO_SCHEDULER)
+
+    monkeypatch.setattr(deploy, "_started", begin)
+    with (
+        pytest.raises(ClusterError, match="its scheduler is killed while it starts"),
+        open_cluster("distributed"),
+    ):
+        pass
 
 
 GIVING_UP = """
