@@ -10,7 +10,7 @@ from dataflow.graph.plan import Plan, admission_of
 from dataflow.graph.work import Item, Work
 from dataflow.outcome import OK
 
-__all__ = ["admit", "computed", "observe"]
+__all__ = ["admit", "observe", "worth"]
 
 _TOO_CHEAP_SECONDS = 1e-5
 _NONE_DEAR_SECONDS = 1e-4
@@ -64,17 +64,17 @@ def _worth(plan: Plan, work: Work) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {item.document.media_type: [] for item in items}
     for item in items:
         if item.twin is None:
-            seconds = item.recalled_seconds if item.cache else computed(item, names, saves_reading)
-            found[item.document.media_type].append(seconds)
+            found[item.document.media_type].append(worth(item, names, saves_reading))
     return found
 
 
-def computed(item: Item, names: Sequence[str], saves_reading: bool) -> float:
-    """Seconds that computing a document took, with reading it where that is saved too."""
+def worth(item: Item, names: Sequence[str], saves_reading: bool) -> float:
+    """Seconds that computing a document takes: what it took now, with reading it where that is saved too, and what was
+    recalled of it took when it was kept.
+    """
     own = item.stage_seconds
-    return sum([own[name] for name in names if name in own]) + (
-        own.get("read", 0.0) if saves_reading else 0.0
-    )
+    read = own.get("read", 0.0) if saves_reading else 0.0
+    return item.recalled_seconds + read + sum([own[name] for name in names if name in own])
 
 
 def _stage_means(plan: Plan, items: Sequence[Item]) -> dict[str, float]:

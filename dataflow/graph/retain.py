@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import compress
 
 from dataflow.graph import steps
-from dataflow.graph.admit import computed
+from dataflow.graph.admit import worth
 from dataflow.graph.files import is_as_digested
 from dataflow.graph.plan import Plan, admission_of
 from dataflow.graph.work import Item, Work
@@ -33,7 +33,10 @@ def store(plan: Plan, work: Work, memo: Memo, items: Sequence[Item]) -> tuple[in
         extras += [*entries[1:], *item.steps]
         if memo.shared:
             extras.append(_record(plan, item, entries[0].key))
-    if not values:
+    for item in items:
+        if item.status == FAILED and item.steps and not item.lasting and _is_current(plan, work, item):
+            extras += item.steps  # of the stages before the one that it failed in, which may be mended
+    if not values and not extras:
         return 0, 0.0
     kept = min(len(values), max(0, memo.store([*values, *extras]) - len(extras)))
     steps.count(work, "stored", kept)
@@ -48,11 +51,8 @@ def _kept(
     if work.batch.small:
         return candidates
     names, saves_reading = plan.chain.names, plan.fresh.by_stat
-    took = [
-        (item.document.media_type, max(computed(item, names, saves_reading), item.recalled_seconds))
-        for item, _ in candidates
-    ]
-    return compress(candidates, admission_of(plan).keeps(took))
+    worths = [(item.document.media_type, worth(item, names, saves_reading)) for item, _ in candidates]
+    return compress(candidates, admission_of(plan).keeps(worths))
 
 
 def _values(plan: Plan, item: Item) -> list[Entry]:

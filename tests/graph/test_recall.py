@@ -439,6 +439,40 @@ def test_a_few_dear_documents_among_many_cheap_ones_come_from_the_cache(tmp_path
     assert sum(outcome.cache is not None for outcome in dear) > len(dear) / 2
 
 
+def slow_at_first(data: bytes) -> list[str]:
+    CALLS.append("slow_at_first")
+    time.sleep(0.002)
+    return data.decode().split()
+
+
+def test_an_edit_of_a_cheap_last_stage_recomputes_no_dear_one_before_it_however_large_the_corpus(tmp_path):
+    """What was recalled counts for what a document is worth, or its kind would look cheap after the first batch."""
+    for number in range(600):
+        (tmp_path / f"{number:04}.txt").write_text(f"words {number}")
+    with EmbeddedServer() as server:
+        options = {"cache": "redis", "redis_url": server.url, "cluster": "inline", "batching": "fixed:50"}
+        list(run(Pipeline(slow_at_first, edited(count, "1")), str(tmp_path), **options))
+        CALLS.clear()
+        outcomes = list(run(Pipeline(slow_at_first, edited(count, "2")), str(tmp_path), **options))
+    assert {outcome.status for outcome in outcomes} == {"ok"}
+    assert CALLS.count("slow_at_first") == 0
+
+
+def broken(words: list[str]) -> int:
+    raise ValueError(words)
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_what_was_computed_of_a_document_that_fails_in_a_later_stage_is_kept_for_when_that_is_mended(
+    folder, small
+):
+    failed, _, result = go(folder, slow_at_first, broken, admission=True, small=small)
+    assert failed == ["ValueError"] * 3
+    assert result.counters.get("stored", 0) == 0
+    mended, called, _ = go(folder, slow_at_first, count, admission=True, small=small)
+    assert (mended, called) == ([1, 2, 3], ["count"] * 3)
+
+
 SLOW_SECONDS = 0.03
 
 
