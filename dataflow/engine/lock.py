@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import json
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dataflow.engine.journal import listing
-from dataflow.errors import OutputError
+from dataflow.errors import OutputError, one_line
 
 __all__ = ["FileLock", "Lock", "RecordLock", "take_lock"]
 
@@ -106,11 +105,19 @@ class RecordLock:
             filesystem.rm_file(path)
 
     def release(self) -> None:
-        """Give it up."""
+        """Give it up.
+
+        Raises:
+            OutputError: the store doesn't let it go; drivers of this host pass over it once this process has ended.
+        """
         path, self._path = self._path, None
-        if path:
-            with contextlib.suppress(FileNotFoundError):  # the folder went, since nothing counted in it
+        try:
+            if path:
                 self._filesystem.rm_file(path)
+        except FileNotFoundError:  # the folder went, since nothing counted in it
+            pass
+        except Exception as error:  # a store raises what it likes
+            raise OutputError(f"lock {path} can't be removed: {one_line(error)}. Remove it") from error
 
 
 def _held(shown: str, holder: dict[str, Any], record: str = "") -> str:

@@ -40,6 +40,7 @@ class Manifest:
     Attributes:
         rows: how many rows count.
         foreign: Parquet files in the folder that no run has written, as they were when it was reopened.
+        leavings: what couldn't be tidied up when it was closed, a line each.
 
     Raises:
         OutputError: the folder holds something, isn't a folder, can't be written, or another driver is at it.
@@ -206,14 +207,18 @@ class Manifest:
         if self._journal:
             self._journal.close()
         lock, self._lock = self._lock, None
-        if lock:
-            lock.release()
+        try:
+            if lock:
+                lock.release()
+        except OutputError as error:  # what is in the folder is as it should be
+            self.leavings.append(str(error))
 
     def _open(self, folder: str) -> None:
         """Find the folder, and touch nothing."""
         from fsspec.core import url_to_fs
 
         self.folder = folder
+        self.leavings: list[str] = []
         try:
             self._fs, self._path = url_to_fs(folder)
         except Exception as error:

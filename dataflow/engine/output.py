@@ -25,6 +25,10 @@ class Keeper(Protocol):
 
     rows: int
 
+    @property
+    def leavings(self) -> list[str]:
+        """What couldn't be tidied up when it was closed, a line each."""
+
     def commit(self, parts: Sequence[Part]) -> None:
         """Make parts count."""
 

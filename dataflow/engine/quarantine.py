@@ -189,6 +189,11 @@ class Replay(Output):
         self._manifest.make_aside(self._aside)
         return self
 
+    @property
+    def leavings(self) -> list[str]:
+        """What couldn't be tidied up, a line each."""
+        return self._manifest.leavings
+
     def release(self) -> None:
         """Give the folder's lock up."""
         self._manifest.release()

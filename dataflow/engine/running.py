@@ -158,10 +158,11 @@ class Run:
             self._stack.close()  # first, so that no worker writes a part while orphans are collected
         finally:
             if keeper:
+                self._committed = keeper.rows  # whatever comes of the rest, which a user may break off
                 keeper.finish(complete=complete)
                 self._committed = keeper.rows
                 self.summary.skipped = self._output.skipped
-                self.summary.notes += self._output.closing_notes() if complete else ()
+                self.summary.notes += [*(self._output.closing_notes() if complete else ()), *keeper.leavings]
 
     def _count(self, outcome: Outcome) -> None:
         summary = self.summary

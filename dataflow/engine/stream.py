@@ -191,8 +191,9 @@ class Stream:
         assert error is not None
         if isinstance(error, OSError) and error.errno is not None:
             # What reading a document raises is its outcome, so this is the output's, and no document is to blame.
+            where = self._plan.sink.folder if self._plan.sink else ""
             raise OutputError(
-                f"a worker can't write the output: {one_line(error)}. {_mend(error)}."
+                f"a worker can't write the output {where}: {one_line(error)}. {_mend(error)}."
             ) from error
         if isinstance(error, WorkloadError | OutputError):
             raise error  # what its documents run in hasn't got the pipeline, or no room for temporary files
@@ -230,7 +231,10 @@ class Stream:
         try:
             name, size = write_part(self._plan.sink, result.number, rows, [None] * len(rows))
         except OSError as error:
-            raise OutputError(f"output can't be written: {one_line(error)}. {_mend(error)}.") from error
+            where = self._plan.sink.folder
+            raise OutputError(
+                f"output {where} can't be written: {one_line(error)}. {_mend(error)}."
+            ) from error
         return Part(name, len(rows), size)
 
     def _number(self) -> int:
@@ -239,16 +243,16 @@ class Stream:
 
 
 def _mend(error: OSError) -> str:
-    """What to do about an output that can't be written."""
-    match error.errno:
-        case errno.EMFILE:
-            return "Close the files that a stage opens and run again"
-        case errno.ENOENT | errno.ENOTDIR:
-            return "Its folder was removed or moved: put it back, or name another one, and run again"
-        case errno.EACCES | errno.EPERM | errno.EROFS:
-            return "Make its folder writable and run again"
-        case _:
-            return "Make room and run again"
+    """What to do about an output that can't be written. What stores raise often has a kind, and no number."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Make room and run again"
+    if error.errno == errno.EMFILE:
+        return "Close the files that a stage opens and run again"
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return "Its folder was removed or moved: put it back, or name another one, and run again"
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return "Make its folder writable and run again"
+    return "See to it that it can be written and run again"
 
 
 def _bare_result(number: int, outcomes: list[Outcome]) -> BatchResult:

@@ -24,18 +24,18 @@ def admit(plan: Plan, work: Work) -> None:
         work.memoized = True
         return
     kinds = Counter([item.document.media_type for item in work.items])
-    asked = admission_of(plan).asks(kinds)
+    admission = admission_of(plan)
+    asked, dear = admission.asks(kinds), admission.dear.known or set()
     bypassed = len(work.items) - sum(asked.values())
+    if bypassed and (dear or bypassed < len(work.items)):
+        for item in work.items:
+            kind = item.document.media_type
+            item.bypassed = not asked[kind] and item.document.url not in dear
+            asked[kind] -= asked[kind] > 0
+        bypassed = sum([item.bypassed for item in work.items])
     work.memoized = bypassed < len(work.items)
-    if not bypassed:
-        return
-    steps.count(work, "bypassed", bypassed)
-    if not work.memoized:
-        return
-    for item in work.items:
-        kind = item.document.media_type
-        item.bypassed = not asked[kind]
-        asked[kind] -= not item.bypassed
+    if bypassed:
+        steps.count(work, "bypassed", bypassed)
 
 
 def observe(plan: Plan, work: Work, stored: int, store_seconds: float) -> None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from dataflow.errors import one_line
-from dataflow.graph import steps
+from dataflow.graph import dear, steps
 from dataflow.graph.admit import observe
 from dataflow.graph.plan import Plan, admission_of
 from dataflow.graph.retain import entry_of, input_digest, keep_link, store
@@ -151,6 +151,10 @@ def settle(plan: Plan, work: Work) -> None:
     encoding = work.node_seconds.get("store", 0.0)  # what stages gave besides the last, when they gave it
     stored, store_seconds = _settled(plan, work) if work.looked_up and not work.recalled else (0, 0.0)
     observe(plan, work, stored, encoding + store_seconds)
+    fresh, spent = dear.to_note(plan, work)
+    if fresh or spent:
+        with _memo(plan, work) as memo:
+            dear.note(plan, memo, fresh, spent)
 
 
 def _settled(plan: Plan, work: Work) -> tuple[int, float]:
@@ -212,7 +216,9 @@ def _ask(plan: Plan, work: Work, memo: Memo, items: Sequence[Item], *, by_conten
             if first_of[key] is not item:
                 item.twin = places[id(first_of[key])]
     taken: list[Found] = []
-    for item, answer in zip(first_of.values(), _followed(memo, list(first_of)), strict=True):
+    answers = _followed(memo, [*first_of, *dear.due(plan)])
+    dear.take(plan, answers[len(first_of) :])
+    for item, answer in zip(first_of.values(), answers, strict=False):
         if type(answer) is Found and _took(plan, item, answer):
             taken.append(answer)
             continue

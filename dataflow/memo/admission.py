@@ -21,8 +21,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "Dear"]
 
 _BATCHES = 8  # what looking up and storing take is a mean over so many
 _FADING = 0.9995  # a document's weight halves after some 1,400 more of its kind
@@ -66,6 +67,21 @@ class _Kind:
         return reuse * (self._dear_seconds - asking) > storing
 
 
+@dataclass
+class Dear:
+    """Documents that are dear though their kind is cheap, by their URLs.
+
+    Attributes:
+        known: from earlier runs, and what was added to these; ``None`` until they were asked for.
+        met: in this run, and not known yet.
+        seen: how many documents this process has seen in this run.
+    """
+
+    known: set[str] | None
+    met: set[str] = field(default_factory=set)
+    seen: int = 0
+
+
 class Admission:
     """What one process has learnt of one run.
 
@@ -74,6 +90,9 @@ class Admission:
         reuse: how often a value will be asked for again.
         edits: the share of a stage's values that will be asked for after an edit of another stage.
         allowance: the share of the time spent on computing that may be lost on what doesn't pay.
+
+    Attributes:
+        dear: documents that are to be asked for whatever their kind.
     """
 
     def __init__(
@@ -85,6 +104,7 @@ class Admission:
         allowance: float = 0.01,
     ) -> None:
         self._enabled = enabled
+        self.dear = Dear(None if enabled else set())
         self._reuse, self._edits = reuse, edits
         self._share, self._allowance_seconds = allowance, 0.0
         self._lock = threading.Lock()

@@ -87,6 +87,10 @@ class Chain:
         key.update(tagged(b"input", digest(encode(url))))
         return bytes(key.digest())
 
+    def beside(self, *what: str) -> Key:
+        """The key of something that is kept of the chain, and of no document."""
+        return memo_key(self.ids, ("beside", *what, self.tag), b"")
+
     def parameters(self, document: Document) -> tuple[Any, ...]:
         """What else the first stage sees of the document."""
         return tuple([getattr(document, name) for name in self.fields]) if self.fields else ()

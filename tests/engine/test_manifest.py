@@ -182,3 +182,22 @@ def test_a_folder_whose_name_looks_like_a_pattern_is_itself(tmp_path):
     manifest.commit([sized(folder, "part-2-a.parquet")])
     assert manifest.finish(complete=True) == 1
     assert list(read_manifest(folder).parts) == ["part-2-a.parquet"]
+
+
+def test_a_lock_that_the_store_does_not_let_go_is_told_and_nothing_else_comes_of_it(monkeypatch):
+    """As where one may write objects, and not remove them."""
+
+    def refuse(self, path):
+        if "lock-" in path:
+            raise PermissionError("not yours to remove")
+        return real(self, path)
+
+    folder = f"memory://out-{os.urandom(4).hex()}"
+    manifest = Manifest(folder, {"run": "a"})
+    manifest.commit([part(folder, "part-1-a.parquet", rows=3)])
+    real = type(manifest._fs).rm_file
+    monkeypatch.setattr(type(manifest._fs), "rm_file", refuse)
+    assert manifest.finish(complete=True) == 0
+    (told,) = manifest.leavings
+    assert "lock-000000.json can't be removed: not yours to remove" in told.partition("/")[2]
+    assert read_manifest(folder).rows == 3

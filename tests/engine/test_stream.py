@@ -269,7 +269,16 @@ def test_what_hangs_after_the_corpus_was_silent_is_told_too(monkeypatch):
         (errno.ENOENT, "put it back"),
         (errno.EROFS, "writable"),
         (errno.ENOSPC, "Make room"),
+        (errno.EREMOTEIO, "See to it that it can be written"),
     ],
 )
 def test_an_output_that_cannot_be_written_is_told_with_its_own_mend(number, mend):
     assert mend in _mend(OSError(number, "said by the system"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "mend"),
+    [(PermissionError, "writable"), (FileNotFoundError, "put it back"), (OSError, "See to it")],
+)
+def test_what_a_store_raises_has_a_kind_and_no_number(kind, mend):
+    assert mend in _mend(kind("said by the store"))

@@ -10,8 +10,8 @@ import redis
 
 from dataflow import DocumentError, Pipeline, Strategy, run, stage
 from dataflow.corpus import list_corpus
-from dataflow.graph import nodes, recall, retain, steps
-from dataflow.graph.plan import Batch, Plan, forget_plan, register_plan
+from dataflow.graph import dear, nodes, recall, retain, steps
+from dataflow.graph.plan import Batch, Plan, admission_of, forget_plan, plan_of, register_plan
 from dataflow.memo.admin import net_seconds_saved
 from dataflow.memo.base import Missed
 from dataflow.memo.chain import chain_of
@@ -437,6 +437,38 @@ def test_a_few_dear_documents_among_many_cheap_ones_come_from_the_cache(tmp_path
         outcomes = list(run(Pipeline(sometimes_long), str(tmp_path), **options))
     dear = [outcome for outcome in outcomes if outcome.document.endswith("99.txt")]
     assert sum(outcome.cache is not None for outcome in dear) > len(dear) / 2
+
+
+@pytest.mark.parametrize("options", [{}, {"freshness": "stat"}, {"freshness": "tag:mine"}])
+def test_dear_documents_that_come_after_many_cheap_ones_are_noted_and_asked_for_in_later_runs(
+    tmp_path, options
+):
+    """By the time that they come each process has learnt that their kind doesn't pay."""
+    for number in range(1200):
+        path = tmp_path / f"{number:04}.txt"
+        path.write_text(f"{'long' if number > 1196 else 'short'} {number}")
+        os.utime(path, (time.time() - 100,) * 2)
+    with EmbeddedServer() as server:
+        options |= {"cache": "redis", "redis_url": server.url, "cluster": "inline", "batching": "fixed:400"}
+        caches = []
+        for _ in range(3):
+            outcomes = list(run(Pipeline(sometimes_long), str(tmp_path), **options))
+            caches.append({o.cache for o in outcomes if o.document[-8:] > "1196.txt"})
+    assert caches[0] == caches[1] == {None}
+    assert caches[2] == {"redis"}
+
+
+def test_what_was_noted_as_dear_and_is_cheap_now_is_noted_no_longer(folder, monkeypatch):
+    monkeypatch.setattr("dataflow.memo.admission.Admission.asks", lambda self, kinds: dict.fromkeys(kinds, 0))
+    monkeypatch.setattr(dear, "_FEW", 1.0)
+    monkeypatch.setattr(dear, "_DEAR_SECONDS", 0.0)
+    assert go(folder, admission=True, small=False)[2].counters["bypassed"] == 3
+    noted = admission_of(plan_of("cafe")).dear
+    assert {os.path.basename(url) for url in noted.known} == {"a", "b", "c"}
+    assert "bypassed" not in go(folder, admission=True, small=False)[2].counters
+    monkeypatch.setattr(dear, "_DEAR_SECONDS", 1e9)
+    go(folder, admission=True, small=False)
+    assert noted.known == set()
 
 
 def slow_at_first(data: bytes) -> list[str]:
