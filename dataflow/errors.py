@@ -60,7 +60,15 @@ class CacheError(DataflowError):
 
 
 class OutputError(DataflowError):
-    """An output folder can't be used."""
+    """An output folder can't be used.
+
+    Attributes:
+        lost: nor can any run go on with it.
+    """
+
+    def __init__(self, *message: object, lost: bool = False) -> None:
+        super().__init__(*message)
+        self.lost = lost
 
 
 class ResultsError(DataflowError):

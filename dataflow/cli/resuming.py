@@ -34,7 +34,7 @@ def resumable(*, generated: bool) -> Iterator[Callable[[], None]]:
         click.echo(_advice(generated), err=True)
         raise
     except DataflowError as error:
-        if begun:
+        if begun and not getattr(error, "lost", False):
             error.add_note(_advice(generated))  # said after the message
         raise
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["FOLDER", "FileJournal", "Journal", "ObjectJournal", "Record", "listing", "read_records"]
+__all__ = ["FOLDER", "FileJournal", "Gone", "Journal", "ObjectJournal", "Record", "listing", "read_records"]
 
 FOLDER = "_dataflow"
 
@@ -21,6 +21,10 @@ Record = dict[str, Any]
 
 _SEGMENT_BYTES = 256 * 1024
 _NAME = r"manifest(-\d+)?\.jsonl"
+
+
+class Gone(Exception):
+    """What was recorded isn't there any more."""
 
 
 class Journal(Protocol):
@@ -46,7 +50,7 @@ class FileJournal:
     def __init__(self, folder: str) -> None:
         path = Path(folder, FOLDER, "manifest.jsonl")
         self._file: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        self._path = path
+        self._path, self._size = path, 0
         self.mend()
         for directory in (path.parent, path.parent.parent, path.parent.parent.parent):
             _sync_folder(directory)  # or a power loss takes the file's name, and with it all of its records
@@ -54,8 +58,10 @@ class FileJournal:
     def append(self, records: Sequence[Record]) -> None:
         """Append lines and sync; a line that the disk has no room for is taken back."""
         assert self._file is not None
-        data = _lines(records)
-        before = os.fstat(self._file).st_size
+        data, now = _lines(records), os.fstat(self._file)
+        if not now.st_nlink or now.st_size < self._size:
+            raise Gone("it was removed, or cut, while the run was at it")
+        before = now.st_size
         try:
             while data:
                 data = data[os.write(self._file, data) :]
@@ -63,12 +69,13 @@ class FileJournal:
         except OSError:
             os.ftruncate(self._file, before)
             raise
+        self._size = os.fstat(self._file).st_size
 
     def mend(self) -> None:
         """Cut off a torn tail."""
         assert self._file is not None
         data = self._path.read_bytes()
-        whole = _whole(data)
+        whole = self._size = _whole(data)
         if whole < len(data):
             os.ftruncate(self._file, whole)
             os.fsync(self._file)

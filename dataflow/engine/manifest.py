@@ -17,7 +17,7 @@ from typing import Any
 
 from dataflow.document import url_of
 from dataflow.engine.contents import Contents, committed_parts, read_manifest, read_part, refuse_used
-from dataflow.engine.journal import FOLDER, FileJournal, Journal, ObjectJournal, Record, listing
+from dataflow.engine.journal import FOLDER, FileJournal, Gone, Journal, ObjectJournal, Record, listing
 from dataflow.engine.lock import Lock, take_lock
 from dataflow.errors import OutputError, one_line
 from dataflow.graph.work import Part
@@ -283,6 +283,12 @@ class Manifest:
         assert self._journal is not None
         try:
             self._journal.append(records)
+        except Gone as error:
+            raise OutputError(
+                f"the manifest of {self.folder} is gone: {one_line(error)}. Nothing can go on with that folder: "
+                "name another one.",
+                lost=True,
+            ) from error
         except Exception as error:
             raise OutputError(f"output {self.folder} can't be written: {one_line(error)}") from error
 

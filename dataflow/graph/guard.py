@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import faulthandler
+import itertools
 import math
 import mmap
 import os
@@ -66,6 +67,7 @@ _SLOTS = 512
 _SLOT_BYTES = 64
 _GRACE_SECONDS = 2.0
 _WATCHERS = tuple(("dataflow", "graph", name) for name in ("guard.py", "child.py"))
+_WORKING = tuple(("dataflow", "graph", name) for name in ("nodes.py", "steps.py", "turns.py"))
 _READ_STAGE = -1  # the stage number of reading the document
 
 
@@ -268,8 +270,13 @@ def ask_for_stacks(folder: str) -> None:
 
 
 def innermost_line(stack: str) -> str:
-    """``file:line in function`` of the first frame of a stack that isn't of a thread that only watches; or nothing."""
-    for file, line, function in re.findall(r'File "([^"]+)", line (\d+) in (\S+)', stack):
+    """``file:line in function`` of the innermost frame of the thread that is at a document; or nothing.
+
+    Where none is seen to be, of the first one that doesn't only watch.
+    """
+    threads = [re.findall(r'File "([^"]+)", line (\d+) in (\S+)', one) for one in re.split(r"\n\s*\n", stack)]
+    threads.sort(key=lambda frames: not any(Path(file).parts[-3:] in _WORKING for file, _, _ in frames))
+    for file, line, function in itertools.chain(*threads):
         if Path(file).parts[-3:] not in _WATCHERS and Path(file).name != "threading.py":
             return f"{Path(file).name}:{line} in {function}"
     return ""

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 
 import fsspec
 import pandas as pd
@@ -201,3 +202,22 @@ def test_a_lock_that_the_store_does_not_let_go_is_told_and_nothing_else_comes_of
     (told,) = manifest.leavings
     assert "lock-000000.json can't be removed: not yours to remove" in told.partition("/")[2]
     assert read_manifest(folder).rows == 3
+
+
+@pytest.mark.parametrize("how", ["removed", "emptied", "with its folder"])
+def test_a_manifest_that_goes_while_a_run_is_at_it_ends_the_run_and_promises_nothing(tmp_path, how):
+    folder = tmp_path / "out"
+    manifest = Manifest(str(folder), {"run": "a"})
+    manifest.commit([part(str(folder), "part-1-a.parquet")])
+    journal = folder / "_dataflow" / "manifest.jsonl"
+    match how:
+        case "removed":
+            journal.unlink()
+        case "emptied":
+            os.truncate(journal, 0)
+        case _:
+            shutil.rmtree(journal.parent)
+    with pytest.raises(OutputError, match=r"is gone: it was removed, or cut.*name another one") as told:
+        manifest.commit([part(str(folder), "part-2-a.parquet")])
+    assert told.value.lost
+    assert manifest.finish(complete=False) == 0

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from dataflow.graph.guard import Guard, guard_of, read_blame, was_at
+from dataflow.graph.guard import Guard, guard_of, innermost_line, read_blame, was_at
 
 DYING = """
 import ctypes, os, sys, time
@@ -86,6 +86,27 @@ def test_a_process_that_is_asked_says_on_which_line_it_is(tmp_path):
     done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.startswith("41 False ")
     assert " in " in done.stdout
+
+
+SEVERAL_THREADS = """Thread 0x1 (most recent call first):
+  File "/lib/concurrent/futures/thread.py", line 81 in _worker
+  File "/lib/threading.py", line 982 in run
+
+Current thread 0x2 (most recent call first):
+  File "/repo/dataflow/graph/guard.py", line 197 in _write_stacks
+
+Thread 0x3 (most recent call first):
+  File "/lib/threading.py", line 331 in wait
+  File "/lib/fsspec/asyn.py", line 91 in sync
+  File "/repo/dataflow/graph/steps.py", line 60 in read
+"""
+
+
+def test_of_several_threads_the_line_is_that_of_the_one_that_is_at_a_document():
+    assert innermost_line(SEVERAL_THREADS) == "asyn.py:91 in sync"
+    others, _, _ = SEVERAL_THREADS.partition("Thread 0x3")
+    assert innermost_line(others) == "thread.py:81 in _worker"
+    assert innermost_line("") == ""
 
 
 def test_the_note_costs_microseconds(tmp_path):
