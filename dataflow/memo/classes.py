@@ -44,6 +44,9 @@ _ENUM_BOOKKEEPING = frozenset(
     }
 )  # fmt: skip
 
+# What a metaclass keeps in its classes for itself: its process's number, and instances.
+_KEPT_BY = {("fsspec.spec", "_Cached"): {"_cache", "_instantiation_lock", "_latest", "_pid"}}
+
 
 def class_parts(walk: Walk, kind: type) -> list[bytes]:
     """What a first-party class is made of, in a fixed order."""
@@ -110,6 +113,8 @@ def _body(kind: type) -> dict[str, Any]:
     skipped = set(_BOOKKEEPING)
     if issubclass(kind, enum.Enum):
         skipped |= _ENUM_BOOKKEEPING | set(kind.__members__)
+    for meta in type(kind).__mro__:
+        skipped |= _KEPT_BY.get((meta.__module__, meta.__qualname__), set())
     return {
         name: value
         for name, value in vars(kind).items()

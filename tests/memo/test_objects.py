@@ -196,3 +196,17 @@ def f(x):
     rendered = program + "f(1)\n"
     assert of_files(program) == of_files(rendered)
     assert of_files(program) != of_files(rendered.replace("Hi", "Ho"))
+
+
+def test_a_file_system_of_ones_own_has_one_key_in_every_process_and_after_it_was_used(of_files: Of) -> None:
+    """fsspec's metaclass keeps the process's number in the class, and its instances."""
+    program = """
+import fsspec
+class Mine(fsspec.AbstractFileSystem):
+    protocol, size = "mine", 1
+def f(x):
+    return Mine().size
+"""
+    elsewhere = program + "Mine._pid = 1\nMine()\nMine._latest = 'b'\n"
+    assert of_files(program) == of_files(elsewhere)
+    assert of_files(program) != of_files(program.replace('"mine", 1', '"mine", 2'))
