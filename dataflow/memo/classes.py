@@ -6,6 +6,7 @@ import abc
 import contextlib
 import dataclasses
 import enum
+import inspect
 import reprlib
 import sys
 import types
@@ -113,7 +114,7 @@ def _body(kind: type) -> dict[str, Any]:
     skipped = set(_BOOKKEEPING)
     if issubclass(kind, enum.Enum):
         skipped |= _ENUM_BOOKKEEPING | set(kind.__members__)
-    for meta in type(kind).__mro__:
+    for meta in inspect.getmro(type(kind)):
         skipped |= _KEPT_BY.get((meta.__module__, meta.__qualname__), set())
     return {
         name: value
