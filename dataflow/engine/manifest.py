@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ from dataflow.graph.work import Part
 __all__ = ["Manifest", "committed_parts", "read_manifest", "refuse_used"]
 
 _FORMAT = 2
+_TIDYING_SECONDS = 10.0
 # Where the first name of a path is a bucket, or a container, which fsspec would make at a slip of the finger.
 _STORES_OF_BUCKETS = frozenset(("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"))
 
@@ -188,11 +190,25 @@ class Manifest:
     def finish(self, *, complete: bool) -> int:
         """Remove orphans, close, and give up the lock; returns how many orphans there were.
 
-        A folder that was made for this run and in which nothing counts is removed with all that is in it.
+        A folder that was made for this run and in which nothing counts is removed with all that is in it. A run that
+        was broken off waits for no store that doesn't answer: perhaps it was broken off for that.
 
         Raises:
             OutputError: the folder can't be written, and the run was complete but for that.
         """
+        if complete or self._local:
+            return self._tidied(complete)
+        orphans: list[int] = []
+        tidying = threading.Thread(target=lambda: orphans.append(self._tidied(complete)), daemon=True)
+        tidying.start()
+        tidying.join(_TIDYING_SECONDS)
+        if tidying.is_alive():
+            self.leavings.append(
+                f"output {self.folder} doesn't answer: what is left there is for --resume to tidy up"
+            )
+        return sum(orphans)
+
+    def _tidied(self, complete: bool) -> int:
         try:
             return self._finish(complete)
         except Exception as error:

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import threading
 
 import fsspec
 import pandas as pd
@@ -221,3 +222,18 @@ def test_a_manifest_that_goes_while_a_run_is_at_it_ends_the_run_and_promises_not
         manifest.commit([part(str(folder), "part-2-a.parquet")])
     assert told.value.lost
     assert manifest.finish(complete=False) == 0
+
+
+def test_a_run_that_is_broken_off_waits_for_no_store_that_does_not_answer(monkeypatch):
+    folder = f"memory://out-{os.urandom(4).hex()}"
+    manifest = Manifest(folder, {"run": "a"})
+    manifest.commit([part(folder, "part-1-a.parquet", rows=3)])
+    answers, real = threading.Event(), type(manifest._fs).ls
+    monkeypatch.setattr(
+        type(manifest._fs), "ls", lambda self, *a, **o: answers.wait(60) and real(self, *a, **o)
+    )
+    monkeypatch.setattr("dataflow.engine.manifest._TIDYING_SECONDS", 0.1)
+    assert manifest.finish(complete=False) == 0
+    assert manifest.rows == 3
+    assert ["doesn't answer" in one for one in manifest.leavings] == [True]
+    answers.set()
