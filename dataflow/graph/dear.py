@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataflow.graph.admit import worth
 from dataflow.graph.plan import Plan, admission_of
 from dataflow.graph.work import Work
+from dataflow.memo.admission import Dear
 from dataflow.memo.base import Entry, Found, Memo, Missed
 from dataflow.memo.keys import Key
 from dataflow.outcome import OK
@@ -21,6 +22,7 @@ from dataflow.outcome import OK
 __all__ = ["due", "note", "take", "to_note"]
 
 _DEAR_SECONDS = 0.01  # a processor that is shared with others takes less of a cheap document's time
+_CHEAP_SECONDS = 1e-4  # in the mean: of what takes longer, all are asked for
 _FEW = 0.1  # of all that were seen: where more of them are dear, each process finds out soon that their kind pays
 _MOST = 4096
 
@@ -50,12 +52,22 @@ def to_note(plan: Plan, work: Work) -> tuple[set[str], set[str]]:
             if item.status != OK or item.twin is not None:
                 continue
             seconds, url = worth(item, names, plan.fresh.by_stat), item.document.url
-            if seconds >= _DEAR_SECONDS and url not in known and len(dear.met) <= _MOST:
-                dear.met.add(url)
-            elif url in known and seconds < _DEAR_SECONDS / 2:
-                spent.add(url)
+            kind = item.document.media_type
+            if seconds < _DEAR_SECONDS:
+                count, total = dear.others.get(kind, (0, 0.0))
+                dear.others[kind] = count + 1, total + seconds
+                if url in known and seconds < _DEAR_SECONDS / 2:
+                    spent.add(url)
+            elif url not in known and len(dear.met) <= _MOST:
+                dear.met[url] = kind
     few = len(dear.met) <= min(_MOST, _FEW * dear.seen)
-    return set(dear.met) if few else set(), spent
+    return {url for url, kind in dear.met.copy().items() if _is_cheap(dear, kind)} if few else set(), spent
+
+
+def _is_cheap(dear: Dear, kind: str) -> bool:
+    """Whether documents of a kind are, but for the dear ones."""
+    count, seconds = dear.others.get(kind, (0, 0.0))
+    return seconds < _CHEAP_SECONDS * count
 
 
 def note(plan: Plan, memo: Memo, fresh: set[str], spent: set[str]) -> None:
@@ -63,7 +75,8 @@ def note(plan: Plan, memo: Memo, fresh: set[str], spent: set[str]) -> None:
     dear, key = admission_of(plan).dear, _key(plan, "list")
     answer, never = memo.lookup([key, _key(plan, "epoch")])
     listed = ((dear.known or set()) | _listed(answer) | fresh) - spent
-    dear.known, dear.met = set(sorted(listed)[:_MOST]), dear.met - fresh
+    dear.known = set(sorted(listed)[:_MOST])
+    dear.met = {url: kind for url, kind in dear.met.copy().items() if url not in fresh}
     epoch = never.epoch if isinstance(never, Missed) else b""
     memo.store([Entry(key, sorted(dear.known), 0.0, epoch, near=False)])
 

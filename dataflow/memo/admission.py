@@ -73,12 +73,14 @@ class Dear:
 
     Attributes:
         known: from earlier runs, and what was added to these; ``None`` until they were asked for.
-        met: in this run, and not known yet.
+        met: in this run, and not known yet, with their kind.
+        others: by kind, how many others there were in their batches, and the seconds of all of these.
         seen: how many documents this process has seen in this run.
     """
 
     known: set[str] | None
-    met: set[str] = field(default_factory=set)
+    met: dict[str, str] = field(default_factory=dict)
+    others: dict[str, tuple[int, float]] = field(default_factory=dict)
     seen: int = 0
 
 

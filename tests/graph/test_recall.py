@@ -461,6 +461,7 @@ def test_dear_documents_that_come_after_many_cheap_ones_are_noted_and_asked_for_
 def test_what_was_noted_as_dear_and_is_cheap_now_is_noted_no_longer(folder, monkeypatch):
     monkeypatch.setattr("dataflow.memo.admission.Admission.asks", lambda self, kinds: dict.fromkeys(kinds, 0))
     monkeypatch.setattr(dear, "_FEW", 1.0)
+    monkeypatch.setattr(dear, "_is_cheap", lambda state, kind: True)
     monkeypatch.setattr(dear, "_DEAR_SECONDS", 0.0)
     assert go(folder, admission=True, small=False)[2].counters["bypassed"] == 3
     noted = admission_of(plan_of("cafe")).dear
@@ -469,6 +470,18 @@ def test_what_was_noted_as_dear_and_is_cheap_now_is_noted_no_longer(folder, monk
     monkeypatch.setattr(dear, "_DEAR_SECONDS", 1e9)
     go(folder, admission=True, small=False)
     assert noted.known == set()
+
+
+@pytest.mark.parametrize(("others_seconds", "noted"), [(0.0, {"a"}), (0.002, set())])
+def test_of_a_kind_that_is_asked_for_anyway_nothing_is_noted(folder, monkeypatch, others_seconds, noted):
+    def some_seconds(data: bytes) -> int:
+        time.sleep(0.03 if data == b"one" else others_seconds)
+        return len(data)
+
+    monkeypatch.setattr(dear, "_FEW", 0.5)
+    go(folder, some_seconds, admission=True, small=False)
+    known = admission_of(plan_of("cafe")).dear.known
+    assert {os.path.basename(url) for url in known} == noted
 
 
 def slow_at_first(data: bytes) -> list[str]:
