@@ -51,6 +51,7 @@ class FileJournal:
         path = Path(folder, FOLDER, "manifest.jsonl")
         self._file: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         self._path, self._size = path, 0
+        self._names = min(1, os.fstat(self._file).st_nlink)  # some file systems say that a file has none
         self.mend()
         for directory in (path.parent, path.parent.parent, path.parent.parent.parent):
             _sync_folder(directory)  # or a power loss takes the file's name, and with it all of its records
@@ -59,7 +60,7 @@ class FileJournal:
         """Append lines and sync; a line that the disk has no room for is taken back."""
         assert self._file is not None
         data, now = _lines(records), os.fstat(self._file)
-        if not now.st_nlink or now.st_size < self._size:
+        if now.st_nlink < self._names or now.st_size < self._size:
             raise Gone("it was removed, or cut, while the run was at it")
         before = now.st_size
         try:
