@@ -191,10 +191,7 @@ class Stream:
         assert error is not None
         if isinstance(error, OSError) and error.errno is not None:
             # What reading a document raises is its outcome, so this is the output's, and no document is to blame.
-            where = self._plan.sink.folder if self._plan.sink else ""
-            raise OutputError(
-                f"a worker can't write the output {where}: {one_line(error)}. {_mend(error)}."
-            ) from error
+            raise self._unwritable("a worker", error) from error
         if isinstance(error, WorkloadError | OutputError):
             raise error  # what its documents run in hasn't got the pipeline, or no room for temporary files
         if done.taken:
@@ -231,11 +228,12 @@ class Stream:
         try:
             name, size = write_part(self._plan.sink, result.number, rows, [None] * len(rows))
         except OSError as error:
-            where = self._plan.sink.folder
-            raise OutputError(
-                f"output {where} can't be written: {one_line(error)}. {_mend(error)}."
-            ) from error
+            raise self._unwritable("the driver", error) from error
         return Part(name, len(rows), size)
+
+    def _unwritable(self, who: str, error: OSError) -> OutputError:
+        folder = f" {self._plan.sink.folder}" if self._plan.sink else ""
+        return OutputError(f"{who} can't write the output{folder}: {one_line(error)}. {_mend(error)}.")
 
     def _number(self) -> int:
         self._numbers += 1

@@ -15,6 +15,7 @@ import pytest
 from dataflow import run
 from dataflow.engine.clusters import open_cluster
 from dataflow.errors import ClusterError
+from tests.support.waiting import wait_until
 
 
 def check_cluster_runs(name, words, folder, **options):
@@ -238,20 +239,12 @@ def test_nannies_that_are_killed_while_a_distributed_cluster_starts_or_later_are
         assert killed
         assert cluster.slots == 2
         os.kill(min(numbers), signal.SIGKILL)
-        assert within(60, lambda: cluster.own.revive(long=False) or min(numbers) not in pids(nannies))
-        assert within(60, lambda: len(cluster.client.nthreads()) == 2)
+        wait_until(lambda: cluster.own.revive(long=False) or min(numbers) not in pids(nannies))
+        wait_until(lambda: len(cluster.client.nthreads()) == 2)
 
 
 def pids(nannies):
     return [one.process.pid for one in list(nannies.values()) if one.process]
-
-
-def within(seconds, happens):
-    """Whether something is so before a while is over."""
-    until = time.monotonic() + seconds
-    while not (so := happens()) and time.monotonic() < until:
-        time.sleep(0.05)
-    return so
 
 
 @pytest.mark.parametrize("name", ["processes", "threads", "distributed"])

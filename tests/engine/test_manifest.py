@@ -1,12 +1,14 @@
 import json
 import os
 import shutil
+import stat
 import threading
 
 import fsspec
 import pandas as pd
 import pytest
 
+from dataflow.engine import journal
 from dataflow.engine.manifest import Manifest, committed_parts, read_manifest, refuse_used
 from dataflow.errors import OutputError
 from dataflow.graph.work import Part
@@ -210,14 +212,14 @@ def test_a_manifest_that_goes_while_a_run_is_at_it_ends_the_run_and_promises_not
     folder = tmp_path / "out"
     manifest = Manifest(str(folder), {"run": "a"})
     manifest.commit([part(str(folder), "part-1-a.parquet")])
-    journal = folder / "_dataflow" / "manifest.jsonl"
+    record = folder / "_dataflow" / "manifest.jsonl"
     match how:
         case "removed":
-            journal.unlink()
+            record.unlink()
         case "emptied":
-            os.truncate(journal, 0)
+            os.truncate(record, 0)
         case _:
-            shutil.rmtree(journal.parent)
+            shutil.rmtree(record.parent)
     with pytest.raises(OutputError, match=r"is gone: it was removed, or cut.*name another one") as told:
         manifest.commit([part(str(folder), "part-2-a.parquet")])
     assert told.value.lost
@@ -237,3 +239,18 @@ def test_a_run_that_is_broken_off_waits_for_no_store_that_does_not_answer(monkey
     assert manifest.rows == 3
     assert ["doesn't answer" in one for one in manifest.leavings] == [True]
     answers.set()
+
+
+def test_a_file_system_that_counts_no_names_of_a_file_has_a_manifest_too(tmp_path, monkeypatch):
+    real = os.fstat
+
+    def nameless(number):
+        status = list(real(number))
+        status[stat.ST_NLINK] = 0
+        return os.stat_result(status)
+
+    monkeypatch.setattr(journal.os, "fstat", nameless)
+    manifest = Manifest(str(tmp_path / "out"), {"run": "a"})
+    manifest.commit([part(str(tmp_path / "out"), "part-1-a.parquet", rows=3)])
+    assert manifest.rows == 3
+    manifest.release()

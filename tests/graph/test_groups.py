@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import psutil
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from dataflow import run, stage
 from dataflow.engine.clusters import open_cluster
 from dataflow.graph.groups import end_group, end_left_by
+from tests.support.waiting import wait_until
 
 # Starts another of its kind, says both numbers, and waits.
 FAMILY = """
@@ -89,13 +89,6 @@ def calls_a_program(data: bytes) -> str:
             print(program.pid, os.getpid(), file=started, flush=True)
             program.wait()
     return "converted"
-
-
-def wait_until(holds):
-    until = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def numbers(path):
