@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from dataclasses import replace
 from typing import Any
 
 from dataflow.engine.clusters import OpenCluster
@@ -38,7 +39,7 @@ def plan_for(
     Raises:
         CacheError: there is no server where one is needed.
     """
-    return Plan(
+    plan = Plan(
         run=secrets.token_hex(4),
         pipeline=pipeline,
         strategy=strategy,
@@ -50,6 +51,7 @@ def plan_for(
         search_path=search_path,
         in_child=in_child,
     )
+    return _as_the_server_has_it(plan) if plan.memo.url else plan
 
 
 def stage_ids(pipeline: Pipeline, strategy: Strategy) -> tuple[tuple[bytes, ...], str | None]:
@@ -69,22 +71,20 @@ def _memo(
     namespace: str,
     opened: OpenCluster | None,
 ) -> Any:
-    from dataflow.memo.admin import generation
     from dataflow.memo.secret import cache_secret
     from dataflow.memo.server import find_server
     from dataflow.memo.spec import MemoSpec
 
     if strategy.cache == "none":
         return MemoSpec(kind="none", url=None, secret=b"")
-    url, current = None, b""
+    url = None
     if strategy.cache in ("redis", "tiered"):
         url = redis_url or os.environ.get("REDIS_URL") or None
         if url is None and opened is not None and not opened.local:
             raise CacheError(
                 "workers on other machines can't reach an embedded server: set REDIS_URL to one of yours."
             )
-        url = stack.enter_context(find_server(url, **strategy.server)).url
-        current = generation(url, namespace)
+        url = stack.enter_context(find_server(url, check=False, **strategy.server)).url
     spill_url = os.environ.get("DATAFLOW_SPILL_URL") or None
     if spill_url and url:
         stack.callback(_trim, spill_url, _spill_limit())
@@ -99,8 +99,16 @@ def _memo(
         tag=strategy.fresh.tag,
         spill_url=spill_url,
         admission=strategy.admission,
-        generation=current,
     )
+
+
+def _as_the_server_has_it(plan: Plan) -> Plan:
+    from dataflow.memo.admin import generation_and_marks
+    from dataflow.memo.server import PATIENCE_SECONDS
+
+    memo, marks = plan.memo, plan.chain.marks()
+    generation, marked = generation_and_marks(memo.url or "", memo.namespace, marks, PATIENCE_SECONDS)
+    return replace(plan, memo=replace(memo, generation=generation), untried=not marked)
 
 
 def _spill_limit() -> int:

@@ -57,7 +57,7 @@ def _worth(plan: Plan, work: Work) -> dict[str, list[float]]:
     if not work.memoized:
         counted = ("probe", *names) if saves_reading else names
         mean = sum(work.node_seconds.get(name, 0.0) for name in counted) / max(1, len(items))
-        if mean < _TOO_CHEAP_SECONDS or max(item.seconds for item in items) < _NONE_DEAR_SECONDS:
+        if mean < _TOO_CHEAP_SECONDS or work.dearest_seconds < _NONE_DEAR_SECONDS:
             # Whatever one of them took, it is less than asking for all takes: no need to look at each.
             kinds = Counter([item.document.media_type for item in items])
             return {kind: [mean] * number for kind, number in kinds.items()}

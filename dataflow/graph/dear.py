@@ -47,7 +47,7 @@ def to_note(plan: Plan, work: Work) -> tuple[set[str], set[str]]:
     known = dear.known or set()
     dear.seen += len(work.items)
     spent = set[str]()
-    if known or max([i.seconds + i.recalled_seconds for i in work.items], default=0.0) >= _DEAR_SECONDS:
+    if known or work.dearest_seconds >= _DEAR_SECONDS:
         for item in work.items:
             if item.status != OK or item.twin is not None:
                 continue

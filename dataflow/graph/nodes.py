@@ -32,6 +32,7 @@ from dataflow.graph.steps import (
     run_stages,
     timed,
 )
+from dataflow.graph.trial import pieces
 from dataflow.graph.turns import Turns
 from dataflow.graph.work import BatchResult, Item, Part, Work
 from dataflow.memo.codecs import own_copy
@@ -73,13 +74,14 @@ def run_nodes(run: str, packed: bytes) -> BatchResult:
     plan = plan_of(run)
     batch = Batch.unpack(packed)
     work = Work(batch, [], time.perf_counter(), time.thread_time())
-    admitted = _admitted(plan, batch)
     between = in_order(plan)[1:-1]
-    for group in [admitted] if admitted.memoized else admitted.groups(_GROUP_DOCUMENTS, _GROUP_BYTES):
-        part = _read(plan, group)
-        for _, function, given in between:
-            part = function(*given, part)
-        work.add(part)
+    for piece in pieces(plan, _taken_on(batch)):
+        admitted = _admitted(plan, piece)
+        for group in [admitted] if admitted.memoized else admitted.groups(_GROUP_DOCUMENTS, _GROUP_BYTES):
+            part = _read(plan, group)
+            for _, function, given in between:
+                part = function(*given, part)
+            work.add(part)
     return write(run, work)
 
 
@@ -88,15 +90,20 @@ def run_nodes(run: str, packed: bytes) -> BatchResult:
 def probe(run: str, packed: bytes) -> Work:
     """Read a packed batch's documents; not those that the memo may know by what the file system says of them."""
     plan = plan_of(run)
-    return _read(plan, _admitted(plan, Batch.unpack(packed)))
+    return _read(plan, _admitted(plan, _taken_on(Batch.unpack(packed))))
 
 
-def _admitted(plan: Plan, batch: Batch) -> Work:
-    """A batch's documents, and of which of them the memo is to be asked."""
+def _taken_on(batch: Batch) -> Work:
     work = Work(batch, [], time.perf_counter(), time.thread_time())
     with timed(work, "probe"):
         numbers = zip(batch.documents, batch.positions, batch.attempts, strict=True)
         work.items += [Item(document, position, begun + 1) for document, position, begun in numbers]
+    return work
+
+
+def _admitted(plan: Plan, work: Work) -> Work:
+    """Say of which documents the memo is to be asked."""
+    with timed(work, "probe"):
         admit(plan, work)
         if plan.other_code:
             count(work, "other_code", len(work.items))
@@ -161,7 +168,7 @@ def store(run: str, work: Work) -> Work:
     plan = plan_of(run)
     with timed(work, "store"):
         recall.settle(plan, work)
-        if not work.recalled:
+        if work.memoized and not work.recalled:
             _copy_to_twins(plan, work)
     return work
 

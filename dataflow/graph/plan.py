@@ -86,6 +86,10 @@ class Batch:
                 begin, size = end, document.size_bytes or 0
         yield self._between(begin, len(self))
 
+    def divided(self, documents: int) -> tuple[Batch, Batch]:
+        """The first so many documents, and the others."""
+        return self._between(0, documents), self._between(documents, len(self))
+
     def _between(self, begin: int, end: int) -> Batch:
         return replace(
             self,
@@ -124,6 +128,7 @@ class Plan:
         search_path: folders that the workers add to ``sys.path``, for a workload's own helper modules.
         sandbox_memory_bytes: address space that a sandbox process may use.
         in_child: batches run in child processes of those that run the tasks, which must not be ended.
+        untried: whether no stage has kept anything in the memo; ``None`` where each process has a memo of its own.
         other_code: this process holds other code than the plan was made of, so nothing is memoized here.
     """
 
@@ -139,6 +144,7 @@ class Plan:
     sandbox_memory_bytes: int = 4 * 1024**3
     in_child: bool = False
     other_code: bool = False
+    untried: bool | None = None
 
     @functools.cached_property
     def chain(self) -> Chain:

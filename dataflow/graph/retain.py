@@ -10,6 +10,7 @@ from dataflow.graph import steps
 from dataflow.graph.admit import worth
 from dataflow.graph.files import is_as_digested
 from dataflow.graph.plan import Plan, admission_of
+from dataflow.graph.trial import marks_of
 from dataflow.graph.work import Item, Work
 from dataflow.memo.base import Entry, Memo
 from dataflow.memo.chain import marks
@@ -38,6 +39,7 @@ def store(plan: Plan, work: Work, memo: Memo, items: Sequence[Item]) -> tuple[in
             extras += item.steps  # of the stages before the one that it failed in, which may be mended
     if not values and not extras:
         return 0, 0.0
+    extras += marks_of(plan, [*values, *extras][0].epoch)
     kept = min(len(values), max(0, memo.store([*values, *extras]) - len(extras)))
     steps.count(work, "stored", kept)
     steps.count(work, "not_stored", len(values) - kept)

@@ -101,6 +101,13 @@ class Work:
     looked_up: bool = False
     recalled: bool = False
 
+    @property
+    def dearest_seconds(self) -> float:
+        """The most that any of its documents took, now or when it was kept."""
+        if not self.looked_up:
+            return max([item.seconds for item in self.items], default=0.0)
+        return max([item.seconds + item.recalled_seconds for item in self.items], default=0.0)
+
     def groups(self, documents: int, size_bytes: int) -> Iterator[Work]:
         """Its documents in groups of so many and, as listed, bytes at most; what was counted goes with the first."""
         counted, begin = (self.node_seconds, self.counters), 0
@@ -112,13 +119,21 @@ class Work:
             )
             counted, begin = ({}, {}), end
 
+    def divided(self, documents: int) -> tuple[Work, Work]:
+        """Its first so many documents, with what was counted, and the others."""
+        first, others = self.batch.divided(documents)
+        return (
+            replace(self, batch=first, items=self.items[:documents]),
+            replace(self, batch=others, items=self.items[documents:], node_seconds={}, counters={}),
+        )
+
     def add(self, other: Work) -> None:
         """Take in what has become of some of the batch's documents, the next ones."""
         self.items += other.items
         for mine, others in ((self.node_seconds, other.node_seconds), (self.counters, other.counters)):
             for name, amount in others.items():
                 mine[name] = mine.get(name, 0.0) + amount
-        self.memoized, self.looked_up, self.recalled = other.memoized, other.looked_up, other.recalled
+        self.memoized, self.looked_up = self.memoized or other.memoized, self.looked_up or other.looked_up
 
 
 @dataclass(frozen=True, slots=True)

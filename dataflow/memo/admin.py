@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from dataflow.errors import CacheError, one_line
 from dataflow.memo.blobs import new_epoch
 from dataflow.memo.chain import marks
 from dataflow.memo.clear import clear_namespace
-from dataflow.memo.connect import client_of, redacted
+from dataflow.memo.connect import client_of, is_timeout, may_not, reach, redacted
 from dataflow.memo.envelope import EPOCH_BYTES, HEADER_BYTES, claimed_marks
+from dataflow.memo.keys import Key
+from dataflow.memo.link import Link, link_to
 from dataflow.memo.namespace import checked_namespace, pattern_of
 from dataflow.memo.redis import epoch_name
 from dataflow.memo.server import server_info
@@ -20,6 +23,7 @@ __all__ = [
     "cache_stats",
     "clear",
     "generation",
+    "generation_and_marks",
     "invalidate_stage",
     "invalidate_tag",
     "is_tag",
@@ -27,6 +31,8 @@ __all__ = [
 ]
 
 _KEYS_A_ROUND = 500
+
+T = TypeVar("T")
 
 
 def generation(url: str, namespace: str = "dataflow") -> bytes:
@@ -39,19 +45,52 @@ def generation(url: str, namespace: str = "dataflow") -> bytes:
     Raises:
         CacheError: the server doesn't answer.
     """
-    import redis
-
     name = _generation_name(namespace)
-    with _client(url, "asked") as client:
+
+    def ask(link: Link) -> bytes:
         try:
-            found = client.get(name)
-            if not _is_epoch(found):
-                only_new = {} if found is not None else {"nx": True}
-                client.set(name, new_epoch(), **only_new)
-                found = client.get(name)
-        except (redis.ResponseError, redis.TimeoutError):  # it has just been seen to answer
+            return _told(link, name, ())[0]
+        except Exception as error:
+            if not is_timeout(error):
+                raise
             return new_epoch()
-    return bytes(found) if _is_epoch(found) else new_epoch()
+
+    return _asked(url, ask)
+
+
+def generation_and_marks(
+    url: str, namespace: str, marks: Sequence[Key], patience_seconds: float = 0.0
+) -> tuple[bytes, bool]:
+    """A run's first question: see :func:`generation`; and, in the same round trip, whether there may be any of some
+    keys.
+
+    Raises:
+        CacheError: the server doesn't answer, or refuses: see :func:`dataflow.memo.connect.reach`.
+    """
+    name, keys = _generation_name(namespace), [namespace.encode() + b":" + key for key in marks]
+    return _asked(url, lambda link: _told(link, name, keys), patience_seconds)
+
+
+def _asked(url: str, ask: Callable[[Link], T], patience_seconds: float = 0.0) -> T:
+    link = link_to(url)
+    try:
+        return reach(url, functools.partial(ask, link), patience_seconds)
+    finally:
+        link.close()
+
+
+def _told(link: Link, name: bytes, keys: Sequence[bytes]) -> tuple[bytes, bool]:
+    """The generation by its name, begun if there is none, and whether there may be any of the keys."""
+    found, *marked = link.ask([("GET", name), *([("EXISTS", *keys)] if keys else [])])
+    if isinstance(found, Exception):
+        (pong,) = link.ask([("PING",)])
+        if isinstance(pong, Exception) and not may_not(pong):
+            raise pong
+    elif not _is_epoch(found):
+        only_new = ("NX",) if found is None else ()
+        _, found = link.ask([("SET", name, new_epoch(), *only_new), ("GET", name)])
+    # Where it may not be asked for them, there may be any.
+    return found if _is_epoch(found) else new_epoch(), marked != [0]
 
 
 def invalidate_tag(url: str, name: str, namespace: str = "dataflow") -> None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 __all__ = ["Admission", "Dear"]
@@ -95,6 +95,7 @@ class Admission:
 
     Attributes:
         dear: documents that are to be asked for whatever their kind.
+        marked: whether this process has noted in the memo that something was kept; see :mod:`dataflow.graph.trial`.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Admission:
         allowance: float = 0.01,
     ) -> None:
         self._enabled = enabled
+        self.marked = False
         self.dear = Dear(None if enabled else set())
         self._reuse, self._edits = reuse, edits
         self._share, self._allowance_seconds = allowance, 0.0
@@ -146,6 +148,11 @@ class Admission:
                 self._add("lookup", lookup_seconds, looked_up)
             if stored:
                 self._add("store", store_seconds, stored)
+
+    def knows(self, kinds: Iterable[str]) -> bool:
+        """Whether documents of all these kinds have been seen, or needn't be."""
+        with self._lock:
+            return not self._enabled or all(kind in self._kinds for kind in kinds)
 
     def asks(self, kinds: Mapping[str, int]) -> dict[str, int]:
         """How many documents of each kind should be asked for, of so many in a batch."""

@@ -91,6 +91,10 @@ class Chain:
         """The key of something that is kept of the chain, and of no document."""
         return memo_key(self.ids, ("beside", *what, self.tag), b"")
 
+    def marks(self) -> list[Key]:
+        """The keys of what is noted when a stage first keeps anything, a stage each."""
+        return [memo_key((one,), ("mark", self.tag), b"") for one in self.ids]
+
     def parameters(self, document: Document) -> tuple[Any, ...]:
         """What else the first stage sees of the document."""
         return tuple([getattr(document, name) for name in self.fields]) if self.fields else ()

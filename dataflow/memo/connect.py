@@ -1,19 +1,35 @@
-"""The one place that speaks to redis-py: clients with short time-outs, URLs without their passwords."""
+"""Clients of redis-py with short time-outs, URLs without their passwords, and what to say of a server that fails."""
 
 from __future__ import annotations
 
+import functools
 import re
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from dataflow.errors import CacheError, one_line
-from dataflow.memo.connections import ANSWER_SECONDS, connection_class
 
-__all__ = ["CONNECT_SECONDS", "SOCKET_SECONDS", "check_server", "client_of", "redacted"]
+__all__ = [
+    "ANSWER_SECONDS",
+    "CONNECT_SECONDS",
+    "SOCKET_SECONDS",
+    "check_server",
+    "client_of",
+    "is_timeout",
+    "may_not",
+    "reach",
+    "redacted",
+]
+
+T = TypeVar("T")
 
 CONNECT_SECONDS = 0.5
 SOCKET_SECONDS = 1.0
+ANSWER_SECONDS = 5.0
+"""The longest that all answers of a pipeline may take: 32 MB from a server that is slow, but works."""
+
 _PAUSE_SECONDS = 0.1
 _SCHEMES = ("redis://", "rediss://", "unix://")
 
@@ -50,6 +66,8 @@ def client_of(
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
+    from dataflow.memo.connections import connection_class
+
     try:
         _check_database(url)
         return redis.Redis.from_url(
@@ -71,42 +89,85 @@ def client_of(
 
 
 def check_server(url: str, patience_seconds: float = 0.0) -> dict[str, Any]:
-    """What a server says of itself (INFO), once it has answered a PING.
+    """What a server says of itself (INFO), once it has answered a PING; nothing where its user may not ask for that.
+
+    Raises:
+        CacheError: see :func:`reach`.
+    """
+
+    def ask(client: Any) -> dict[str, Any]:
+        try:
+            client.ping()
+            return dict(client.info())
+        except Exception as error:
+            if not may_not(error):
+                raise
+            return {}
+
+    client = client_of(url)
+    try:
+        return reach(url, functools.partial(ask, client), patience_seconds)
+    finally:
+        client.close()
+
+
+def reach(url: str, ask: Callable[[], T], patience_seconds: float = 0.0) -> T:
+    """What a server answers to a run's first question.
 
     Args:
         url: the server's.
+        ask: asks it; more than once where the server doesn't answer at first.
         patience_seconds: for how long it may be there and not answer, as while it forks, or loads what it had.
 
     Raises:
         CacheError: one line with the URL, without its password, and the mend.
     """
-    import redis
-
-    client, until = client_of(url), time.monotonic() + patience_seconds
+    until = time.monotonic() + patience_seconds
     try:
         while True:
             try:
-                client.ping()
-                return dict(client.info())
-            except (redis.TimeoutError, redis.BusyLoadingError):
-                if time.monotonic() > until:
+                return ask()
+            except Exception as error:
+                if not (is_timeout(error) or _is_loading(error)) or time.monotonic() > until:
                     raise
                 time.sleep(_PAUSE_SECONDS)
-    except redis.exceptions.NoPermissionError:
-        return {}  # its user may not ask for INFO, and need not
-    except (redis.AuthenticationError, redis.ResponseError) as error:
-        why = _without(url, one_line(error))
+    except Exception as error:  # what is raised where the answer is no Redis's is any kind of error
+        raise CacheError(_complaint(url, error)) from None
+
+
+def is_timeout(error: Exception) -> bool:
+    """Whether no answer came in time."""
+    import redis
+
+    return isinstance(error, redis.TimeoutError | TimeoutError)
+
+
+def may_not(error: Exception) -> bool:
+    """Whether the user has no right to what was asked."""
+    import redis
+
+    return isinstance(error, redis.exceptions.NoPermissionError)
+
+
+def _is_loading(error: Exception) -> bool:
+    import redis
+
+    return isinstance(error, redis.BusyLoadingError)
+
+
+def _complaint(url: str, error: Exception) -> str:
+    import redis
+
+    why = _without(url, one_line(error))
+    if isinstance(error, redis.AuthenticationError | redis.ResponseError):
         mend = database_mend(url, error) or (
             "check the user, the password and the user's rights (PING, MGET, SET, INFO)"
         )
-        raise CacheError(f"Redis at {redacted(url)} refuses: {why}: {mend}.") from None
-    except Exception as error:  # what redis-py raises where the answer is no Redis's is any kind of error
-        spoken = isinstance(error, redis.RedisError | OSError)
-        why = _without(url, one_line(error)) if spoken else "what answers there is no Redis"
-        mend = "start it, correct REDIS_URL, or unset REDIS_URL to use the embedded server"
-        raise CacheError(f"Redis at {redacted(url)} doesn't answer ({why}): {mend}.") from None
-    finally:
-        client.close()
+        return f"Redis at {redacted(url)} refuses: {why}: {mend}."
+    if not isinstance(error, redis.RedisError | OSError):
+        why = "what answers there is no Redis"
+    mend = "start it, correct REDIS_URL, or unset REDIS_URL to use the embedded server"
+    return f"Redis at {redacted(url)} doesn't answer ({why}): {mend}."
 
 
 def database_mend(url: str, error: BaseException) -> str:

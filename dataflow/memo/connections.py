@@ -6,10 +6,9 @@ import functools
 import time
 from typing import Any
 
-__all__ = ["ANSWER_SECONDS", "connection_class"]
+from dataflow.memo.connect import ANSWER_SECONDS
 
-ANSWER_SECONDS = 5.0
-"""The longest that all answers of a pipeline may take: 32 MB from a server that is slow, but works."""
+__all__ = ["connection_class"]
 
 
 @functools.cache

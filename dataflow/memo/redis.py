@@ -13,9 +13,10 @@ from dataflow.memo.connect import redacted
 from dataflow.memo.envelope import EPOCH_BYTES
 from dataflow.memo.keys import Key
 from dataflow.memo.leases import Leases
+from dataflow.memo.link import Command
 from dataflow.memo.sealed import SealedMemo
 from dataflow.memo.sealing import Sealing
-from dataflow.memo.wire import Command, Wire
+from dataflow.memo.wire import Wire
 
 __all__ = ["RedisBlobs", "RedisLeases", "RedisMemo", "epoch_name"]
 
@@ -236,6 +237,8 @@ def _parts(items: Sequence[Sealed], most: int, most_bytes: int) -> Iterator[Sequ
 
 def _not_together(answer: object) -> bool:
     """Whether ``MSET`` is refused and ``SET`` may not be: no right for it, or a server or proxy without it."""
+    if not isinstance(answer, Exception):
+        return False
     from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
     return isinstance(answer, ResponseError) and not isinstance(answer, OutOfMemoryError | ReadOnlyError)

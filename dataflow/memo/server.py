@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import shutil
@@ -19,10 +20,11 @@ from urllib.parse import quote
 
 from dataflow.errors import CacheError, one_line
 from dataflow.memo import watchdog
-from dataflow.memo.connect import check_server, client_of, redacted
+from dataflow.memo.connect import check_server, redacted
 from dataflow.memo.launch import configuration, find_binary, free_port, private_folder
+from dataflow.memo.link import link_to
 
-__all__ = ["EmbeddedServer", "ServerHandle", "find_binary", "find_server", "server_info"]
+__all__ = ["PATIENCE_SECONDS", "EmbeddedServer", "ServerHandle", "find_binary", "find_server", "server_info"]
 
 _READY_SECONDS = 10.0
 _STOP_SECONDS = 5.0
@@ -133,22 +135,23 @@ class EmbeddedServer:
         self._wait_until_ready(binary)
 
     def _wait_until_ready(self, binary: str) -> None:
-        import redis
-
-        client = client_of(self.url)
+        link = link_to(self.url)
         end = time.monotonic() + _READY_SECONDS
         try:
             while True:
                 try:
-                    client.ping()
-                    return
-                except (redis.RedisError, OSError) as error:
-                    if self._ended() or time.monotonic() > end:
-                        why = one_line(CacheError(self._said() or error))
-                        raise CacheError(f"the embedded server {binary} doesn't start: {why}") from None
+                    (pong,) = link.ask([("PING",)])
+                    if not isinstance(pong, Exception):
+                        return
+                    error = pong
+                except (OSError, ValueError) as failure:
+                    error = failure
+                if self._ended() or time.monotonic() > end:
+                    why = one_line(CacheError(self._said() or error))
+                    raise CacheError(f"the embedded server {binary} doesn't start: {why}") from None
                 time.sleep(0.002)
         finally:
-            client.close()
+            link.close()
 
     def _ended(self) -> bool:
         return self._process is not None and self._process.poll() is not None
@@ -184,31 +187,39 @@ class ServerHandle:
 
     url: str
     shown: str
-    version: str
     embedded: EmbeddedServer | None
 
     def __repr__(self) -> str:
         kind = "embedded" if self.embedded else "external"
-        return f"ServerHandle({self.shown}, version {self.version}, {kind})"
+        return f"ServerHandle({self.shown}, {kind})"
+
+    @functools.cached_property
+    def version(self) -> str:
+        """What it says that its version is, once it is asked; raises CacheError if it doesn't answer any more."""
+        return _version(check_server(self.url))
 
 
 @contextmanager
-def find_server(redis_url: str | None = None, **options: Any) -> Iterator[ServerHandle]:
-    """The server that ``redis_url`` names, checked; or an embedded one while the context lasts.
+def find_server(
+    redis_url: str | None = None, *, check: bool = True, **options: Any
+) -> Iterator[ServerHandle]:
+    """The server that ``redis_url`` names; or an embedded one while the context lasts.
 
     Args:
         redis_url: what the user set as REDIS_URL; ``None`` or empty for an embedded server.
+        check: see whether it answers. Whoever asks it something next sees that anyway.
         **options: for :class:`EmbeddedServer`.
 
     Raises:
         CacheError: it doesn't answer or refuses, or no embedded server can be started.
     """
     if redis_url:
-        found = check_server(redis_url, patience_seconds=_PATIENCE_SECONDS)
-        yield ServerHandle(redis_url, redacted(redis_url), _version(found), None)
+        if check:
+            check_server(redis_url, PATIENCE_SECONDS)
+        yield ServerHandle(redis_url, redacted(redis_url), None)
         return
     with EmbeddedServer(**options) as server:
-        yield ServerHandle(server.url, redacted(server.url), _version(check_server(server.url)), server)
+        yield ServerHandle(server.url, redacted(server.url), server)
 
 
 def server_info(url: str) -> dict[str, Any]:
@@ -231,7 +242,7 @@ def server_info(url: str) -> dict[str, Any]:
     return {**numbers, "cpu_seconds": cpu, "keys": keys, "version": _version(info), "program": program}
 
 
-_PATIENCE_SECONDS = 5.0  # a server of somebody's may be at something else for a moment
+PATIENCE_SECONDS = 5.0  # a server of somebody's may be at something else for a moment
 _INFO = {
     "used_memory_bytes": "used_memory",
     "peak_memory_bytes": "used_memory_peak",

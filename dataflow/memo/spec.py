@@ -83,6 +83,7 @@ class MemoSpec:
 
 
 _open: dict[MemoSpec, Memo] = {}
+_latest: dict[MemoSpec, MemoSpec] = {}  # those that are open, by what they are but for their generation
 _lock = threading.Lock()
 
 
@@ -99,15 +100,19 @@ def open_memo(spec: MemoSpec) -> Memo:
         with _lock:
             memo = _open.get(spec)
             if memo is None:
+                memo = _made(spec)
                 _close_older(spec)
-                memo = _open[spec] = _made(spec)
+                _open[spec] = memo
     return memo
 
 
 def _close_older(spec: MemoSpec) -> None:
     """What only an older generation asked for will not be asked for again."""
-    for other in [o for o in _open if dataclasses.replace(o, generation=spec.generation) == spec]:
-        _open.pop(other).close()
+    plain = dataclasses.replace(spec, generation=b"")
+    older = _latest.get(plain)
+    if older is not None:
+        _open.pop(older).close()
+    _latest[plain] = spec
 
 
 def close_memos() -> None:
@@ -115,6 +120,7 @@ def close_memos() -> None:
     with _lock:
         memos = list(_open.values())
         _open.clear()
+        _latest.clear()
     for memo in memos:
         memo.close()
 
@@ -140,11 +146,7 @@ def _made(spec: MemoSpec) -> Memo:
 
     if spec.kind == "lru":
         return LruMemo(spec.max_bytes, sealing)
-    from dataflow.memo.connect import client_of
-
-    url = spec.url or ""
-    client_of(url).close()  # a URL that can't be one is an error now, and not a miss later
-    return _far(spec, url, sealing)
+    return _far(spec, spec.url or "", sealing)
 
 
 def _far(spec: MemoSpec, url: str, sealing: Sealing) -> Memo:
@@ -170,6 +172,7 @@ def _forget() -> None:
     global _lock
     _lock = threading.Lock()
     _open.clear()
+    _latest.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from dataflow.memo.base import Counters
 from dataflow.memo.breaker import Breaker
-from dataflow.memo.connect import CONNECT_SECONDS, SOCKET_SECONDS, client_of
-from dataflow.memo.connections import ANSWER_SECONDS
+from dataflow.memo.connect import ANSWER_SECONDS, CONNECT_SECONDS, SOCKET_SECONDS
+from dataflow.memo.link import Command, link_to
 
 __all__ = ["Command", "Wire"]
-
-Command = tuple[Any, ...]
 
 
 class Wire:
@@ -27,6 +24,9 @@ class Wire:
         socket_seconds: the time-out for any piece of an answer.
         answer_seconds: the time-out for all answers of a round trip together.
         clock: a monotonic clock for the breakers.
+
+    Raises:
+        CacheError: the URL isn't one of Redis's. It connects at the first command.
     """
 
     def __init__(
@@ -39,14 +39,12 @@ class Wire:
         answer_seconds: float = ANSWER_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._url = url
-        self._timeouts = {
-            "connect_seconds": connect_seconds,
-            "socket_seconds": socket_seconds,
-            "answer_seconds": answer_seconds,
-        }
-        self._client: Any = None
-        self._lock = threading.Lock()
+        self._link = link_to(
+            url,
+            connect_seconds=connect_seconds,
+            socket_seconds=socket_seconds,
+            answer_seconds=answer_seconds,
+        )
         self._counters = counters
         self._reading = Breaker(clock=clock)
         self._writing = Breaker(clock=clock)
@@ -59,11 +57,12 @@ class Wire:
             return None
         healthy = False
         try:
-            answers = self._round_trip(commands)
+            self._counters.add({"round_trips": 1})
+            answers = self._link.ask(commands)
             healthy = not any(isinstance(answer, Exception) for answer in answers)
             return answers
         except _failures() as error:
-            self._counters.add({"errors": 1, f"errors_{type(error).__name__}": 1})
+            self._counters.add({"errors": 1, f"errors_{_name(error)}": 1})
             return None
         finally:
             if healthy:
@@ -73,27 +72,14 @@ class Wire:
 
     def close(self) -> None:
         """Close all connections; the next command opens new ones."""
-        with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()
-            client.connection_pool.disconnect()
+        self._link.close()
 
-    def _round_trip(self, commands: Sequence[Command]) -> list[Any]:
-        self._counters.add({"round_trips": 1})
-        pipeline = self._connected().pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        answers = pipeline.execute(raise_on_error=False)
-        if not isinstance(answers, list) or len(answers) != len(commands):
-            raise ValueError("the server answered something else than it was asked")
-        return answers
 
-    def _connected(self) -> Any:
-        with self._lock:
-            if self._client is None:
-                self._client = client_of(self._url, **self._timeouts)
-            return self._client
+def _name(error: Exception) -> str:
+    """What it is counted under: as redis-py names it, whoever has raised it."""
+    if isinstance(error, TimeoutError):
+        return "TimeoutError"
+    return "ConnectionError" if isinstance(error, OSError) else type(error).__name__
 
 
 def _failures() -> tuple[type[Exception], ...]:

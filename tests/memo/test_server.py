@@ -182,7 +182,7 @@ def test_a_server_that_is_at_something_else_for_a_moment_is_waited_for(
             assert found.url == server.url
         goes_on.join()
         os.kill(server.pid, signal.SIGSTOP)
-        monkeypatch.setattr("dataflow.memo.server._PATIENCE_SECONDS", 0.0)
+        monkeypatch.setattr("dataflow.memo.server.PATIENCE_SECONDS", 0.0)
         with pytest.raises(CacheError, match="doesn't answer"), find_server(server.url):
             pass
         assert generation(server.url) != generation(server.url)  # each a run's own
