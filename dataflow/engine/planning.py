@@ -16,7 +16,25 @@ from dataflow.limits import parse_size
 from dataflow.pipeline import Pipeline
 from dataflow.strategy import Strategy
 
-__all__ = ["plan_for", "stage_ids"]
+__all__ = ["begin_server", "plan_for", "stage_ids"]
+
+
+def begin_server(stack: contextlib.ExitStack, strategy: Strategy, redis_url: str | None) -> Any:
+    """What a run's memo is on, if it has a server: its URL, or an embedded one that starts meanwhile.
+
+    Raises:
+        CacheError: there is no server program.
+    """
+    if strategy.cache not in ("redis", "tiered"):
+        return None
+    from dataflow.memo.server import EmbeddedServer
+
+    url = redis_url or os.environ.get("REDIS_URL") or None
+    if url:
+        return url
+    server = EmbeddedServer(**strategy.server)
+    stack.callback(server.stop)
+    return server.begin()
 
 
 def plan_for(
@@ -26,7 +44,7 @@ def plan_for(
     ids: tuple[bytes, ...],
     sink: Sink | None,
     ledger: str | None,
-    redis_url: str | None,
+    server: Any,
     search_path: tuple[str, ...],
     namespace: str,
     opened: OpenCluster | None,
@@ -34,7 +52,8 @@ def plan_for(
 ) -> Plan:
     """The plan of a run, given the fingerprints of the stages that are memoized: see :func:`stage_ids`.
 
-    A server that has to be started for the cache is entered into ``stack``.
+    Args:
+        server: what :func:`begin_server` has begun.
 
     Raises:
         CacheError: there is no server where one is needed.
@@ -43,7 +62,7 @@ def plan_for(
         run=secrets.token_hex(4),
         pipeline=pipeline,
         strategy=strategy,
-        memo=_memo(stack, strategy if ids else strategy.replace(cache="none"), redis_url, namespace, opened),
+        memo=_memo(stack, strategy if ids else strategy.replace(cache="none"), server, namespace, opened),
         memo_stages=len(ids),
         stage_ids=ids,
         sink=sink,
@@ -67,24 +86,22 @@ def stage_ids(pipeline: Pipeline, strategy: Strategy) -> tuple[tuple[bytes, ...]
 def _memo(
     stack: contextlib.ExitStack,
     strategy: Strategy,
-    redis_url: str | None,
+    server: Any,
     namespace: str,
     opened: OpenCluster | None,
 ) -> Any:
     from dataflow.memo.secret import cache_secret
-    from dataflow.memo.server import find_server
     from dataflow.memo.spec import MemoSpec
 
     if strategy.cache == "none":
         return MemoSpec(kind="none", url=None, secret=b"")
-    url = None
-    if strategy.cache in ("redis", "tiered"):
-        url = redis_url or os.environ.get("REDIS_URL") or None
-        if url is None and opened is not None and not opened.local:
+    url = server
+    if server and not isinstance(server, str):
+        if opened is not None and not opened.local:
             raise CacheError(
                 "workers on other machines can't reach an embedded server: set REDIS_URL to one of yours."
             )
-        url = stack.enter_context(find_server(url, check=False, **strategy.server)).url
+        url = server.start().url
     spill_url = os.environ.get("DATAFLOW_SPILL_URL") or None
     if spill_url and url:
         stack.callback(_trim, spill_url, _spill_limit())

