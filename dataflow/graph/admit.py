@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from dataflow.graph import steps
@@ -23,7 +22,7 @@ def admit(plan: Plan, work: Work) -> None:
     if work.batch.small:
         work.memoized = True
         return
-    kinds = Counter([item.document.media_type for item in work.items])
+    kinds = work.kinds()
     admission = admission_of(plan)
     asked, dear = admission.asks(kinds), admission.dear.known or set()
     bypassed = len(work.items) - sum(asked.values())
@@ -38,29 +37,33 @@ def admit(plan: Plan, work: Work) -> None:
         steps.count(work, "bypassed", bypassed)
 
 
-def observe(plan: Plan, work: Work, stored: int, store_seconds: float) -> None:
+def observe(plan: Plan, work: Work, stored: int, store_seconds: float, dearest_seconds: float) -> None:
     """Learn from a batch that is done: how many documents were stored, and what that took."""
+    mean = None if work.memoized else _mean_of_cheap(plan, work, dearest_seconds)
     asked = len(work.items) - int(work.counters.get("bypassed", 0)) if work.looked_up else 0
     admission_of(plan).observe(
         looked_up=asked,
         lookup_seconds=work.node_seconds.get("lookup", 0.0) + work.counters.get("digest_seconds", 0.0),
         stored=stored,
         store_seconds=store_seconds,
-        compute_seconds=_worth(plan, work),
+        compute_seconds=_worth(plan, work) if mean is None else {},
+        alike={} if mean is None else {kind: (number, mean) for kind, number in work.kinds().items()},
         stage_seconds={} if work.recalled or not work.memoized else _stage_means(plan, work.items),
     )
+
+
+def _mean_of_cheap(plan: Plan, work: Work, dearest_seconds: float) -> float | None:
+    """What one of a batch's documents takes in the mean; ``None`` where one may have taken more than asking for all
+    does, so that each has to be looked at.
+    """
+    names = ("probe", *plan.chain.names) if plan.fresh.by_stat else plan.chain.names
+    mean = sum(work.node_seconds.get(name, 0.0) for name in names) / max(1, len(work.items))
+    return mean if mean < _TOO_CHEAP_SECONDS or dearest_seconds < _NONE_DEAR_SECONDS else None
 
 
 def _worth(plan: Plan, work: Work) -> dict[str, list[float]]:
     """By kind, the seconds that computing each document takes, or took when it was kept."""
     names, saves_reading, items = plan.chain.names, plan.fresh.by_stat, work.items
-    if not work.memoized:
-        counted = ("probe", *names) if saves_reading else names
-        mean = sum(work.node_seconds.get(name, 0.0) for name in counted) / max(1, len(items))
-        if mean < _TOO_CHEAP_SECONDS or work.dearest_seconds < _NONE_DEAR_SECONDS:
-            # Whatever one of them took, it is less than asking for all takes: no need to look at each.
-            kinds = Counter([item.document.media_type for item in items])
-            return {kind: [mean] * number for kind, number in kinds.items()}
     found: dict[str, list[float]] = {item.document.media_type: [] for item in items}
     for item in items:
         if item.twin is None:

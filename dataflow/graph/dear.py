@@ -38,7 +38,7 @@ def take(plan: Plan, answers: Sequence[Found | Missed]) -> None:
         admission_of(plan).dear.known = _listed(answer)
 
 
-def to_note(plan: Plan, work: Work) -> tuple[set[str], set[str]]:
+def to_note(plan: Plan, work: Work, dearest_seconds: float) -> tuple[set[str], set[str]]:
     """See a batch that is done: which documents now belong in the list and aren't in it; and which the other way round.
 
     The first to be seen may be the dearest, so it takes some batches until it is known that these are few.
@@ -47,7 +47,7 @@ def to_note(plan: Plan, work: Work) -> tuple[set[str], set[str]]:
     known = dear.known or set()
     dear.seen += len(work.items)
     spent = set[str]()
-    if known or work.dearest_seconds >= _DEAR_SECONDS:
+    if known or dearest_seconds >= _DEAR_SECONDS:
         for item in work.items:
             if item.status != OK or item.twin is not None:
                 continue

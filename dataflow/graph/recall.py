@@ -150,8 +150,9 @@ def settle(plan: Plan, work: Work) -> None:
         return
     encoding = work.node_seconds.get("store", 0.0)  # what stages gave besides the last, when they gave it
     stored, store_seconds = _settled(plan, work) if work.looked_up and not work.recalled else (0, 0.0)
-    observe(plan, work, stored, encoding + store_seconds)
-    fresh, spent = dear.to_note(plan, work)
+    dearest = work.dearest_seconds()
+    observe(plan, work, stored, encoding + store_seconds, dearest)
+    fresh, spent = dear.to_note(plan, work, dearest)
     if fresh or spent:
         with _memo(plan, work) as memo:
             dear.note(plan, memo, fresh, spent)

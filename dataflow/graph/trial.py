@@ -22,8 +22,7 @@ _FIRST_DOCUMENTS = 8
 
 def pieces(plan: Plan, work: Work) -> Iterator[Work]:
     """The batch in pieces, of each of which it is then seen whether the memo is asked; mostly in one."""
-    kinds = {item.document.media_type for item in work.items}
-    if work.batch.small or not plan.memo_stages or admission_of(plan).knows(kinds) or not _is_untried(plan):
+    if not plan.memo_stages or work.batch.small or _has_begun(plan, work):
         yield work
         return
     size = _FIRST_DOCUMENTS
@@ -32,6 +31,11 @@ def pieces(plan: Plan, work: Work) -> Iterator[Work]:
         yield first
         size *= 2
     yield work
+
+
+def _has_begun(plan: Plan, work: Work) -> bool:
+    """Whether something is known of all kinds of its documents, or may be in the memo."""
+    return admission_of(plan).knows(work.kinds()) or not _is_untried(plan)
 
 
 def _is_untried(plan: Plan) -> bool:

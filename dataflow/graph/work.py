@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from dataflow.document import Document
@@ -14,6 +16,8 @@ from dataflow.memo.base import Entry
 from dataflow.outcome import FAILED, OK, Outcome, Outcomes, Row
 
 __all__ = ["BatchResult", "Item", "Part", "Work"]
+
+_KIND, _SECONDS = attrgetter("document.media_type"), attrgetter("seconds")
 
 
 @dataclass(slots=True)
@@ -89,6 +93,7 @@ class Work:
 
     ``memoized``: the memo is used for some of it. ``looked_up``: the memo has been asked. ``recalled``: it had the
     last memoized stage's value of every document, so there is nothing to compute there, nor to store.
+    ``one_kind``: the media type that all have, once that was found out.
     """
 
     batch: Batch
@@ -100,12 +105,21 @@ class Work:
     memoized: bool = False
     looked_up: bool = False
     recalled: bool = False
+    one_kind: str | None = None
 
-    @property
+    def kinds(self) -> dict[str, int]:
+        """How many of its documents are of each media type."""
+        if self.one_kind is not None:
+            return {self.one_kind: len(self.items)}
+        kinds = Counter(map(_KIND, self.items))
+        if len(kinds) == 1:
+            (self.one_kind,) = kinds
+        return kinds
+
     def dearest_seconds(self) -> float:
         """The most that any of its documents took, now or when it was kept."""
         if not self.looked_up:
-            return max([item.seconds for item in self.items], default=0.0)
+            return max(map(_SECONDS, self.items), default=0.0)
         return max([item.seconds + item.recalled_seconds for item in self.items], default=0.0)
 
     def groups(self, documents: int, size_bytes: int) -> Iterator[Work]:

@@ -50,6 +50,14 @@ class _Kind:
         self._dear = self._dear * fading + len(dear)
         self._dear_seconds = self._dear_seconds * fading + sum(dear)
 
+    def add_alike(self, number: int, seconds: float, dear_from: float) -> None:
+        """So many documents of as many seconds each."""
+        fading, dear = _FADING**number, number * (seconds > dear_from)
+        self._documents = self._documents * fading + number
+        self._seconds = self._seconds * fading + number * seconds
+        self._dear = self._dear * fading + dear
+        self._dear_seconds = self._dear_seconds * fading + dear * seconds
+
     @property
     def mean_seconds(self) -> float:
         return self._seconds / self._documents
@@ -126,12 +134,14 @@ class Admission:
         store_seconds: float,
         compute_seconds: Mapping[str, Sequence[float]],
         stage_seconds: Mapping[str, float],
+        alike: Mapping[str, tuple[int, float]] | None = None,
     ) -> None:
         """One batch: how many documents were asked for and stored, and what that took in all.
 
-        ``compute_seconds`` has the seconds of each document by its kind, as measured or as kept with the hits, and
-        ``stage_seconds`` means a document. The first batch that was asked for counts for its computing alone:
-        connections are opened in it.
+        ``compute_seconds`` has the seconds of each document by its kind, as measured or as kept with the hits;
+        ``alike`` has how many of a kind there were, and their mean, where none was dear; ``stage_seconds`` are
+        means a document. The first batch that was asked for counts for its computing alone: connections are opened
+        in it.
         """
         with self._lock:
             dear_from = self._of("store", _STORE_SECONDS) / self._reuse
@@ -139,6 +149,9 @@ class Admission:
                 if seconds:
                     self._kinds.setdefault(kind, _Kind()).add(seconds, dear_from)
                     self._allowance_seconds += self._share * sum(seconds)
+            for kind, (number, mean) in (alike or {}).items():
+                self._kinds.setdefault(kind, _Kind()).add_alike(number, mean, dear_from)
+                self._allowance_seconds += self._share * number * mean
             for name, mean in stage_seconds.items():
                 self._add(f"stage {name}", mean, 1)
             if not self._warm:

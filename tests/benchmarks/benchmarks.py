@@ -260,10 +260,15 @@ def cache(given: argparse.Namespace, base: Path) -> dict[str, Any]:
     found["libraries"] = one = _child(["caching.py", "libraries", json.dumps(arguments)])
     print(f"  look-ups of {values} values of 3,600 bytes")
     _tell_arms(one["seconds"], "dataflow lru", values)
-    documents = max(100, round(10_000 * min(1.0, given.share)))
-    arguments = {"documents": documents, "workers": given.workers, "repeats": given.repeats}
-    found["cheap"] = one = _child(["caching.py", "cheap", json.dumps(arguments)])
-    print(f"  a stage of microseconds, cold, {documents} documents")
+    for documents in sorted({max(100, round(n * min(1.0, given.share))) for n in (1_000, 3_000, 10_000)}):
+        arguments = {"documents": documents, "workers": given.workers, "repeats": 4 * given.repeats}
+        found[f"cheap {documents}"] = one = _child(["caching.py", "cheap", json.dumps(arguments)])
+        print(f"  a stage of microseconds, cold, {documents} documents")
+        _tell_arms(one["seconds"], "none", documents)
+    documents = max(100, round(2_000 * min(1.0, given.share)))
+    arguments = {"documents": documents, "repeats": 2 * given.repeats}
+    found["cheap commands"] = one = _child(["caching.py", "cheap_commands", json.dumps(arguments)])
+    print(f"  the same by whole commands, {documents} documents")
     _tell_arms(one["seconds"], "none", documents)
     return found
 

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from commands import timed
+
 from dataflow import Pipeline, Strategy, run
 from dataflow.corpus import list_corpus
 from dataflow.document import Document
@@ -36,6 +38,7 @@ from workloads.extraction import extract
 
 Samples = dict[str, list[float]]
 PREFIX = b"dataflow:"
+HERE = Path(__file__).resolve().parent
 
 
 def warm(corpus: str, batch: int, repeats: int) -> dict[str, Any]:
@@ -112,9 +115,9 @@ def cheap(documents: int, workers: int, repeats: int) -> dict[str, Any]:
     """A stage that costs microseconds, cold, with each cache and with none, on a warm `processes` cluster.
 
     Returns:
-        ``seconds`` by kind of cache.
+        ``seconds`` by kind of cache; ``none again`` says how far two equal arms are apart.
     """
-    from shapes import count_words
+    from cheapest import count_words
 
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -127,16 +130,46 @@ def cheap(documents: int, workers: int, repeats: int) -> dict[str, Any]:
         def arm(kind: str) -> Callable[[], None]:
             def measured() -> None:
                 # A new namespace each time: always cold. The worker's own memory is new with it.
-                options = {"cache": kind, "namespace": f"run{next(runs)}", "cluster": cluster.client}
-                given = {} if kind in ("none", "lru") else {"redis_url": server.url}
+                options = {
+                    "cache": kind.split()[0],
+                    "namespace": f"run{next(runs)}",
+                    "cluster": cluster.client,
+                }
+                given = {"redis_url": server.url} if kind in ("redis", "tiered") else {}
                 for outcome in run(Pipeline(count_words), files, **options, **given):
                     assert outcome.status == "ok", outcome
 
             return measured
 
-        arms = {kind: arm(kind) for kind in ("none", "lru", "redis", "tiered")}
+        arms = {kind: arm(kind) for kind in ("none", "none again", "lru", "redis", "tiered")}
         arms["none"]()
         return {"documents": documents, "seconds": _interleaved(arms, repeats)}
+
+
+def cheap_commands(documents: int, repeats: int) -> dict[str, Any]:
+    """The same by whole commands, cold: `dataflow run` with an embedded server, and with one that runs already.
+
+    Returns:
+        ``seconds`` by kind of cache.
+    """
+    with tempfile.TemporaryDirectory() as folder, EmbeddedServer() as server:
+        client, corpus = server_client(server.url), Path(folder) / "corpus"
+        corpus.mkdir()
+        _texts(corpus, documents)
+        command = ["-m", "dataflow", "run", "--workload", str(HERE / "cheapest.py"), "--corpus", str(corpus)]
+        outputs = iter(range(10**6))
+
+        def arm(*options: str) -> Callable[[], None]:
+            def measured() -> None:
+                timed([*command, "--output", f"{folder}/{next(outputs)}", *options])
+
+            return measured
+
+        arms = {name: arm("--cache", name.split()[0]) for name in ("none", "none again", "lru", "tiered")}
+        arms["tiered, a server's"] = arm("--cache", "tiered", "--redis-url", server.url)
+        arms["none"]()
+        before = {"tiered, a server's": client.flushall}
+        return {"documents": documents, "seconds": _interleaved(arms, repeats, before=before)}
 
 
 def server_client(url: str) -> Any:

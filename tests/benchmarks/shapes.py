@@ -78,6 +78,7 @@ def scale(documents: int, workers: int) -> dict[str, Any]:
         (one process here) before the run, at its highest, and after it.
     """
     import psutil
+    from cheapest import count_words
 
     from dataflow import Pipeline, run
     from dataflow.engine.clusters import open_cluster
@@ -107,11 +108,6 @@ def scale(documents: int, workers: int) -> dict[str, Any]:
         "batches": seen["batches"],
         "rss_bytes": {"before": before, "highest": max(seen["highest"], after), "after": after},
     }
-
-
-def count_words(data: bytes) -> int:
-    """The cheapest stage that does something."""
-    return len(data.split())
 
 
 def _small_files(folder: Path) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from dataflow import Pipeline, Strategy
-from dataflow.engine.planning import plan_for, stage_ids
+from dataflow.engine.planning import begin_server, plan_for, stage_ids
 from dataflow.errors import CacheError
 from dataflow.memo.server import EmbeddedServer
 from dataflow.memo.spec import close_memos, open_memo
@@ -18,7 +18,8 @@ def decode(data: bytes) -> str:
 
 def plan_with(stack, strategy, url):
     ids, _ = stage_ids(Pipeline(decode), strategy)
-    return plan_for(stack, Pipeline(decode), strategy, ids, None, None, url, (), "dataflow", None)
+    server = begin_server(stack, strategy, url)
+    return plan_for(stack, Pipeline(decode), strategy, ids, None, None, server, (), "dataflow", None)
 
 
 @pytest.fixture
