@@ -14,7 +14,7 @@ import click
 from dataflow.cli.options import corpus_options, place_options
 from dataflow.cli.resuming import resumable
 from dataflow.errors import counted
-from dataflow.graph.spare import spare
+from dataflow.graph.forks import spare
 
 if TYPE_CHECKING:
     from dataflow.engine.running import Run, Summary

@@ -9,7 +9,20 @@ from typing import Any
 from dataflow.engine.journal import FOLDER, Record, read_records
 from dataflow.errors import OutputError, one_line
 
-__all__ = ["Contents", "committed_parts", "has_manifest", "read_manifest", "read_part", "refuse_used"]
+__all__ = [
+    "Contents",
+    "committed_parts",
+    "has_manifest",
+    "is_part",
+    "read_manifest",
+    "read_part",
+    "refuse_used",
+]
+
+
+def is_part(name: str) -> bool:
+    """Whether a file is named as the parts of runs are."""
+    return name.startswith("part-") and name.endswith(".parquet")
 
 
 @dataclass
@@ -72,8 +85,10 @@ def refuse_used(folder: str) -> None:
         is_file = filesystem.isfile(path)
         held = filesystem.ls(path, detail=False) if not is_file and filesystem.isdir(path) else []
         resumable = bool(held and read_records(filesystem, path))
-        # A driver that died before its first record left an empty manifest: nothing to spare.
-        used = any(os.path.basename(name.rstrip("/")) != FOLDER for name in held)
+        # A driver that died before its first record left an empty manifest, and parts that don't count: nothing to
+        # spare.
+        names = {os.path.basename(name.rstrip("/")) for name in held}
+        used = any(name != FOLDER and not (FOLDER in names and is_part(name)) for name in names)
     except Exception as error:  # a file system raises what it likes
         raise OutputError(
             f"output {folder} can't be used: {one_line(error)}. Choose another folder."

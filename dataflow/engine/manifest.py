@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from dataflow.document import url_of
-from dataflow.engine.contents import Contents, committed_parts, read_manifest, read_part, refuse_used
+from dataflow.engine.contents import Contents, committed_parts, is_part, read_manifest, read_part, refuse_used
 from dataflow.engine.journal import FOLDER, FileJournal, Gone, Journal, ObjectJournal, Record, listing
 from dataflow.engine.lock import Lock, take_lock
 from dataflow.errors import OutputError, one_line
@@ -36,7 +36,8 @@ class Manifest:
 
     Args:
         folder: path or URL of the output folder; it must not exist, or be empty.
-        header: what the run is: kept in the first record.
+        header: what the run is: kept in the first record. A function is called, and the record written, by
+            :meth:`describe`.
         listed: says how many documents the corpus has, once that is known.
 
     Attributes:
@@ -53,12 +54,19 @@ class Manifest:
     _lock: Lock | None = None
     _journal: Journal | None = None
     _made = False
+    _header: Record | Callable[[], Record] | None = None
     foreign: Sequence[str] = ()
 
     def __init__(
-        self, folder: str, header: Record, *, listed: Callable[[], int | None] = lambda: None
+        self,
+        folder: str,
+        header: Record | Callable[[], Record],
+        *,
+        listed: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._open(folder)
+        self.contents = Contents()
+        self._header = header
         try:
             refuse_used(folder)
             self._refuse_missing_bucket()
@@ -66,7 +74,8 @@ class Manifest:
             self._fs.makedirs(f"{self._path}/{FOLDER}", exist_ok=True)
             self._take()
             refuse_used(folder)  # another driver may have come and gone
-            self._append([{"format": _FORMAT, **header}])
+            if not callable(header):
+                self.describe()
         except BaseException as error:
             self.release()
             if isinstance(error, OutputError) or not isinstance(error, Exception):
@@ -74,7 +83,6 @@ class Manifest:
             raise OutputError(  # a file system raises what it likes
                 f"output {folder} can't be written: {one_line(error)}. Choose another folder."
             ) from error
-        self.contents = Contents(header)
         self.rows = 0
         self.listed = listed
 
@@ -102,6 +110,24 @@ class Manifest:
         self.listed = lambda: None
         return self
 
+    def describe(self) -> None:
+        """Write the first record, unless that is done: parts may be on their way, and nothing counts before.
+
+        Raises:
+            OutputError: it can't be written.
+        """
+        with self._describing:
+            header = self._header
+            if header is not None:
+                self.contents.header = header() if callable(header) else header
+                self._append([{"format": _FORMAT, **self.contents.header}])
+                self._header = None
+
+    @property
+    def described(self) -> bool:
+        """Whether the first record is written."""
+        return self._header is None
+
     def begin(self, record: Record) -> None:
         """Record that another run goes on with the folder."""
         self._append([record])
@@ -115,6 +141,7 @@ class Manifest:
         records: list[Record] = [{"part": p.name, "rows": p.rows, "size_bytes": p.size_bytes} for p in parts]
         if not records:
             return
+        self.describe()
         listed = self.listed()
         if listed is not None and listed != self.contents.listed:
             self.contents.listed = listed
@@ -235,6 +262,7 @@ class Manifest:
 
         self.folder = folder
         self.leavings: list[str] = []
+        self._describing = threading.Lock()
         try:
             self._fs, self._path = url_to_fs(folder)
         except Exception as error:
@@ -258,13 +286,13 @@ class Manifest:
     def _sift(self) -> None:
         """Drop what isn't there whole, and remove what doesn't count."""
         found = listing(self._fs, self._path)
-        self.foreign = sorted(n for n in found if n.endswith(".parquet") and not _is_part(n))
+        self.foreign = sorted(n for n in found if n.endswith(".parquet") and not is_part(n))
         parts = self.contents.parts
         self.lose([n for n, p in parts.items() if n not in found or found[n] not in (None, *p["sizes"])])
         self._remove_orphans(found)
 
     def _remove_orphans(self, found: Iterable[str]) -> int:
-        orphans = [n for n in found if _is_part(n) and n not in self.contents.parts]
+        orphans = [n for n in found if is_part(n) and n not in self.contents.parts]
         for name in orphans:
             with contextlib.suppress(FileNotFoundError):
                 self._fs.rm_file(f"{self._path}/{name}")
@@ -283,6 +311,7 @@ class Manifest:
     def _finish(self, complete: bool) -> int:
         # What is on disk counts, and not what was noted here: Ctrl-C may have come between the two.
         assert self._journal is not None
+        self.describe()
         self._journal.mend()
         self.contents = read_manifest(self.folder)
         self.rows = self.contents.rows
@@ -314,10 +343,6 @@ class Manifest:
         self._fs.rm(f"{self._path}/{FOLDER}", recursive=True)
         if self._made and self._local:  # in an object store a folder goes with what was in it
             os.rmdir(self._path)
-
-
-def _is_part(name: str) -> bool:
-    return name.startswith("part-") and name.endswith(".parquet")
 
 
 def _write_synced(path: str, data: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dataflow.corpus import Corpus
@@ -26,8 +26,15 @@ class Keeper(Protocol):
     rows: int
 
     @property
+    def described(self) -> bool:
+        """Whether it is written down what the run is: nothing counts before."""
+
+    @property
     def leavings(self) -> list[str]:
         """What couldn't be tidied up when it was closed, a line each."""
+
+    def describe(self) -> None:
+        """Write down what the run is, unless that is done; for any thread. It takes a moment: others may be at work."""
 
     def commit(self, parts: Sequence[Part]) -> None:
         """Make parts count."""
@@ -58,8 +65,8 @@ class Output:
         """Position and document of all that is to be done."""
         return enumerate(documents)
 
-    def open(self, header: dict[str, Any], documents: Corpus) -> Keeper | None:
-        """Begin to write. Called once everything else is known to work."""
+    def open(self, header: Callable[[], dict[str, Any]], documents: Corpus) -> Keeper | None:
+        """Begin to write. Called once everything else is known to work; ``header`` says what the run is."""
         return None
 
     def release(self) -> None:
@@ -77,7 +84,7 @@ class NewOutput(Output):
         sink: names the folder.
     """
 
-    def open(self, header: dict[str, Any], documents: Corpus) -> Keeper | None:
+    def open(self, header: Callable[[], dict[str, Any]], documents: Corpus) -> Keeper | None:
         """Make the folder and its manifest.
 
         Raises:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -183,9 +183,10 @@ class Replay(Output):
         """The documents, under the positions that they had."""
         return zip((position for _, position in self._entries), documents, strict=True)
 
-    def open(self, header: dict[str, Any], documents: Corpus) -> Keeper:
+    def open(self, header: Callable[[], dict[str, Any]], documents: Corpus) -> Keeper:
         """Record that a replay begins."""
-        self._manifest.begin({"replay": header["run"], "started": header["started"]})
+        said = header()
+        self._manifest.begin({"replay": said["run"], "started": said["started"]})
         self._manifest.make_aside(self._aside)
         return self
 
@@ -197,6 +198,11 @@ class Replay(Output):
     def release(self) -> None:
         """Give the folder's lock up."""
         self._manifest.release()
+
+    described = True  # that it begins was recorded at once
+
+    def describe(self) -> None:
+        """Nothing is left to be said."""
 
     def commit(self, parts: Sequence[Part]) -> None:
         """Put the rows that were written aside in the old ones' place.

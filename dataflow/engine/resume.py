@@ -11,7 +11,7 @@ import hashlib
 import struct
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -116,11 +116,12 @@ class Resumption(Output):
             else:
                 yield under, document
 
-    def open(self, header: dict[str, Any], documents: Corpus) -> Keeper:
+    def open(self, header: Callable[[], dict[str, Any]], documents: Corpus) -> Keeper:
         """Record that this run goes on with the folder."""
         self._manifest.listed = lambda: documents.total
-        if header:  # there is something left to do
-            self._manifest.begin({k: header[k] for k in ("run", "started", "choices") if k in header})
+        said = header()
+        if said:  # there is something left to do
+            self._manifest.begin({k: said[k] for k in ("run", "started", "choices") if k in said})
         return self._manifest
 
     def release(self) -> None:

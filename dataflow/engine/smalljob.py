@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import math
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -116,7 +117,11 @@ class SmallJobExecutor:
         self._threads = ThreadPoolExecutor(thread_name_prefix="dataflow-small-job")
         self._cluster: Executor | None = None
         self._batches: deque[Batch] = deque()
-        self._running: dict[Future[Done], int] = {}  # how many documents each has
+        self._running: dict[
+            Future[Done], int
+        ] = {}  # how many documents each has; those that have ended, until seen
+        self._free = job.processes
+        self._lock = threading.RLock()  # for what the threads look at that have run a batch
         self._ended: SimpleQueue[Future[Done] | None] = SimpleQueue()
         self._done = 0
         self._plan: Plan | None = None
@@ -151,8 +156,9 @@ class SmallJobExecutor:
         if self._cluster is not None:
             self._cluster.submit(batches)
         else:
-            self._batches.extend(batches)
-            self._begin()
+            with self._lock:
+                self._batches.extend(batches)
+                self._begin()
 
     def wait(self) -> list[Done]:
         """What has ended since; waits for one, and gives up after some seconds."""
@@ -181,7 +187,8 @@ class SmallJobExecutor:
 
     def close(self) -> None:
         """Drop the queue, end what runs the documents, and forget the plan."""
-        self._batches.clear()
+        with self._lock:
+            self._batches.clear()
         self._stack.close()
         if self._plan:
             # First, or a thread that only now begins a batch had a child started for it.
@@ -190,12 +197,21 @@ class SmallJobExecutor:
         self._threads.shutdown()
 
     def _begin(self) -> None:
+        """Begin as many as there are processes for; the lock is held."""
         assert self._plan is not None
-        while self._batches and len(self._running) < self._job.processes:
+        while self._batches and self._free:
             batch = self._batches.popleft()
+            self._free -= 1
             future = self._threads.submit(run_here, self._plan, batch)
             self._running[future] = len(batch)
-            future.add_done_callback(self._ended.put)
+            future.add_done_callback(self._go_on)
+
+    def _go_on(self, ended: Future[Done]) -> None:
+        """Begin the next one at once, in the thread that has run a batch: the driver may be at something else."""
+        with self._lock:
+            self._free += 1
+            self._begin()
+        self._ended.put(ended)
 
     def _next(self, seconds: float) -> list[Done]:
         """What has ended here since; waits for one, or to be woken, for so long at most."""
@@ -207,7 +223,6 @@ class SmallJobExecutor:
         self._waited += self._clock() - began
         futures = [future for future in ended if future is not None]
         self._done += sum(self._running.pop(future) for future in futures)
-        self._begin()
         return [future.result() for future in futures]
 
     def _is_long(self) -> bool:
@@ -224,6 +239,7 @@ class SmallJobExecutor:
         self._stack.callback(cluster.close)
         cluster.start(dataclasses.replace(self._plan, in_child=False))
         self._cluster = cluster
-        batches = list(self._batches)
-        self._batches.clear()
+        with self._lock:
+            batches = list(self._batches)
+            self._batches.clear()
         cluster.submit(batches)

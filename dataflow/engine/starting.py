@@ -24,9 +24,9 @@ from dataflow.engine.smalljob import SmallJob, SmallJobExecutor, look_at
 from dataflow.engine.stall import Stall
 from dataflow.engine.stream import Stream
 from dataflow.errors import ClusterError, one_line
+from dataflow.graph.forks import leave_template
 from dataflow.graph.plan import Plan
 from dataflow.graph.scratch import scratch_folder
-from dataflow.graph.spare import end_spare
 from dataflow.graph.work import BatchResult
 from dataflow.memo.chain import memoized_up_to
 from dataflow.pipeline import Pipeline
@@ -69,7 +69,7 @@ def start(
         if not listing.wait():
             listing.check()
             # no cluster is needed to say that nothing is left
-            keeper = output.open({}, documents)
+            keeper = output.open(dict, documents)
             undo.pop_all()
             return Run(stack.pop_all(), (), documents, output, keeper, Summary(notes=output.notes))
         temporary_folder()  # it is wanted wherever that will run
@@ -129,10 +129,12 @@ def _begin(
     if opened:
         forget_runs(output.unfinished_runs, opened.client)
     executor.start(plan)
-    end_spare()
-    described = header(plan, documents.name, recorded)  # while the workers import what the plan needs
+    leave_template()
     executor.ready()
-    return output.open(described, documents)
+    keeper = output.open(lambda: header(plan, documents.name, recorded), documents)
+    if keeper and isinstance(executor, InlineExecutor):
+        keeper.describe()  # before stages run in this very process, and not while
+    return keeper
 
 
 def _notes(opened: OpenCluster | None, cluster: Any, plan: Plan, why_not: str | None) -> Iterator[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -69,6 +71,8 @@ class Stream:
         self._again: deque[Batch] = deque()
         self._stopped = False
         self._numbers = 0
+        self._results: list[BatchResult] = []  # that have come while the manifest is told what the run is
+        self._describing = False
         self._held: dict[int, Outcome] = {}
         self._due: deque[int] = deque()  # positions in the corpus's order, where outcomes come in that order
         self._stall = StallWatch(plan, on_stall)
@@ -97,11 +101,12 @@ class Stream:
         self._refill(self._executor.slots)  # each worker has something to do while the rest is listed
         self._mark("sent")
         self._refill()
+        self._describe()
         while self._live or self._again or not self._batcher.ended:
             ended = self._wait()
             if self._stopped:
                 return
-            if not ended:
+            if not (ended or self._results):
                 self._stall.idle(self._live.values(), self._executor.paused)
                 self._refill()  # the source may have paused, and goes on
                 continue
@@ -109,12 +114,28 @@ class Stream:
             outcomes = self._settle(ended)
             if self._stopped:  # by whom each batch's result is told
                 return
-            self._mark("committed")
+            if outcomes:
+                self._mark("committed")
             self._refill()
             for some in outcomes:
                 yield from some
             self._stall.moved()  # only now: a consumer that takes its time is no standstill
             self._refill()  # what was held back for an earlier document may have gone out by now
+
+    def _describe(self) -> None:
+        """Have the manifest say what the run is, while the workers begin: fingerprints take a tenth of a second."""
+        manifest = self._manifest
+        if manifest is None or manifest.described:
+            return
+
+        def describe() -> None:
+            with contextlib.suppress(Exception):  # whoever commits meets it again
+                manifest.describe()
+            self._describing = False
+            self._executor.wake()
+
+        self._describing = True
+        threading.Thread(target=describe, name="dataflow-header", daemon=True).start()
 
     def _wait(self) -> list[Done]:
         try:
@@ -179,9 +200,14 @@ class Stream:
                 self._again.extend(rescue.batches)
                 if rescue.outcomes:
                     results.append(_bare_result(batch.number, rescue.outcomes))
-        self._commit(results)
         for result in results:
             self._executor.expect(self._batcher.learn(result))
+        self._refill()  # the workers needn't wait until it lies on a disk
+        self._results += results
+        if self._live and self._describing:
+            return []
+        results, self._results = self._results, []
+        self._commit(results)
         taken = [result.take() for result in results]
         self._end_at_failure(taken)  # values may fail when they are taken out
         return taken

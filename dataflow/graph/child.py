@@ -1,10 +1,10 @@
 """A process that runs batches for this one, so that a document can end nothing but that.
 
 Where nobody starts a worker again, a worker must not be ended: one without a nanny, or the driver itself when the whole
-job is smaller than starting a cluster. There each thread that runs batches keeps a child process, which is started by
-command and told the plan once. Its own watchdog holds the documents' time limits, its parent the limit on memory, and
-the time limits too where the watchdog can't. When it dies, the task raises :class:`ChildDied`, the batch counts as
-lost, and the next one gets a new child.
+job is smaller than starting a cluster. There each thread that runs batches keeps a child process, which is a fork of
+the template (:mod:`dataflow.graph.forks`) and told the plan once. Its own watchdog holds the documents' time limits,
+this process the limit on memory, and the time limits too where the watchdog can't. When it dies, the task raises
+:class:`ChildDied`, the batch counts as lost, and the next one gets a new child.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ import os
 import pickle
 import select
 import signal
+import socket
 import struct
-import subprocess
 import sys
 import threading
-import time
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import IO
 
 from dataflow.errors import WorkloadError, one_line
 from dataflow.graph.command import look_in, looked_in
-from dataflow.graph.groups import end_group, end_left_by, end_own_group, wake_without_parent
+from dataflow.graph.forks import FORK, LOOK, NUMBER, WRITER, Fork, child_process, keep_template
+from dataflow.graph.groups import end_group, end_own_group, wake_without_parent
 from dataflow.graph.guard import guard_of
 from dataflow.graph.nodes import run_nodes
 from dataflow.graph.overdue import Overdue
@@ -36,7 +37,6 @@ from dataflow.graph.plan import Plan, plan_of, register_plan
 from dataflow.graph.samecode import held_against_code
 from dataflow.graph.scratch import scratch_folder
 from dataflow.graph.shipping import packed_plan, unpacked_plan
-from dataflow.graph.spare import child_process
 from dataflow.graph.table import load_writer
 from dataflow.graph.work import BatchResult
 
@@ -88,6 +88,7 @@ class Children:
         if plan.ledger is None or not os.path.isdir(plan.ledger):  # the driver is on another machine
             plan = dataclasses.replace(plan, ledger=self._folders.enter_context(scratch_folder("ledger")))
         assert plan.ledger is not None
+        self._folders.enter_context(keep_template())
         self._plan, self._memory_bytes, self._ledger = plan, memory_bytes, plan.ledger
         self._idle: list[_Child] = []
         self._all: set[_Child] = set()
@@ -135,7 +136,7 @@ class Children:
     def _started(self) -> _Child:
         if self._closed:
             raise ChildDied("its processes were ended")
-        child = _Child(self._memory_bytes, self._ledger)
+        child = _Child(child_process(writes=self._plan.sink is not None), self._memory_bytes, self._ledger)
         self._all.add(child)
         return child
 
@@ -154,13 +155,22 @@ class Children:
 class _Child:
     """One process and the pipes to it."""
 
-    def __init__(self, memory_bytes: int | None, ledger: str) -> None:
+    def __init__(self, process: Fork, memory_bytes: int | None, ledger: str) -> None:
+        self._process, self._memory_bytes, self._ledger = process, memory_bytes, ledger
+        self._asked, self._told = 0, False
+
+    @functools.cached_property
+    def _pid(self) -> int:
+        number = self._process.pid
+        if number is None:
+            raise ChildDied("its process couldn't be started")
+        return number
+
+    @functools.cached_property
+    def _overdue(self) -> Overdue:
         import psutil
 
-        self._memory_bytes, self._asked, self._told = memory_bytes, 0, False
-        self._started = child_process()
-        self._process = self._started.process
-        self._overdue = Overdue(psutil.Process(self._process.pid), ledger)
+        return Overdue(psutil.Process(self._pid), self._ledger)
 
     def tell(self, plan: bytes) -> None:
         """Say where modules are looked for, and send the plan, unless that was done."""
@@ -183,10 +193,10 @@ class _Child:
         return result
 
     def end(self) -> None:
-        self._started.end()
+        self._process.end()
 
     def close(self) -> None:
-        self._started.close()
+        self._process.close()
 
     def _send(self, frame: bytes) -> None:
         try:
@@ -202,29 +212,33 @@ class _Child:
 
     def _wait(self) -> None:
         """Until there is an answer, or the process holds more memory than it may, or takes longer."""
-        stdout = self._process.stdout
-        assert stdout is not None
-        while not select.select([stdout], [], [], _LOOK_SECONDS)[0]:
+        while not select.select([self._process.stdout], [], [], _LOOK_SECONDS)[0]:
             why = ""
-            if self._memory_bytes and _resident_bytes(self._process.pid) > self._memory_bytes:
+            if self._memory_bytes and _resident_bytes(self._pid) > self._memory_bytes:
                 why = f"held more than {self._memory_bytes / 2**30:.1f} GiB"
-            elif self._overdue.look():
+            elif self._is_overdue():
                 why = "was at a document for longer than its time limit, and didn't end itself"
             if why:
-                end_group(self._process.pid)
+                end_group(self._pid)
                 raise ChildDied(f"its process {why}")
 
-    def _died(self) -> ChildDied:
+    def _is_overdue(self) -> bool:
+        import psutil
+
         try:
-            self._process.wait(_ENDING_SECONDS)
-        except subprocess.TimeoutExpired:
+            return self._overdue.look()
+        except psutil.NoSuchProcess:
+            return False  # its pipe will say so
+
+    def _died(self) -> ChildDied:
+        if self._process.wait(_ENDING_SECONDS) is None:
             # It has closed its pipes, or is another program by now, and lives on.
-            end_group(self._process.pid)
+            self._process.end()
             self._process.wait()
-        end_left_by(self._process.pid)
-        self._started.errors.seek(0)
-        lines = self._started.errors.read()[-4000:].decode(errors="replace").strip().splitlines()
-        return ChildDied(f"its process ended: status {self._process.returncode} {lines[-1] if lines else ''}")
+        self._process.end()
+        self._process.errors.seek(0)
+        lines = self._process.errors.read()[-4000:].decode(errors="replace").strip().splitlines()
+        return ChildDied(f"its process ended: status {self._process.poll()} {lines[-1] if lines else ''}")
 
 
 _children: dict[str, Children] = {}
@@ -270,15 +284,13 @@ def _resident_bytes(pid: int) -> int:
         return 0  # it has ended: the pipe says so in a moment
 
 
-def _write(stream: IO[bytes] | None, frame: bytes) -> None:
-    assert stream is not None
+def _write(stream: IO[bytes], frame: bytes) -> None:
     stream.write(_LENGTH.pack(len(frame)))
     stream.write(frame)
     stream.flush()
 
 
-def _read(stream: IO[bytes] | None) -> bytes:
-    assert stream is not None
+def _read(stream: IO[bytes]) -> bytes:
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         raise EOFError
@@ -290,9 +302,7 @@ def _read(stream: IO[bytes] | None) -> bytes:
 
 
 def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """What the child does: take the plan, then batches, until its parent closes the pipe or dies."""
-    # Its number was told, since a parent that died while this process was importing isn't our parent any more.
-    threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
+    """What a child does: take the plan, then batches, until the process that needs it closes the pipe."""
     with contextlib.suppress(EOFError):
         look_in(*pickle.loads(_read(requests)))
         answer = _load(_read(requests))
@@ -336,23 +346,125 @@ def _answer(run: str, packed: bytes) -> bytes:
             return pickle.dumps(("raised", RuntimeError(f"{type(error).__name__}: {error}")), protocol=5)
 
 
-def _end_with(parent: int) -> None:
-    """A parent that was killed closes the pipe, but a child that is busy doesn't look at it."""
-    while os.getppid() == parent:
-        time.sleep(_LOOK_SECONDS)
-    end_own_group()
+class _Driver:
+    """The process that needs this one, which a template's forks are no children of."""
+
+    def __init__(self, number: int) -> None:
+        """Its number was told: if it died while this process was importing, it isn't our parent any more."""
+        self._parent = os.getppid()
+        self._end: list[int] = []
+        with contextlib.suppress(AttributeError, OSError):  # not every system has it
+            self._end.append(os.pidfd_open(number))
+        self._gone = os.getppid() != number  # as it was when the descriptor was opened
+
+    def asks(self, control: socket.socket) -> bool:
+        """Wait until there is something to read; false if it has gone instead."""
+        while not self._has_gone():
+            if control.fileno() in select.select([control.fileno(), *self._end], [], [], self._patience)[0]:
+                return True
+        return False
+
+    def watch(self) -> None:
+        """In a fork: end when it has gone. It closes its pipe then, which a process that is busy doesn't look at."""
+        self._parent = os.getppid()
+        threading.Thread(target=self._end_with_it, daemon=True).start()
+
+    def _end_with_it(self) -> None:
+        while not self._has_gone():
+            select.select(self._end, [], [], self._patience)
+        end_own_group()
+
+    @property
+    def _patience(self) -> float | None:
+        return None if self._end else _LOOK_SECONDS
+
+    def _has_gone(self) -> bool:
+        if not self._gone:
+            self._gone = (
+                bool(select.select(self._end, [], [], 0)[0]) if self._end else os.getppid() != self._parent
+            )
+        return self._gone
+
+
+def _serve_as_template(driver: _Driver, control: socket.socket) -> tuple[IO[bytes], IO[bytes]] | None:
+    """Fork whenever that is asked for. Returns in each fork, what it reads and writes; and once nobody asks any more.
+
+    Everything is imported, and there is one thread.
+    """
+    gc.freeze()  # or the forks' collections would look at all of it, and by that copy it
+    while driver.asks(control):
+        request, files, _, _ = socket.recv_fds(control, 1, 3)
+        if not request:
+            break
+        if request == WRITER:
+            load_writer()
+            gc.freeze()
+        elif request == LOOK:
+            control.sendall(NUMBER.pack(_look_at(NUMBER.unpack(_exactly(control, NUMBER.size))[0])))
+        elif request == FORK:
+            number = _forked()
+            if not number:
+                return _as_fork(control, *files)
+            for file in files:
+                os.close(file)
+            control.sendall(NUMBER.pack(number))
+    return None
+
+
+def _exactly(control: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        some = control.recv(size - len(data))
+        if not some:
+            raise EOFError
+        data += some
+    return data
+
+
+def _look_at(number: int) -> int:
+    try:
+        ended, status = os.waitpid(number, os.WNOHANG)
+    except ChildProcessError:
+        return signal.SIGKILL  # nobody knows
+    return status if ended else -1
+
+
+def _forked() -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # threads of NumPy and Arrow, which see to it themselves
+        return os.fork()
+
+
+def _as_fork(control: socket.socket, to_read: int, to_write: int, errors: int) -> tuple[IO[bytes], IO[bytes]]:
+    """Become a process of its own, in a session of its own; whatever a stage prints must not get between the frames."""
+    os.setsid()
+    wake_without_parent()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for standard in (1, 2):
+        os.dup2(errors, standard)
+    os.close(errors)
+    control.close()
+    for pipe in (to_read, to_write):
+        os.set_inheritable(pipe, False)  # a program that a stage starts holds no end of it
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()  # or all forks would have the same chance; Python's own sees to it
+    return os.fdopen(to_read, "rb"), os.fdopen(to_write, "wb")
 
 
 def _main() -> None:
+    gc.disable()  # nothing that is imported is garbage, and each collection would look at all of it
     wake_without_parent()  # or one that was stopped would never see that
     # A terminal's never comes here, so whatever else would raise KeyboardInterrupt is a document's doing.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Whatever a stage prints must not get between the frames.
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    requests = os.fdopen(os.dup(0), "rb")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    _serve(requests, answers)
+    driver = _Driver(int(sys.argv[1]))
+    control = socket.socket(fileno=os.dup(0))
+    with contextlib.suppress(EOFError, ConnectionError):
+        pipes = _serve_as_template(driver, control)
+        if pipes:
+            driver.watch()
+            _serve(*pipes)
 
 
 if __name__ == "__main__":

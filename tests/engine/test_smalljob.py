@@ -22,6 +22,7 @@ from dataflow.graph.plan import Batch, Plan
 from dataflow.memo.spec import MemoSpec
 from dataflow.profile import Cost
 from dataflow.strategy import Strategy
+from tests.support.waiting import wait_until
 
 
 def documents(count, size):
@@ -224,16 +225,18 @@ def test_the_processes_that_run_a_small_job_are_started_while_the_driver_still_p
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     executor = SmallJobExecutor(SmallJob(500, 2.0), lambda stack: Elsewhere())
     executor.start(Plan("early", Pipeline(whereabouts), Strategy(), MemoSpec("none"), in_child=True))
-    commands = [command_of(child) for child in psutil.Process().children()]
+    wait_until(lambda: len(of_children()) == 3)  # the template, which they are forks of, among them
     executor.close()
-    assert sum("dataflow.graph.child" in command for command in commands) == 2
+    assert of_children() == []
 
 
-def command_of(process):
-    """Its command line, which is empty for the milliseconds in which the system loads its program."""
-    while not (words := process.cmdline()):
-        pass
-    return " ".join(words)
+def of_children():
+    """The processes below this one that are for batches."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            found += [process] if "dataflow.graph.child" in process.cmdline() else []
+    return found
 
 
 @pytest.mark.parametrize(

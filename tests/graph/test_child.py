@@ -228,20 +228,6 @@ def test_a_process_that_is_killed_between_batches_costs_one_attempt(planned):
     assert run_in_child(RUN, batch("x")).take()[0].value != outcome.value
 
 
-def test_a_child_whose_parent_died_while_it_was_importing_ends():
-    parent = subprocess.Popen([sys.executable, "-c", ""])
-    parent.wait()
-    orphan = subprocess.Popen(
-        [sys.executable, "-m", "dataflow.graph.child", str(parent.pid)], stdin=subprocess.PIPE
-    )
-    try:
-        assert (
-            orphan.wait(60) == -signal.SIGKILL
-        )  # nobody has closed its pipe; what stages have started ends too
-    finally:
-        orphan.kill()
-
-
 def test_once_they_are_closed_no_more_are_started(planned):
     planned()
     children = children_of(RUN)
