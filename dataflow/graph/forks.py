@@ -48,7 +48,8 @@ NUMBER = struct.Struct(">q")
 
 _ALIVE = -1
 _UNKNOWN = -signal.SIGKILL  # how a process has ended, if nobody is left to ask
-_ANSWER_SECONDS = 10.0  # it may be importing
+_ANSWER_SECONDS = 300.0  # it may be importing, from a slow disk and beside many others
+_LOOK_SECONDS = 1.0
 _PAUSE_SECONDS = 0.002
 _SAID = "Umask: SigBlk: SigIgn: Uid: Gid: Groups: Cap NoNewPrivs: Seccomp THP_enabled:"
 _MASKS = tuple(_SAID.split())
@@ -78,7 +79,7 @@ class _Template:
             raise
         finally:
             theirs.close()
-        ours.settimeout(_ANSWER_SECONDS)
+        ours.settimeout(_LOOK_SECONDS)
         self._socket = ours
         self._lock = threading.Lock()
         self._owed: list[Fork] = []  # those whose numbers it hasn't said yet, in order
@@ -119,6 +120,24 @@ class _Template:
                 self._owed.pop(0).number = number
         return fork.number
 
+    def has_said(self, fork: Fork) -> bool:
+        """Whether it has said the number of a process that was asked for; nobody waits for it."""
+        if not self._lock.acquire(blocking=False):
+            return fork.number is not None  # somebody else waits for what it says
+        try:
+            while fork in self._owed and self._says_more():
+                number = self._answer()
+                self._owed.pop(0).number = number
+        finally:
+            self._lock.release()
+        return fork.number is not None
+
+    def _says_more(self) -> bool:
+        try:
+            return len(self._socket.recv(NUMBER.size, socket.MSG_PEEK | socket.MSG_DONTWAIT)) == NUMBER.size
+        except OSError:
+            return False
+
     def status_of(self, number: int) -> int | None:
         """How a process has ended, as :attr:`subprocess.Popen.returncode` has it; ``None`` while it lives."""
         with self._lock:
@@ -145,22 +164,23 @@ class _Template:
 
     def _answer(self) -> int | None:
         """The next number that it says; ``None`` if it has gone, or says none for long."""
-        self._wake()
-        data = b""
-        try:
-            while len(data) < NUMBER.size:
+        data, until = b"", time.monotonic() + _ANSWER_SECONDS
+        while len(data) < NUMBER.size:
+            with contextlib.suppress(OSError):
+                self._process.send_signal(signal.SIGCONT)  # somebody may have stopped it
+            try:
                 some = self._socket.recv(NUMBER.size - len(data))
-                if not some:
-                    return None
-                data += some
-        except OSError:
-            self._process.kill()
-            return None
+            except TimeoutError:
+                if time.monotonic() < until:
+                    continue
+                some = b""
+            except OSError:
+                some = b""
+            if not some:
+                self._process.kill()
+                return None
+            data += some
         return int(NUMBER.unpack(data)[0])
-
-    def _wake(self) -> None:
-        with contextlib.suppress(OSError):
-            self._process.send_signal(signal.SIGCONT)  # somebody may have stopped it
 
 
 class Fork:
@@ -198,15 +218,15 @@ class Fork:
         return self._status
 
     def end(self) -> None:
-        """Kill it, and what it has started; it isn't waited for."""
-        number = self.pid
-        if number is not None:
-            (end_group if self.poll() is None else end_left_by)(number)
+        """Kill it, and what it has started; it isn't waited for. One that isn't made yet will find its pipe closed."""
+        if self._template.has_said(self) and self.number is not None:
+            (end_group if self.poll() is None else end_left_by)(self.number)
 
     def close(self) -> None:
         """End it, and what it has started."""
         self.end()
-        self.wait()
+        if self.number is not None:
+            self.wait()
         for stream in (self.stdin, self.stdout, self.errors):
             with contextlib.suppress(OSError):
                 stream.close()

@@ -87,6 +87,16 @@ def test_one_that_dies_before_it_has_forked_is_an_end_like_any_other(started):
         fork.close()
 
 
+def test_one_that_is_not_made_yet_is_not_waited_for_when_it_is_closed(started):
+    with keep_template():
+        template = forks._current()
+        os.kill(template._process.pid, signal.SIGSTOP)
+        fork = template.fork()
+        fork.close()
+        assert template.number_of(fork)  # which wakes the template
+        assert fork.wait(30) == 0
+
+
 def test_one_that_is_stopped_goes_on_when_it_is_asked(started):
     with keep_template():
         child_process().close()
