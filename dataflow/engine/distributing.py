@@ -8,7 +8,7 @@ import contextlib
 import functools
 import queue
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, wait
 from typing import TYPE_CHECKING, Any
 
@@ -170,13 +170,17 @@ class DaskExecutor:
         loop: Any = self._client.loop
         return asyncio.run_coroutine_threadsafe(coroutine, loop.asyncio_loop)
 
-    def _wait_for(self, asked: concurrent.futures.Future[Any]) -> Any:
-        """The answer; the client would go on asking a scheduler that has died for half a minute."""
+    def _wait_for(
+        self, asked: concurrent.futures.Future[Any], in_vain: Callable[[], bool] = lambda: False
+    ) -> Any:
+        """The answer; ``None`` once that is in vain. The client would ask a dead scheduler for half a minute."""
         while True:
             wait([asked], timeout=_LOOK_SECONDS)
             if asked.done():
                 return asked.result()
             self._check_scheduler()
+            if in_vain():
+                return None
             self._overdue.look()  # a result may lie on a worker that can't hand it out any more
 
     def submit(self, batches: Sequence[Batch]) -> None:
@@ -355,8 +359,19 @@ class DaskExecutor:
                 self._unsent[number] = error
 
     def _fetch(self, futures: list[Future[Any]]) -> list[Any]:
-        found: list[Any] = self._wait_for(self._on_loop(self._client.gather(futures, asynchronous=True)))
-        return found
+        """Results. Where one is asked for that has gone meanwhile, which Dask would try to reach for half a minute, all
+        are asked for again.
+        """
+        while True:
+            there = set(self._workers())
+            asked = self._on_loop(self._client.gather(futures, asynchronous=True))
+            found = self._wait_for(asked, functools.partial(self._have_gone, there))
+            if found is not None:
+                return list(found)
+            asked.cancel()
+
+    def _have_gone(self, workers: set[str]) -> bool:
+        return not workers <= set(self._workers())
 
     def _done(self, number: int, future: Future[Any], results: Mapping[int, Any]) -> Done | None:
         """What became of a future; ``None`` where it is on its way again, since its result was lost."""

@@ -49,6 +49,7 @@ def test_a_worker_that_dies_while_it_loads_the_plan_costs_nothing(processes, wri
     pipeline = pipeline_that(WhenLoaded(die_once, str(tmp_path / "died")))
     found = list(run(pipeline, write_corpus("a", "bc"), cluster=processes.client))
     assert (tmp_path / "died").exists()
+    assert [o.status for o in found] == ["ok", "ok"], found
     assert sorted(o.value for o in found) == [1, 2]
 
 
@@ -239,6 +240,31 @@ def test_a_worker_that_goes_while_all_are_told_something_is_not_waited_for(monke
         assert elsewhere.submit(asyncio.run, executor._of_all(answers())).result() == "loaded"
         with pytest.raises(ConnectionError):
             elsewhere.submit(asyncio.run, executor._of_all(is_lost())).result()
+
+
+def test_a_result_whose_worker_has_gone_is_asked_for_again(monkeypatch):
+    """Dask would try to reach that worker for half a minute."""
+    monkeypatch.setattr("dataflow.engine.distributing._LOOK_SECONDS", 0.01)
+    client, asked = Shrinking(), []
+
+    async def gather(futures, asynchronous):
+        asked.append(futures)
+        if len(asked) == 1:
+            client.workers = Threads({"tcp://two": 1})
+            await asyncio.Event().wait()
+        return ["found"]
+
+    client.gather = gather
+    executor = DaskExecutor(client)
+    with ThreadPoolExecutor(1) as elsewhere:
+        loop = asyncio.new_event_loop()
+        running = elsewhere.submit(loop.run_forever)
+        monkeypatch.setattr(executor, "_on_loop", lambda task: asyncio.run_coroutine_threadsafe(task, loop))
+        assert executor._fetch(["a future"]) == ["found"]
+        loop.call_soon_threadsafe(loop.stop)
+        running.result()
+        loop.close()
+    assert len(asked) == 2
 
 
 @stage
