@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -332,3 +333,14 @@ def test_a_script_whose_call_is_made_by_each_process_that_imports_it_is_done_onc
     assert "__name__ == '__main__'" in note
     assert "__name__ == '__main__'" in done.stderr
     assert "isn't empty" not in done.stderr  # which is no news: the run itself has written there
+
+
+def ending_above(data: bytes) -> int:
+    if data == b"end":
+        os.kill(os.getppid(), signal.SIGKILL)
+    return len(data)
+
+
+def test_a_stage_that_ends_the_process_above_it_ends_nothing_that_is_needed(write_corpus):
+    found = list(run(Pipeline(ending_above), write_corpus("end", "one", "two"), cluster="auto"))
+    assert [outcome.value for outcome in found] == [3, 3, 3]
