@@ -117,9 +117,8 @@ class SmallJobExecutor:
         self._threads = ThreadPoolExecutor(thread_name_prefix="dataflow-small-job")
         self._cluster: Executor | None = None
         self._batches: deque[Batch] = deque()
-        self._running: dict[
-            Future[Done], int
-        ] = {}  # how many documents each has; those that have ended, until seen
+        # How many documents each has; those that have ended, until that was seen.
+        self._running: dict[Future[Done], int] = {}
         self._free = job.processes
         self._lock = threading.RLock()  # for what the threads look at that have run a batch
         self._ended: SimpleQueue[Future[Done] | None] = SimpleQueue()

@@ -21,6 +21,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -370,8 +371,11 @@ class _Driver:
         threading.Thread(target=self._end_with_it, daemon=True).start()
 
     def _end_with_it(self) -> None:
-        while not self._has_gone():
-            select.select(self._end, [], [], self._patience)
+        with contextlib.suppress(OSError):  # a stage may have closed whatever was open
+            while not self._has_gone():
+                select.select(self._end, [], [], self._patience)
+        while not self._gone and os.getppid() == self._parent:
+            time.sleep(_LOOK_SECONDS)
         end_own_group()
 
     @property

@@ -13,6 +13,7 @@ from dataflow.document import Document
 from dataflow.graph.child import ChildDied, children_of, close_children, limit_children, run_in_child
 from dataflow.graph.plan import Batch, Plan, forget_plan, register_plan
 from dataflow.memo.spec import MemoSpec
+from tests.support.waiting import wait_until
 
 RUN = "c41d0000"
 
@@ -90,6 +91,38 @@ def test_one_that_lives_on_without_its_pipes_is_ended(planned, word):
     with pytest.raises(ChildDied, match="its process ended"):
         run_in_child(RUN, batch(word))
     assert [o.value for o in run_in_child(RUN, batch("x")).take()] == ["here"]
+
+
+CLOSES = """
+import os, sys, time
+from dataflow import Pipeline, Strategy
+from dataflow.document import Document
+from dataflow.graph.child import run_in_child
+from dataflow.graph.plan import Batch, Plan, register_plan
+from dataflow.memo.spec import MemoSpec
+def close(data: bytes) -> str:
+    os.closerange(3, 256)
+    with open(data.decode(), "w") as file:
+        file.write(str(os.getpid()))
+    os.rename(data.decode(), data.decode() + ".said")
+    time.sleep(600)
+register_plan(Plan("c41d0002", Pipeline(close), Strategy(), MemoSpec("none"), in_child=True))
+document = Document("a.txt", 1, "text/plain")
+run_in_child("c41d0002", Batch(1, (document,), (0,), (0,), (sys.argv[1].encode(),)).pack())
+"""
+
+
+def test_one_whose_document_has_closed_all_that_was_open_ends_with_its_driver(tmp_path):
+    said = tmp_path / "number.said"
+    with subprocess.Popen([sys.executable, "-c", CLOSES, str(tmp_path / "number")]) as driver:
+        wait_until(said.exists)
+        child = psutil.Process(int(said.read_text()))
+        driver.kill()
+    try:
+        child.wait(30)
+    finally:
+        if child.is_running():
+            child.kill()
 
 
 STOPS = """
