@@ -66,7 +66,7 @@ class _Template:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         try:
             self._process = subprocess.Popen(
-                module_command("dataflow.graph.child", str(os.getpid())),
+                module_command("dataflow.graph.template", str(os.getpid())),
                 stdin=theirs.fileno(),
                 stdout=self._errors,
                 stderr=self._errors,
@@ -105,8 +105,8 @@ class _Template:
         made = Fork(self, os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb"), errors)
         try:
             with self._lock, contextlib.suppress(OSError):  # else its pipes say that it has ended
-                self._owed.append(made)
                 socket.send_fds(self._socket, [FORK], [to_read, to_write, errors.fileno()])
+                self._owed.append(made)
         finally:
             os.close(to_read)
             os.close(to_write)
@@ -116,8 +116,7 @@ class _Template:
         """The number of a process that was asked for; ``None`` if it was never made."""
         with self._lock:
             while fork in self._owed:
-                number = self._answer()
-                self._owed.pop(0).number = number
+                self._take_number()
         return fork.number
 
     def has_said(self, fork: Fork) -> bool:
@@ -126,8 +125,7 @@ class _Template:
             return fork.number is not None  # somebody else waits for what it says
         try:
             while fork in self._owed and self._says_more():
-                number = self._answer()
-                self._owed.pop(0).number = number
+                self._take_number()
         finally:
             self._lock.release()
         return fork.number is not None
@@ -142,8 +140,7 @@ class _Template:
         """How a process has ended, as :attr:`subprocess.Popen.returncode` has it; ``None`` while it lives."""
         with self._lock:
             while self._owed:
-                answer = self._answer()
-                self._owed.pop(0).number = answer
+                self._take_number()
             with contextlib.suppress(OSError):
                 self._socket.sendall(LOOK + NUMBER.pack(number))
             status = self._answer()
@@ -161,6 +158,11 @@ class _Template:
         self._process.kill()
         self._process.wait()
         self._errors.close()
+
+    def _take_number(self) -> None:
+        """The number that it says next is that of the process that was asked for first."""
+        number = self._answer()
+        self._owed.pop(0).number = number
 
     def _answer(self) -> int | None:
         """The next number that it says; ``None`` if it has gone, or says none for long."""

@@ -236,7 +236,7 @@ def of_children():
     found = []
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            found += [process] if "dataflow.graph.child" in process.cmdline() else []
+            found += [process] if "dataflow.graph.template" in process.cmdline() else []
     return found
 
 

@@ -93,64 +93,38 @@ def test_one_that_lives_on_without_its_pipes_is_ended(planned, word):
     assert [o.value for o in run_in_child(RUN, batch("x")).take()] == ["here"]
 
 
-CLOSES = """
-import os, sys, time
+DRIVER = """
+import os, signal, sys, time
 from dataflow import Pipeline, Strategy
 from dataflow.document import Document
 from dataflow.graph.child import run_in_child
 from dataflow.graph.plan import Batch, Plan, register_plan
 from dataflow.memo.spec import MemoSpec
-def close(data: bytes) -> str:
-    os.closerange(3, 256)
+def say_number_and(data: bytes) -> str:
+    {first}
     with open(data.decode(), "w") as file:
         file.write(str(os.getpid()))
     os.rename(data.decode(), data.decode() + ".said")
-    time.sleep(600)
-register_plan(Plan("c41d0002", Pipeline(close), Strategy(), MemoSpec("none"), in_child=True))
-document = Document("a.txt", 1, "text/plain")
-run_in_child("c41d0002", Batch(1, (document,), (0,), (0,), (sys.argv[1].encode(),)).pack())
-"""
-
-
-def test_one_whose_document_has_closed_all_that_was_open_ends_with_its_driver(tmp_path):
-    said = tmp_path / "number.said"
-    with subprocess.Popen([sys.executable, "-c", CLOSES, str(tmp_path / "number")]) as driver:
-        wait_until(said.exists)
-        child = psutil.Process(int(said.read_text()))
-        driver.kill()
-    try:
-        child.wait(30)
-    finally:
-        if child.is_running():
-            child.kill()
-
-
-STOPS = """
-import os, signal, sys
-from dataflow import Pipeline, Strategy
-from dataflow.document import Document
-from dataflow.graph.child import run_in_child
-from dataflow.graph.plan import Batch, Plan, register_plan
-from dataflow.memo.spec import MemoSpec
-def stop(data: bytes) -> str:
-    print(os.getpid(), file=open(data.decode(), "w"), flush=True)
-    os.rename(data.decode(), data.decode() + ".said")
-    os.kill(os.getpid(), signal.SIGSTOP)
-register_plan(Plan("c41d0001", Pipeline(stop), Strategy(), MemoSpec("none"), in_child=True))
+    {then}
+register_plan(Plan("c41d0001", Pipeline(say_number_and), Strategy(), MemoSpec("none"), in_child=True))
 document = Document("a.txt", 1, "text/plain")
 run_in_child("c41d0001", Batch(1, (document,), (0,), (0,), (sys.argv[1].encode(),)).pack())
 """
 
 
-def test_one_that_is_stopped_ends_with_its_parent(tmp_path):
-    said = tmp_path / "number.said"
-    with subprocess.Popen([sys.executable, "-c", STOPS, str(tmp_path / "number")]) as parent:
-        while not said.exists() and parent.poll() is None:
-            pass
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [("pass", "os.kill(os.getpid(), signal.SIGSTOP)"), ("os.closerange(3, 256)", "time.sleep(600)")],
+    ids=["stopped", "without what was open"],
+)
+def test_one_that_is_at_a_document_ends_with_its_driver(tmp_path, first, then):
+    said, program = tmp_path / "number.said", DRIVER.format(first=first, then=then)
+    with subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "number")]) as driver:
+        wait_until(said.exists)
         child = psutil.Process(int(said.read_text()))
-        while child.status() != psutil.STATUS_STOPPED:
-            pass
-        parent.kill()
+        if "STOP" in then:
+            wait_until(lambda: child.status() == psutil.STATUS_STOPPED)
+        driver.kill()
     try:
         child.wait(30)
     finally:

@@ -123,7 +123,7 @@ def test_a_template_whose_driver_has_died_while_it_was_importing_ends():
     parent.wait()
     ours, theirs = socket.socketpair()
     orphan = subprocess.Popen(
-        [sys.executable, "-m", "dataflow.graph.child", str(parent.pid)], stdin=theirs.fileno()
+        [sys.executable, "-m", "dataflow.graph.template", str(parent.pid)], stdin=theirs.fileno()
     )
     try:
         assert orphan.wait(60) == 0
