@@ -8,7 +8,7 @@ import contextlib
 import functools
 import queue
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, wait
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,10 @@ _telling: set[concurrent.futures.Future[Any]] = set()
 
 def _heard(nannies: Nannies, run: str) -> Mapping[int, float]:
     return nannies.heard(run) if all(told.done() for told in list(_telling)) else {}
+
+
+class _Gone(ConnectionError):
+    """A worker has gone that was asked for something."""
 
 
 class DaskExecutor:
@@ -147,7 +151,7 @@ class DaskExecutor:
             await self._of_all(self._client.unregister_worker_plugin(self._plugin))
 
     async def _of_all(self, asked: Coroutine[Any, Any, Any]) -> Any:
-        """What all workers answer. One that goes at the wrong moment, Dask would try to reach for half a minute.
+        """What workers answer. One that goes at the wrong moment, Dask would try to reach for half a minute.
 
         Raises:
             OSError: one of them has gone meanwhile.
@@ -157,7 +161,8 @@ class DaskExecutor:
         answering.add_done_callback(_look_at)
         while not (await asyncio.wait([answering], timeout=_LOOK_SECONDS))[0]:
             if not there <= set(await self._client.nthreads()):
-                raise ConnectionError("a worker has gone before it answered")
+                answering.cancel()
+                raise _Gone("a worker has gone before it answered")
         return answering.result()
 
     async def _withdraw(self, registered: concurrent.futures.Future[Any]) -> None:
@@ -170,17 +175,13 @@ class DaskExecutor:
         loop: Any = self._client.loop
         return asyncio.run_coroutine_threadsafe(coroutine, loop.asyncio_loop)
 
-    def _wait_for(
-        self, asked: concurrent.futures.Future[Any], in_vain: Callable[[], bool] = lambda: False
-    ) -> Any:
-        """The answer; ``None`` once that is in vain. The client would ask a dead scheduler for half a minute."""
+    def _wait_for(self, asked: concurrent.futures.Future[Any]) -> Any:
+        """The answer; the client would go on asking a scheduler that has died for half a minute."""
         while True:
             wait([asked], timeout=_LOOK_SECONDS)
             if asked.done():
                 return asked.result()
             self._check_scheduler()
-            if in_vain():
-                return None
             self._overdue.look()  # a result may lie on a worker that can't hand it out any more
 
     def submit(self, batches: Sequence[Batch]) -> None:
@@ -363,15 +364,9 @@ class DaskExecutor:
         are asked for again.
         """
         while True:
-            there = set(self._workers())
-            asked = self._on_loop(self._client.gather(futures, asynchronous=True))
-            found = self._wait_for(asked, functools.partial(self._have_gone, there))
-            if found is not None:
-                return list(found)
-            asked.cancel()
-
-    def _have_gone(self, workers: set[str]) -> bool:
-        return not workers <= set(self._workers())
+            asked = self._on_loop(self._of_all(self._client.gather(futures, asynchronous=True)))
+            with contextlib.suppress(_Gone):
+                return list(self._wait_for(asked))
 
     def _done(self, number: int, future: Future[Any], results: Mapping[int, Any]) -> Done | None:
         """What became of a future; ``None`` where it is on its way again, since its result was lost."""

@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dataflow.engine.clusters import OpenCluster
 from dataflow.errors import CacheError
@@ -16,10 +16,16 @@ from dataflow.limits import parse_size
 from dataflow.pipeline import Pipeline
 from dataflow.strategy import Strategy
 
+if TYPE_CHECKING:
+    from dataflow.memo.server import EmbeddedServer
+    from dataflow.memo.spec import MemoSpec
+
 __all__ = ["begin_server", "plan_for", "stage_ids"]
 
 
-def begin_server(stack: contextlib.ExitStack, strategy: Strategy, redis_url: str | None) -> Any:
+def begin_server(
+    stack: contextlib.ExitStack, strategy: Strategy, redis_url: str | None
+) -> str | EmbeddedServer | None:
     """What a run's memo is on, if it has a server: its URL, or an embedded one that starts meanwhile.
 
     Raises:
@@ -44,7 +50,7 @@ def plan_for(
     ids: tuple[bytes, ...],
     sink: Sink | None,
     ledger: str | None,
-    server: Any,
+    server: str | EmbeddedServer | None,
     search_path: tuple[str, ...],
     namespace: str,
     opened: OpenCluster | None,
@@ -86,17 +92,18 @@ def stage_ids(pipeline: Pipeline, strategy: Strategy) -> tuple[tuple[bytes, ...]
 def _memo(
     stack: contextlib.ExitStack,
     strategy: Strategy,
-    server: Any,
+    server: str | EmbeddedServer | None,
     namespace: str,
     opened: OpenCluster | None,
-) -> Any:
+) -> MemoSpec:
     from dataflow.memo.secret import cache_secret
     from dataflow.memo.spec import MemoSpec
 
     if strategy.cache == "none":
         return MemoSpec(kind="none", url=None, secret=b"")
-    url = server
-    if server and not isinstance(server, str):
+    if server is None or isinstance(server, str):
+        url = server
+    else:
         if opened is not None and not opened.local:
             raise CacheError(
                 "workers on other machines can't reach an embedded server: set REDIS_URL to one of yours."

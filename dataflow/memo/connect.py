@@ -6,15 +6,14 @@ import functools
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from dataflow.errors import CacheError, one_line
 
 __all__ = [
-    "ANSWER_SECONDS",
-    "CONNECT_SECONDS",
-    "SOCKET_SECONDS",
+    "Patience",
     "check_server",
     "client_of",
     "is_timeout",
@@ -25,10 +24,21 @@ __all__ = [
 
 T = TypeVar("T")
 
-CONNECT_SECONDS = 0.5
-SOCKET_SECONDS = 1.0
-ANSWER_SECONDS = 5.0
-"""The longest that all answers of a pipeline may take: 32 MB from a server that is slow, but works."""
+
+@dataclass(frozen=True)
+class Patience:
+    """How long is waited for a server.
+
+    Attributes:
+        connect_seconds: for a connection.
+        socket_seconds: for any piece of an answer.
+        answer_seconds: for all answers of a pipeline: 32 MB from a server that is slow, but works.
+    """
+
+    connect_seconds: float = 0.5
+    socket_seconds: float = 1.0
+    answer_seconds: float = 5.0
+
 
 _PAUSE_SECONDS = 0.1
 _SCHEMES = ("redis://", "rediss://", "unix://")
@@ -46,13 +56,7 @@ def redacted(url: str) -> str:
     return f"{scheme}{mark}{user}{colon and ':***'}@{place}"
 
 
-def client_of(
-    url: str,
-    *,
-    connect_seconds: float = CONNECT_SECONDS,
-    socket_seconds: float = SOCKET_SECONDS,
-    answer_seconds: float = ANSWER_SECONDS,
-) -> Any:
+def client_of(url: str, patience: Patience | None = None) -> Any:
     """A redis-py client for ``redis://``, ``rediss://`` or ``unix://``; it connects at its first command.
 
     A connection that was lost is tried once more, since a server may have come back; a time-out never is.
@@ -68,17 +72,18 @@ def client_of(
 
     from dataflow.memo.connections import connection_class
 
+    patience = patience or Patience()
     try:
         _check_database(url)
         return redis.Redis.from_url(
             url,
-            socket_connect_timeout=connect_seconds,
-            socket_timeout=socket_seconds,
+            socket_connect_timeout=patience.connect_seconds,
+            socket_timeout=patience.socket_seconds,
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
             # Two answers fewer on each new connection, and every server of either kind understands it.
             protocol=2,
             driver_info=None,
-            connection_class=connection_class(url.partition("://")[0], answer_seconds),
+            connection_class=connection_class(url.partition("://")[0], patience.answer_seconds),
         )
     except (ValueError, TypeError) as error:
         # The library's message may hold a piece of a password that wasn't percent-encoded.

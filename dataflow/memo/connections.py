@@ -6,13 +6,11 @@ import functools
 import time
 from typing import Any
 
-from dataflow.memo.connect import ANSWER_SECONDS
-
 __all__ = ["connection_class"]
 
 
 @functools.cache
-def connection_class(scheme: str, answer_seconds: float = ANSWER_SECONDS) -> Any:
+def connection_class(scheme: str, answer_seconds: float) -> Any:
     """The class for ``redis``, ``rediss`` or ``unix``."""
     import redis
     from redis.connection import DefaultParser

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from dataflow.memo.connect import ANSWER_SECONDS, CONNECT_SECONDS, SOCKET_SECONDS, client_of
+from dataflow.memo.connect import Patience, client_of
 
 __all__ = ["Command", "Link", "link_to"]
 
@@ -44,13 +44,7 @@ class Link(Protocol):
         """Close all connections; the next command opens new ones."""
 
 
-def link_to(
-    url: str,
-    *,
-    connect_seconds: float = CONNECT_SECONDS,
-    socket_seconds: float = SOCKET_SECONDS,
-    answer_seconds: float = ANSWER_SECONDS,
-) -> Link:
+def link_to(url: str, patience: Patience | None = None) -> Link:
     """Connections to the server of a URL; the first command opens one.
 
     Raises:
@@ -58,15 +52,8 @@ def link_to(
     """
     address = _address(url)
     if address is None:
-        return _ByClient(
-            client_of(
-                url,
-                connect_seconds=connect_seconds,
-                socket_seconds=socket_seconds,
-                answer_seconds=answer_seconds,
-            )
-        )
-    return _Plain(address, connect_seconds, socket_seconds, answer_seconds)
+        return _ByClient(client_of(url, patience))
+    return _Plain(address, patience or Patience())
 
 
 @dataclass(frozen=True)
@@ -107,11 +94,8 @@ def _address(url: str) -> _Address | None:
 class _Plain:
     """A :class:`Link` over plain sockets."""
 
-    def __init__(
-        self, address: _Address, connect_seconds: float, socket_seconds: float, answer_seconds: float
-    ) -> None:
-        self._address = address
-        self._seconds = (connect_seconds, socket_seconds, answer_seconds)
+    def __init__(self, address: _Address, patience: Patience) -> None:
+        self._address, self._patience = address, patience
         self._idle: list[_Connection] = []
         self._lock = threading.Lock()
         self._process = os.getpid()
@@ -136,7 +120,7 @@ class _Plain:
             connection.close()
 
     def _asked(self, packed: Sequence[bytes]) -> list[Any]:
-        connection = self._taken() or _Connection(self._address, *self._seconds)
+        connection = self._taken() or _Connection(self._address, self._patience)
         try:
             answers = connection.ask(packed)
         except BaseException:
@@ -163,17 +147,15 @@ class _Plain:
 class _Connection:
     """A socket to a server that has been greeted."""
 
-    def __init__(
-        self, address: _Address, connect_seconds: float, socket_seconds: float, answer_seconds: float
-    ) -> None:
+    def __init__(self, address: _Address, patience: Patience) -> None:
         import hiredis
 
-        self._answer_seconds = answer_seconds
+        self._answer_seconds = patience.answer_seconds
         self._buffer = bytearray(_BUFFER_BYTES)
         self._reader = hiredis.Reader(replyError=_as_exception, notEnoughData=_MISSING)
-        self._socket = _connected(address.place, connect_seconds)
+        self._socket = _connected(address.place, patience.connect_seconds)
         try:
-            self._socket.settimeout(socket_seconds)
+            self._socket.settimeout(patience.socket_seconds)
             if address.greetings:
                 self._greet(address.greetings)
         except BaseException:

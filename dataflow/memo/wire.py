@@ -8,7 +8,7 @@ from typing import Any
 
 from dataflow.memo.base import Counters
 from dataflow.memo.breaker import Breaker
-from dataflow.memo.connect import ANSWER_SECONDS, CONNECT_SECONDS, SOCKET_SECONDS
+from dataflow.memo.connect import Patience
 from dataflow.memo.link import Command, link_to
 
 __all__ = ["Command", "Wire"]
@@ -20,10 +20,8 @@ class Wire:
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://``.
         counters: where what befalls it is counted.
-        connect_seconds: the time-out for connecting.
-        socket_seconds: the time-out for any piece of an answer.
-        answer_seconds: the time-out for all answers of a round trip together.
         clock: a monotonic clock for the breakers.
+        **patience: of :class:`dataflow.memo.connect.Patience`: how long is waited for it.
 
     Raises:
         CacheError: the URL isn't one of Redis's. It connects at the first command.
@@ -34,17 +32,10 @@ class Wire:
         url: str,
         counters: Counters,
         *,
-        connect_seconds: float = CONNECT_SECONDS,
-        socket_seconds: float = SOCKET_SECONDS,
-        answer_seconds: float = ANSWER_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        **patience: float,
     ) -> None:
-        self._link = link_to(
-            url,
-            connect_seconds=connect_seconds,
-            socket_seconds=socket_seconds,
-            answer_seconds=answer_seconds,
-        )
+        self._link = link_to(url, Patience(**patience))
         self._counters = counters
         self._reading = Breaker(clock=clock)
         self._writing = Breaker(clock=clock)

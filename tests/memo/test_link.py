@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,10 @@ import redis
 
 from dataflow.errors import CacheError
 from dataflow.memo import link
+from dataflow.memo.connect import Patience
 from dataflow.memo.link import link_to
 from dataflow.memo.server import EmbeddedServer
+from tests.support.servers import server_that
 
 COMMANDS: list[link.Command] = [
     ("PING",),
@@ -33,26 +34,6 @@ COMMANDS: list[link.Command] = [
     ("LPUSH", b"text", b"x"),
     ("NONSENSE",),
 ]
-
-
-@contextlib.contextmanager
-def server_that(serve: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A server that does something with each connection, in turn; its URL."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def accept() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                with connection, contextlib.suppress(OSError):
-                    serve(connection)
-
-    thread = threading.Thread(target=accept, daemon=True)
-    thread.start()
-    yield f"redis://127.0.0.1:{listener.getsockname()[1]}"
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
-    thread.join()
 
 
 def told(answer: Any) -> Any:
@@ -157,7 +138,7 @@ def test_what_is_no_redis_is_an_error(answer: bytes) -> None:
 
 def test_a_stopped_server_is_waited_for_once() -> None:
     with EmbeddedServer() as server:
-        one = link_to(server.url, socket_seconds=0.1)
+        one = link_to(server.url, Patience(socket_seconds=0.1))
         one.ask([("PING",)])
         os.kill(server.pid, signal.SIGSTOP)
         with pytest.raises(TimeoutError):

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from dataflow.memo.connect import check_server
 from dataflow.memo.redis import RedisBlobs, RedisMemo
 from dataflow.memo.sealing import Sealing
 from dataflow.memo.server import EmbeddedServer
+from tests.support.servers import server_that
 
 SEALING = Sealing(secret=b"shared")
 
@@ -45,27 +46,14 @@ def calls(client: redis.Redis, command: str) -> int:
     return int(stats.get(f"cmdstat_{command}", {}).get("calls", 0))
 
 
-@contextlib.contextmanager
-def garbage_server(answer: bytes) -> Iterator[str]:
+def garbage_server(answer: bytes) -> contextlib.AbstractContextManager[str]:
     """A server that says the same to everything, then hangs up."""
-    listener = socket.create_server(("127.0.0.1", 0))
 
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                connection.recv(65536)
-                connection.sendall(answer)
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(answer)
 
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    yield f"redis://127.0.0.1:{listener.getsockname()[1]}"
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
-    thread.join()
+    return server_that(serve)
 
 
 def test_a_batch_is_one_round_trip(each_server: EmbeddedServer) -> None:
