@@ -1,9 +1,9 @@
 """Processes for batches: forks of one that has imported what they need, the template.
 
 A child that is started by command imports for 0.25 s what every child does, the next one as much again beside it, and
-one that takes the place of a dead one once more. So one process imports, and does nothing else than to fork; two
-children of a short run are at work before one by one they would be. It has one thread of Python's (and those of NumPy
-and Arrow, which see to forks themselves). Its forks outlive it: who finds it dead starts another one.
+one that takes the place of a dead one once more. So one process imports (:mod:`dataflow.graph.template`), and does
+nothing else than to fork. It has one thread of Python's (and those of NumPy and Arrow, which see to forks themselves).
+Its forks outlive it: who finds it dead starts another one.
 
 A process inherits what its parent is at that moment. The template stands for this process, so it is used for as long
 as a new one would be no other. The command starts it first of all, before it knows whether one is needed, and while
