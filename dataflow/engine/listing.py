@@ -148,6 +148,12 @@ class Listing:
                 self._given_at = self._clock()
             return taken
 
+    def ends_within(self, most: int) -> bool:
+        """Whether no more than so many documents are to come, as far as that is soon known."""
+        taken = self.take(most + 1)
+        self.put_back(taken)
+        return self._over and len(taken) <= most
+
     def put_back(self, taken: Sequence[Numbered]) -> None:
         """Let documents that were taken come once more, next of all."""
         with self._changed:

@@ -17,30 +17,42 @@ from dataflow.pipeline import Pipeline
 from dataflow.strategy import Strategy
 
 if TYPE_CHECKING:
-    from dataflow.memo.server import EmbeddedServer
+    from dataflow.memo.demand import ServerOnDemand
     from dataflow.memo.spec import MemoSpec
 
 __all__ = ["begin_server", "plan_for", "stage_ids"]
 
 
 def begin_server(
-    stack: contextlib.ExitStack, strategy: Strategy, redis_url: str | None
-) -> str | EmbeddedServer | None:
-    """What a run's memo is on, if it has a server: its URL, or an embedded one that starts meanwhile.
+    stack: contextlib.ExitStack,
+    strategy: Strategy,
+    redis_url: str | None,
+    notes: list[str],
+) -> str | ServerOnDemand | None:
+    """What a run's memo is on, if it has a server: its URL, or an embedded one that is started when it is wanted.
+
+    Args:
+        stack: where it is stopped.
+        notes: where it is said in the end that it couldn't be started.
 
     Raises:
         CacheError: there is no server program.
     """
     if strategy.cache not in ("redis", "tiered"):
         return None
-    from dataflow.memo.server import EmbeddedServer
+    from dataflow.memo.demand import ServerOnDemand
 
     url = redis_url or os.environ.get("REDIS_URL") or None
     if url:
         return url
-    server = EmbeddedServer(**strategy.server)
+    server = ServerOnDemand(**strategy.server)
+    stack.callback(lambda: notes.extend([_without_server(server)] if server.failure else []))
     stack.callback(server.stop)
-    return server.begin()
+    return server
+
+
+def _without_server(server: ServerOnDemand) -> str:
+    return f"nothing was kept in the cache: {server.failure}"
 
 
 def plan_for(
@@ -50,7 +62,7 @@ def plan_for(
     ids: tuple[bytes, ...],
     sink: Sink | None,
     ledger: str | None,
-    server: str | EmbeddedServer | None,
+    server: str | ServerOnDemand | None,
     search_path: tuple[str, ...],
     namespace: str,
     opened: OpenCluster | None,
@@ -76,6 +88,11 @@ def plan_for(
         search_path=search_path,
         in_child=in_child,
     )
+    if plan.memo.on_demand:  # it is this run's own, and new
+        alone = (
+            opened is None and not in_child
+        )  # with this process: there is nobody to agree with on who computes
+        return replace(plan, untried=True, memo=replace(plan.memo, leases=not alone))
     return _as_the_server_has_it(plan) if plan.memo.url else plan
 
 
@@ -92,7 +109,7 @@ def stage_ids(pipeline: Pipeline, strategy: Strategy) -> tuple[tuple[bytes, ...]
 def _memo(
     stack: contextlib.ExitStack,
     strategy: Strategy,
-    server: str | EmbeddedServer | None,
+    server: str | ServerOnDemand | None,
     namespace: str,
     opened: OpenCluster | None,
 ) -> MemoSpec:
@@ -102,13 +119,13 @@ def _memo(
     if strategy.cache == "none":
         return MemoSpec(kind="none", url=None, secret=b"")
     if server is None or isinstance(server, str):
-        url = server
+        url, on_demand = server, None
     else:
         if opened is not None and not opened.local:
             raise CacheError(
                 "workers on other machines can't reach an embedded server: set REDIS_URL to one of yours."
             )
-        url = server.start().url
+        url, on_demand = server.url, str(server.folder)
     spill_url = os.environ.get("DATAFLOW_SPILL_URL") or None
     if spill_url and url:
         stack.callback(_trim, spill_url, _spill_limit())
@@ -123,6 +140,7 @@ def _memo(
         tag=strategy.fresh.tag,
         spill_url=spill_url,
         admission=strategy.admission,
+        on_demand=on_demand,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from dataflow.corpus import Corpus
-from dataflow.engine.batches import batcher_for
+from dataflow.engine.batches import SMALL_CORPUS, batcher_for
 from dataflow.engine.clusters import OpenCluster, open_cluster
 from dataflow.engine.cost import CostModel
 from dataflow.engine.deploy import prepare_cluster
@@ -24,7 +24,7 @@ from dataflow.engine.smalljob import SmallJob, SmallJobExecutor, look_at
 from dataflow.engine.stall import Stall
 from dataflow.engine.stream import Stream
 from dataflow.errors import ClusterError, one_line
-from dataflow.graph.forks import leave_template
+from dataflow.graph.forks import STORES, foretell, leave_template
 from dataflow.graph.plan import Plan
 from dataflow.graph.scratch import scratch_folder
 from dataflow.graph.work import BatchResult
@@ -75,8 +75,10 @@ def start(
         temporary_folder()  # it is wanted wherever that will run
         known = {**remembered(pipeline), **(costs or {})}
         cluster = _where(cluster, workers, listing, known)
+        if isinstance(cluster, SmallJob) and strategy.cache != "none":
+            foretell(STORES)
         waits = not isinstance(cluster, SmallJob) and prepare_cluster(cluster)
-        server = begin_server(stack, strategy, redis_url)
+        server = begin_server(stack, strategy, redis_url, output.notes)
         # First of all that asks for fingerprints: workers, which ask for nothing else, are to find the same.
         ids, why_not = stage_ids(pipeline, strategy)
         if waits and output.sink is not None:
@@ -94,6 +96,8 @@ def start(
         stack.callback(_learn, pipeline, model, summary)
         see, mark = _counting(summary, on_batch), summary.mark
         stream = _stream(plan, listing, executor, keeper, see, on_stall, model, mark)
+        if server and not isinstance(server, str) and listing.ends_within(SMALL_CORPUS):
+            server.begin()  # of a small corpus all is kept
         summary.mark("opened")
         started = Run(stack.pop_all(), stream, documents, output, keeper, summary, stream.stop)
         started.dashboard_link = opened.dashboard_link if opened else None

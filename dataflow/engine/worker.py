@@ -15,6 +15,7 @@ from dataflow.graph.plan import Plan, forget_plan, register_plan
 from dataflow.graph.samecode import held_against_code
 from dataflow.graph.shipping import packed_plan, unpacked_plan
 from dataflow.graph.table import load_writer
+from dataflow.memo.spec import load_stores
 
 __all__ = ["PlanPlugin"]
 
@@ -56,6 +57,8 @@ class PlanPlugin(WorkerPlugin):
         plan = unpacked_plan(self._plan)
         if plan.sink is not None:
             load_writer()  # now, while the driver is busy too, and not when the first batch waits for it
+        if plan.memo.kind != "none":
+            load_stores()
         register_plan(plan if plan.in_child else held_against_code(plan))
         if plan.in_child:
             limit = worker.memory_manager.memory_limit

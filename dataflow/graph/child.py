@@ -19,7 +19,7 @@ import threading
 from collections.abc import Iterator
 
 from dataflow.graph.command import looked_in
-from dataflow.graph.forks import Fork, child_process, keep_template
+from dataflow.graph.forks import STORES, WRITER, Fork, child_process, keep_template
 from dataflow.graph.groups import end_group
 from dataflow.graph.nodes import run_nodes
 from dataflow.graph.overdue import Overdue
@@ -123,7 +123,8 @@ class Children:
     def _started(self) -> _Child:
         if self._closed:
             raise ChildDied("its processes were ended")
-        child = _Child(child_process(writes=self._plan.sink is not None), self._memory_bytes, self._ledger)
+        loads = [WRITER] * (self._plan.sink is not None) + [STORES] * (self._plan.memo.kind != "none")
+        child = _Child(child_process(*loads), self._memory_bytes, self._ledger)
         self._all.add(child)
         return child
 

@@ -32,9 +32,11 @@ __all__ = [
     "FORK",
     "LOOK",
     "NUMBER",
+    "STORES",
     "WRITER",
     "Fork",
     "child_process",
+    "foretell",
     "keep_template",
     "leave_template",
     "spare",
@@ -44,6 +46,7 @@ __all__ = [
 FORK = b"F"  # with three descriptors: where to read, to write and to print; answered by the process's number
 LOOK = b"L"  # with a number; answered by how that process has ended, or by -1 while it lives
 WRITER = b"W"  # to import what writing a part needs
+STORES = b"S"  # to import what a memo on a server needs
 NUMBER = struct.Struct(">q")
 
 _ALIVE = -1
@@ -83,19 +86,19 @@ class _Template:
         self._socket = ours
         self._lock = threading.Lock()
         self._owed: list[Fork] = []  # those whose numbers it hasn't said yet, in order
-        self._loads_writer = False
+        self._loaded = b""
 
     @property
     def serves(self) -> bool:
         """Whether it is there to fork."""
         return self._process.poll() is None
 
-    def load_writer(self) -> None:
-        """Have it import what writing a part needs, unless it has been told."""
+    def load(self, what: bytes) -> None:
+        """Have it import something, unless it has been told."""
         with self._lock, contextlib.suppress(OSError):
-            if not self._loads_writer:
-                self._loads_writer = True
-                self._socket.sendall(WRITER)
+            if what not in self._loaded:
+                self._loaded += what
+                self._socket.sendall(what)
 
     def fork(self) -> Fork:
         """Ask for a process. Its number is known once it is asked for: the template may be importing."""
@@ -241,20 +244,27 @@ _lock = threading.Lock()
 _spares = 0
 
 
-def child_process(*, writes: bool = False) -> Fork:
+def child_process(*loads: bytes) -> Fork:
     """A process that waits to be told where to look for modules, and a plan.
 
     Args:
-        writes: it will write parts.
+        *loads: what it will need: :data:`WRITER`, :data:`STORES`.
 
     Raises:
         OSError: it can't be started.
     """
     with _lock:
         template = _current()
-    if writes:
-        template.load_writer()
+    for what in loads:
+        template.load(what)
     return template.fork()
+
+
+def foretell(what: bytes) -> None:
+    """Have the template, if there is one, import what its forks will need."""
+    with _lock:
+        if _template is not None:
+            _template.load(what)
 
 
 def _current() -> _Template:
@@ -298,7 +308,7 @@ def spare() -> Iterator[None]:
     try:
         # Whoever needs one will say why there is none; and not every system says what one inherits.
         with contextlib.suppress(OSError), _lock:
-            _current().load_writer()
+            _current().load(WRITER)
         yield
     finally:
         leave_template()

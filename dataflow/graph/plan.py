@@ -15,7 +15,7 @@ from dataflow.errors import ClusterError
 from dataflow.graph.table import Sink
 from dataflow.memo.admission import Admission
 from dataflow.memo.chain import Chain
-from dataflow.memo.spec import MemoSpec
+from dataflow.memo.spec import MemoSpec, close_memo
 from dataflow.pipeline import Pipeline
 from dataflow.strategy import Freshness, Strategy
 
@@ -192,11 +192,13 @@ def register_plan(plan: Plan) -> None:
 def forget_plan(run: str) -> None:
     """Drop a plan; unknown runs are fine. Waits for what is being written: afterwards this process writes nothing."""
     with _written:
-        _plans.pop(run, None)
+        plan = _plans.pop(run, None)
         _admissions.pop(run, None)
         _written.wait_for(lambda: not _writers[run], _WRITING_SECONDS)
         if not _writers[run]:
             del _writers[run]
+    if plan and plan.memo.on_demand:  # nobody asks for what was kept on this run's own server any more
+        close_memo(plan.memo)
 
 
 @contextlib.contextmanager

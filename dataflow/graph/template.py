@@ -25,7 +25,7 @@ from typing import IO
 
 from dataflow.errors import WorkloadError, one_line
 from dataflow.graph.command import look_in
-from dataflow.graph.forks import FORK, LOOK, NUMBER, WRITER
+from dataflow.graph.forks import FORK, LOOK, NUMBER, STORES, WRITER
 from dataflow.graph.groups import end_own_group, wake_without_parent
 from dataflow.graph.guard import guard_of
 from dataflow.graph.nodes import run_nodes
@@ -33,11 +33,13 @@ from dataflow.graph.plan import register_plan
 from dataflow.graph.samecode import held_against_code
 from dataflow.graph.shipping import unpacked_plan
 from dataflow.graph.table import load_writer
+from dataflow.memo.spec import load_stores
 
 __all__ = ["BATCH_NUMBER", "read_frame", "write_frame"]
 
 BATCH_NUMBER = _LENGTH = struct.Struct(">Q")
 _LOOK_SECONDS = 0.1
+_LOADS = {WRITER: load_writer, STORES: load_stores}
 _MEND = "Move what can't be sent to a module that other processes can import."
 
 
@@ -158,8 +160,8 @@ def _serve_as_template(driver: _Driver, control: socket.socket) -> tuple[IO[byte
         request, files, _, _ = socket.recv_fds(control, 1, 3)
         if not request:
             break
-        if request == WRITER:
-            load_writer()
+        if request in _LOADS:
+            _LOADS[request]()
             gc.freeze()
         elif request == LOOK:
             control.sendall(NUMBER.pack(_look_at(NUMBER.unpack(_exactly(control, NUMBER.size))[0])))

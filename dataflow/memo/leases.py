@@ -19,6 +19,7 @@ __all__ = ["LeaseStore", "Leases", "LocalLeases"]
 
 _FIRST_PAUSE_SECONDS = 0.002
 _LONGEST_PAUSE_SECONDS = 0.1
+_IDLE_SECONDS = 2.0  # starting a thread takes as long as a dozen cheap documents
 
 
 class LeaseStore(Protocol):
@@ -116,8 +117,6 @@ class Leases:
         with self._changed:
             mine = [key for key in keys if key in self._mine]
             self._mine.difference_update(mine)
-            if not self._mine:
-                self._changed.notify_all()
         if mine:
             self._store.drop(mine)
 
@@ -140,14 +139,21 @@ class Leases:
     def close(self) -> None:
         """Give everything back."""
         self.drop(list(self._mine))
+        with self._changed:
+            self._renewer = None
+            self._changed.notify_all()
 
     def _renew(self) -> None:
-        """Runs in the thread for as long as something is held; the next lease starts another."""
+        """Runs in the thread for as long as something is held, and a while longer."""
+        me, every, idle_seconds = threading.current_thread(), self._seconds / 3, 0.0
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: not self._mine, timeout=self._seconds / 3)
-                if not self._mine:
-                    self._renewer = None
-                    return
+                self._changed.wait_for(lambda: self._renewer is not me, timeout=every)
                 mine = list(self._mine)
-            self._store.extend(mine, self._seconds)
+                idle_seconds = 0.0 if mine else idle_seconds + every
+                if self._renewer is me and idle_seconds > _IDLE_SECONDS:
+                    self._renewer = None
+                if self._renewer is not me:
+                    return
+            if mine:
+                self._store.extend(mine, self._seconds)

@@ -18,7 +18,6 @@ from typing import Any
 from urllib.parse import quote
 
 from dataflow.errors import CacheError, one_line
-from dataflow.memo import watchdog
 from dataflow.memo.connect import check_server, redacted
 from dataflow.memo.launch import configuration, find_binary, free_port, private_folder
 from dataflow.memo.link import link_to
@@ -75,22 +74,23 @@ class EmbeddedServer:
             CacheError: there is no server program, or it doesn't come up; the message says why.
         """
         with self._lock, self._stopped_if_it_fails():
-            if self._process is None:
-                self._begin()
+            if not self.url:
+                self._prepare()
             if not self.pid:
+                self._launch()
                 self._wait_until_ready()
         return self
 
-    def begin(self) -> EmbeddedServer:
-        """Start and don't wait: it has a tenth of a second to itself. :meth:`start` waits.
+    def prepare(self) -> Path:
+        """Find what it needs, and make its folder, without starting it; :meth:`stop` removes that.
 
         Raises:
             CacheError: there is no server program, or no place for its socket.
         """
         with self._lock, self._stopped_if_it_fails():
-            if self._process is None:
-                self._begin()
-        return self
+            if not self.url:
+                self._prepare()
+        return self.folder
 
     def stop(self) -> None:
         """Stop it and remove its folder. Does nothing if it doesn't run."""
@@ -113,28 +113,29 @@ class EmbeddedServer:
             self._stop()
             raise
 
-    def _begin(self) -> None:
+    def _prepare(self) -> None:
         self._program = self._binary or find_binary()
         self.folder = private_folder()
         unix = self.folder / "s"
         port = free_port() if self._tcp else 0
-        config = self.folder / "server.conf"
-        config.write_text(configuration(unix, port, self._password, self._options))
+        (self.folder / "server.conf").write_text(configuration(unix, port, self._password, self._options))
         self.url = (
             f"redis://:{quote(self._password)}@127.0.0.1:{port}"
             if self._tcp
             else f"unix://{quote(str(unix))}"
         )
+
+    def _launch(self) -> None:
         # -I -S: the watchdog needs the standard library alone, and starts in a third of the time.
         command = [
             sys.executable,
             "-I",
             "-S",
-            watchdog.__file__,
+            str(Path(__file__).with_name("watchdog.py")),
             str(os.getpid()),
             str(self.folder),
             self._program,
-            str(config),
+            str(self.folder / "server.conf"),
         ]
         self._process = subprocess.Popen(
             command,

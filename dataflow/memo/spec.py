@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import threading
@@ -14,7 +15,7 @@ from dataflow.memo.connect import redacted
 from dataflow.memo.namespace import checked_namespace
 from dataflow.memo.sealing import Sealing
 
-__all__ = ["KINDS", "MemoSpec", "close_memos", "open_memo"]
+__all__ = ["KINDS", "MemoSpec", "close_memo", "close_memos", "load_stores", "open_memo"]
 
 KINDS = ("none", "lru", "redis", "tiered", "dict")
 
@@ -26,6 +27,7 @@ class MemoSpec:
     Attributes:
         kind: ``none``, ``lru``, ``redis``, ``tiered`` (lru over redis) or ``dict`` (the fake).
         url: the server's, for ``redis`` and ``tiered``.
+        on_demand: the folder of a server that may not be started yet; see :mod:`dataflow.memo.demand`.
         secret: what values are sealed with; the same for all who share them.
         payload: ``raw``, ``lz4`` or ``zstd``.
         max_bytes: the bound of ``lru``, and of the near part of ``tiered``.
@@ -63,6 +65,7 @@ class MemoSpec:
     wait_seconds: float = 60.0
     failure_seconds: float = 300.0
     generation: bytes = field(default=b"", repr=False)
+    on_demand: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -115,6 +118,26 @@ def _close_older(spec: MemoSpec) -> None:
     _latest[plain] = spec
 
 
+def load_stores() -> None:
+    """Import what a memo on a server needs, and so what the others do."""
+    import dataflow.memo.near
+    import dataflow.memo.redis
+    import dataflow.memo.spill
+    import dataflow.memo.unstarted  # noqa: F401
+
+    with contextlib.suppress(ImportError):  # redis-py does without
+        import hiredis  # noqa: F401
+
+
+def close_memo(spec: MemoSpec) -> None:
+    """Close the memo of this process for ``spec``, if it is open."""
+    with _lock:
+        memo = _open.pop(spec, None)
+        _latest.pop(dataclasses.replace(spec, generation=b""), None)
+    if memo is not None:
+        memo.close()
+
+
 def close_memos() -> None:
     """Close the memos of this process; the next :func:`open_memo` makes new ones."""
     with _lock:
@@ -150,20 +173,23 @@ def _made(spec: MemoSpec) -> Memo:
 
 
 def _far(spec: MemoSpec, url: str, sealing: Sealing) -> Memo:
-    from dataflow.memo.leases import Leases
+    from dataflow.memo.leases import Leases, LeaseStore
     from dataflow.memo.near import Near
     from dataflow.memo.redis import RedisBlobs, RedisLeases
     from dataflow.memo.sealed import SealedMemo
     from dataflow.memo.spill import SpillFolder, SpillingBlobs
+    from dataflow.memo.unstarted import BlobsOnDemand, LeasesOnDemand
 
     server = RedisBlobs(url, namespace=spec.namespace)
     leases = None
     if spec.leases:
-        store = RedisLeases(server.wire, spec.namespace)
+        store: LeaseStore = RedisLeases(server.wire, spec.namespace)
+        if spec.on_demand:
+            store = LeasesOnDemand(store, spec.on_demand, spec.lease_seconds)
         leases = Leases(store, seconds=spec.lease_seconds, wait_seconds=spec.wait_seconds)
-    far: BlobStore = server
+    far: BlobStore = BlobsOnDemand(server, spec.on_demand) if spec.on_demand else server
     if spec.spill_url:
-        far = SpillingBlobs(server, SpillFolder(spec.spill_url), spec.spill_bytes)
+        far = SpillingBlobs(far, SpillFolder(spec.spill_url), spec.spill_bytes)
     return SealedMemo(far, sealing, leases, Near(spec.max_bytes) if spec.kind == "tiered" else None)
 
 

@@ -110,12 +110,12 @@ def _wait(parent: int, server: _Server) -> None:
 
 
 def _remove(folder: str) -> None:
-    """The private folder, in which files alone lie."""
     with contextlib.suppress(OSError):
-        for name in os.listdir(folder):
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(folder, name))
-        os.rmdir(folder)
+        for where, _, names in os.walk(folder, topdown=False):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(where, name))
+            os.rmdir(where)
 
 
 if __name__ == "__main__":

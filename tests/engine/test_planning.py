@@ -8,6 +8,7 @@ import redis
 from dataflow import Pipeline, Strategy
 from dataflow.engine.planning import begin_server, plan_for, stage_ids
 from dataflow.errors import CacheError
+from dataflow.memo.connect import client_of
 from dataflow.memo.server import EmbeddedServer
 from dataflow.memo.spec import close_memos, open_memo
 
@@ -18,7 +19,7 @@ def decode(data: bytes) -> str:
 
 def plan_with(stack, strategy, url):
     ids, _ = stage_ids(Pipeline(decode), strategy)
-    server = begin_server(stack, strategy, url)
+    server = begin_server(stack, strategy, url, [])
     return plan_for(stack, Pipeline(decode), strategy, ids, None, None, server, (), "dataflow", None)
 
 
@@ -37,7 +38,7 @@ def planned():
 def test_the_server_of_a_run_has_the_limit_and_the_policy_of_its_strategy(planned, monkeypatch):
     monkeypatch.delenv("REDIS_URL", raising=False)
     plan = planned(cache="redis", server_memory="24MiB", eviction="volatile-ttl")
-    told = redis.Redis.from_url(plan.memo.url).config_get("maxmemory*")
+    told = client_of(plan.memo.url).config_get("maxmemory*")
     assert told["maxmemory"] == str(24 * 2**20)
     assert told["maxmemory-policy"] == "volatile-ttl"
 

@@ -6,7 +6,6 @@ import importlib
 import os
 import shutil
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 
 from dataflow.memo.base import Entry, Found, Memo, Missed
 from dataflow.memo.fingerprint import fingerprint
+from dataflow.memo.leases import Leases
 from dataflow.memo.server import EmbeddedServer
 
 SECRET = b"a secret of the tests, 32 bytes."
@@ -40,14 +40,21 @@ def each_server(request: pytest.FixtureRequest, valkey: EmbeddedServer) -> Itera
 
 
 @pytest.fixture(autouse=True)
-def no_lease_is_left() -> Iterator[None]:
+def no_lease_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A lease that a test forgot is renewed for ever, in commands that other tests would count as theirs."""
-    before = set(threading.enumerate())
+    made: list[Leases] = []
+    begin = Leases.__init__
+
+    def noted(self: Leases, *args: Any, **options: Any) -> None:
+        begin(self, *args, **options)
+        made.append(self)
+
+    monkeypatch.setattr(Leases, "__init__", noted)
     yield
-    left = [one for one in threading.enumerate() if one.name == "dataflow-leases" and one not in before]
-    for thread in left:
-        thread.join(10)
-    assert not any(thread.is_alive() for thread in left), "a memo holds leases: close it in its test"
+    held = [one._mine for one in made if one._mine]
+    for one in made:
+        one.close()
+    assert not held, "a memo holds leases: close it in its test"
 
 
 @pytest.fixture
