@@ -131,23 +131,24 @@ def cheap(documents: int, workers: int, repeats: int) -> dict[str, Any]:
             def measured() -> None:
                 # A new namespace each time: always cold. The worker's own memory is new with it.
                 options = {
-                    "cache": kind.split()[0],
+                    "cache": kind.split()[0].rstrip(","),
                     "namespace": f"run{next(runs)}",
                     "cluster": cluster.client,
                 }
                 given = {"redis_url": server.url} if kind in ("redis", "tiered") else {}
+                # Else a run that needs a server has one of its own.
                 for outcome in run(Pipeline(count_words), files, **options, **given):
                     assert outcome.status == "ok", outcome
 
             return measured
 
-        arms = {kind: arm(kind) for kind in ("none", "none again", "lru", "redis", "tiered")}
+        arms = {kind: arm(kind) for kind in ("none", "none again", "lru", "redis", "tiered", "tiered, own")}
         arms["none"]()
         return {"documents": documents, "seconds": _interleaved(arms, repeats)}
 
 
 def cheap_commands(documents: int, repeats: int) -> dict[str, Any]:
-    """The same by whole commands, cold: `dataflow run` with an embedded server, and with one that runs already.
+    """The same by whole commands, cold: `dataflow run` with a server of its own, and with one that runs already.
 
     Returns:
         ``seconds`` by kind of cache.
