@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from dataflow.graph.admit import worth
 from dataflow.graph.plan import Plan, admission_of
+from dataflow.graph.trial import marks_of
 from dataflow.graph.work import Work
 from dataflow.memo.admission import Dear
 from dataflow.memo.base import Entry, Found, Memo, Missed
@@ -78,7 +79,7 @@ def note(plan: Plan, memo: Memo, fresh: set[str], spent: set[str]) -> None:
     dear.known = set(sorted(listed)[:_MOST])
     dear.met = {url: kind for url, kind in dear.met.copy().items() if url not in fresh}
     epoch = never.epoch if isinstance(never, Missed) else b""
-    memo.store([Entry(key, sorted(dear.known), 0.0, epoch, near=False)])
+    memo.store([Entry(key, sorted(dear.known), 0.0, epoch, near=False), *marks_of(plan, epoch)])
 
 
 def _key(plan: Plan, what: str) -> Key:

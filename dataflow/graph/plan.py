@@ -23,14 +23,17 @@ __all__ = [
     "Batch",
     "Plan",
     "admission_of",
+    "forget_learnt",
     "forget_plan",
     "is_any_known",
     "is_known",
+    "learnt_earlier",
     "plan_of",
     "register_plan",
     "writing",
 ]
 
+_MOST_LEARNT = 32  # pipelines
 _WRITING_SECONDS = 2.0  # far longer than a part takes on a disk that answers
 
 
@@ -180,6 +183,7 @@ class Plan:
 
 _plans: dict[str, Plan] = {}
 _admissions: dict[str, Admission] = {}
+_learnt: dict[tuple[object, ...], Admission] = {}
 _writers: Counter[str] = Counter()
 _written = threading.Condition()
 
@@ -192,8 +196,11 @@ def register_plan(plan: Plan) -> None:
 def forget_plan(run: str) -> None:
     """Drop a plan; unknown runs are fine. Waits for what is being written: afterwards this process writes nothing."""
     with _written:
-        plan = _plans.pop(run, None)
-        _admissions.pop(run, None)
+        plan, admission = _plans.pop(run, None), _admissions.pop(run, None)
+        if plan and admission:
+            _learnt[_what_is_learnt(plan)] = admission
+            while len(_learnt) > _MOST_LEARNT:
+                del _learnt[next(iter(_learnt))]
         _written.wait_for(lambda: not _writers[run], _WRITING_SECONDS)
         if not _writers[run]:
             del _writers[run]
@@ -236,6 +243,20 @@ def admission_of(plan: Plan) -> Admission:
         # One step, so that two threads that ask first learn together.
         found = _admissions.setdefault(plan.run, Admission(enabled=plan.memo.admission))
     return found
+
+
+def learnt_earlier(plan: Plan) -> Admission | None:
+    """What this process has learnt in an earlier run of the same code."""
+    return _learnt.get(_what_is_learnt(plan))
+
+
+def forget_learnt() -> None:
+    """Know nothing of earlier runs."""
+    _learnt.clear()
+
+
+def _what_is_learnt(plan: Plan) -> tuple[object, ...]:
+    return plan.stage_ids, plan.fresh.by_stat
 
 
 def plan_of(run: str) -> Plan:

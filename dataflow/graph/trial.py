@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dataflow.graph.plan import Plan, admission_of
+from dataflow.graph.plan import Plan, admission_of, learnt_earlier
 from dataflow.graph.work import Work
 from dataflow.memo.base import Entry, Found
 from dataflow.memo.spec import open_memo
@@ -22,7 +22,7 @@ _FIRST_DOCUMENTS = 8
 
 def pieces(plan: Plan, work: Work) -> Iterator[Work]:
     """The batch in pieces, of each of which it is then seen whether the memo is asked; mostly in one."""
-    if not plan.memo_stages or work.batch.small or _has_begun(plan, work):
+    if not plan.memo_stages or work.batch.small or _has_begun(plan, work) or _was_learnt(plan, work):
         yield work
         return
     size = _FIRST_DOCUMENTS
@@ -36,6 +36,17 @@ def pieces(plan: Plan, work: Work) -> Iterator[Work]:
 def _has_begun(plan: Plan, work: Work) -> bool:
     """Whether something is known of all kinds of its documents, or may be in the memo."""
     return admission_of(plan).knows(work.kinds()) or not _is_untried(plan)
+
+
+def _was_learnt(plan: Plan, work: Work) -> bool:
+    """Whether an earlier run of the same code has seen all kinds of its documents in this process: it needn't be tried.
+
+    Only here, where nothing was kept: else the memo may have a list of documents that are dear (`dear`).
+    """
+    earlier = learnt_earlier(plan)
+    if earlier:
+        admission_of(plan).begin_with(earlier)
+    return earlier is not None and earlier.knows(work.kinds())
 
 
 def _is_untried(plan: Plan) -> bool:

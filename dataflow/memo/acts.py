@@ -94,8 +94,13 @@ def imported_by_words(source: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def acts_in(definition: ast.AST) -> Iterator[Act]:
+@functools.lru_cache(maxsize=4096)  # a file that is read again has other nodes
+def acts_in(definition: ast.AST) -> tuple[Act, ...]:
     """What a function that is called may act on, and those that are defined in it."""
+    return tuple(_acts_in(definition))
+
+
+def _acts_in(definition: ast.AST) -> Iterator[Act]:
     for one in ast.walk(definition):
         if isinstance(one, _FUNCTIONS):
             yield from (act for statement in one.body for act in _acts_of(statement))
@@ -105,15 +110,16 @@ def acts_in(definition: ast.AST) -> Iterator[Act]:
             yield from map(_decorating, one.decorator_list)
 
 
-def imports_in(definition: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+@functools.lru_cache(maxsize=4096)
+def imports_in(definition: ast.AST) -> tuple[ast.Import | ast.ImportFrom, ...]:
     """The imports in a function."""
-    return (one for one in ast.walk(definition) if isinstance(one, _IMPORTS))
+    return tuple(one for one in ast.walk(definition) if isinstance(one, _IMPORTS))
 
 
 def _of_definition(definition: Any) -> Iterator[Candidate]:
     name, inner = definition.name, isinstance(definition, _FUNCTIONS)
     for decorator in definition.decorator_list:
-        around = tuple(acts_in(definition)) if inner else ()
+        around = acts_in(definition) if inner else ()
         yield Candidate(_alone(decorator), (_decorating(decorator, around),), name)
     if inner:
         defaults = [*definition.args.defaults, *definition.args.kw_defaults]

@@ -58,6 +58,14 @@ class _Kind:
         self._dear = self._dear * fading + dear
         self._dear_seconds = self._dear_seconds * fading + dear * seconds
 
+    def faded(self) -> _Kind:
+        """The same, as if few had been seen."""
+        share = min(1.0, _FEWEST / self._documents)
+        found = _Kind()
+        found._documents, found._seconds = self._documents * share, self._seconds * share
+        found._dear, found._dear_seconds = self._dear * share, self._dear_seconds * share
+        return found
+
     @property
     def mean_seconds(self) -> float:
         return self._seconds / self._documents
@@ -166,6 +174,13 @@ class Admission:
         """Whether documents of all these kinds have been seen, or needn't be."""
         with self._lock:
             return not self._enabled or all(kind in self._kinds for kind in kinds)
+
+    def begin_with(self, earlier: Admission) -> None:
+        """Take what an earlier run has learnt of kinds of documents; it counts as much as a few of them do."""
+        with earlier._lock:
+            kinds = {kind: one.faded() for kind, one in earlier._kinds.items()}
+        with self._lock:
+            self._kinds = {**kinds, **self._kinds}
 
     def asks(self, kinds: Mapping[str, int]) -> dict[str, int]:
         """How many documents of each kind should be asked for, of so many in a batch."""

@@ -123,7 +123,7 @@ def _by_calling(value: Any, *, decorates: bool) -> Iterator[types.FunctionType]:
 def acts_of_function(function: types.FunctionType) -> tuple[Act, ...]:
     """What a function may act on."""
     node = node_of(function.__code__)
-    return tuple(acts_in(node)) if node else ()
+    return acts_in(node) if node else ()
 
 
 def names_in(
@@ -156,8 +156,13 @@ def names_in(
     return ChainMap(local, function.__globals__) if local else function.__globals__
 
 
-def _given(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+@functools.lru_cache(maxsize=4096)
+def _given(node: ast.AST) -> tuple[tuple[str, ast.expr], ...]:
     """The names that statements give a meaning, with the expressions that they are given or are a part of."""
+    return tuple(_giving(node))
+
+
+def _giving(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
     for one in ast.walk(node):
         if isinstance(one, ast.Assign):
             for target in one.targets:

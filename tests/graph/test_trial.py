@@ -12,6 +12,7 @@ import redis
 
 from dataflow import Pipeline, run, stage
 from dataflow.graph import admit
+from dataflow.graph.plan import forget_learnt
 from dataflow.graph.work import Item
 from dataflow.memo.chain import chain_of
 from dataflow.memo.server import EmbeddedServer
@@ -36,6 +37,7 @@ def folder(tmp_path: Path) -> str:
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
+    forget_learnt()
     yield
     close_memos()
 
@@ -104,6 +106,26 @@ def test_dear_documents_after_the_first_ones_are_noticed_after_as_many_again(fol
     assert go(folder, server, namespace="after").caches == {"redis": DOCUMENTS - SIZES[0] - SIZES[1]}
 
 
+@pytest.mark.parametrize("cache", ["redis", "tiered", "lru"])
+def test_what_an_earlier_run_in_this_process_has_learnt_neednt_be_tried(folder, server, take, cache):
+    go(folder, server, cache=cache, namespace=f"first-{cache}")
+    counted = go(folder, server, cache=cache, namespace=f"second-{cache}").counters
+    assert counted["bypassed"] == DOCUMENTS
+    assert counted.get("misses_new", 0) == 0
+
+
+def test_it_is_not_believed_for_long(folder, server, take):
+    """The first batch shows that the documents have become dear."""
+    go(folder, server, namespace="then")
+    take |= {"from": 0.01}
+    assert go(folder, server, namespace="now", batching="fixed:300").counters["stored"] == DOCUMENTS - 300
+
+
+def test_of_other_code_nothing_was_learnt(folder, server, take):
+    go(folder, server, namespace="code")
+    assert go(folder, server, other, namespace="code").counters["misses_new"] == SIZES[0]
+
+
 def slow(data: bytes) -> int:
     time.sleep(0.003)
     return len(data)
@@ -130,6 +152,7 @@ def test_a_tag_has_its_own_beginning(folder, server, take):
         summary = go(folder, server, namespace="tag", freshness="tag:mine")
     assert summary.caches == {"redis": DOCUMENTS}
     take |= {"from": 0.0}
+    forget_learnt()
     assert go(folder, server, namespace="tag", freshness="tag:other").counters["misses_new"] == SIZES[0]
 
 
@@ -138,6 +161,7 @@ def test_a_mark_that_was_evicted_costs_a_few_round_trips(folder, server, take):
     go(folder, server, namespace="evicted")
     chain, _ = chain_of(Pipeline(size))
     assert redis.Redis.from_url(server.url).delete(*(b"evicted:" + key for key in chain.marks())) == 1
+    forget_learnt()  # as another process
     warm = go(folder, server, namespace="evicted")
     assert warm.caches == {"redis": DOCUMENTS}
     assert warm.counters["round_trips"] == len(SIZES) + 1
