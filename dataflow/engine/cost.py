@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dataflow.document import Document, Numbered
-from dataflow.outcome import Outcome
+from dataflow.outcome import Outcome, Outcomes
 from dataflow.profile import Cost
 
 __all__ = ["CostModel"]
@@ -116,8 +116,13 @@ class CostModel:
 
     def learn(self, outcomes: Sequence[Outcome]) -> None:
         """See what the documents of a batch took; of many, some hundreds from its first to its last tell as much."""
-        for outcome in outcomes[:: max(1, len(outcomes) // _ENOUGH_OF_A_BATCH)]:
-            self.see(outcome.media_type, outcome.size_bytes or 0, outcome.seconds)
+        some = outcomes[:: max(1, len(outcomes) // _ENOUGH_OF_A_BATCH)]
+        if isinstance(some, Outcomes):  # none is made to be looked at
+            seen: Iterable[tuple[str, int | None, float]] = zip(*map(some.column, ("media_type", "size_bytes", "seconds")), strict=True)
+        else:
+            seen = ((one.media_type, one.size_bytes, one.seconds) for one in some)
+        for media_type, size_bytes, seconds in seen:
+            self.see(media_type, size_bytes or 0, seconds)
 
     def see(self, media_type: str, size_bytes: float, seconds: float) -> None:
         """See what a document of a type and size took."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["DaskExecutor"]
 
 _LOOK_SECONDS = 1.0
+_DELIVERY_SECONDS = 0.003
 _WOKEN = -1  # no batch has that number
 _RETURN_SECONDS = 0.1  # a worker that died is back in two
 _SHORT_SECONDS = 5.0  # longer than a nanny takes to start one again
@@ -76,6 +77,7 @@ class DaskExecutor:
         self._overdue = OverdueWorkers(None)
         self._plugin: str | None = None
         self._registered: concurrent.futures.Future[Any] | None = None
+        self._delivered = False
         self._alone_since: float | None = None
         self._short_since: float | None = None
         self._nannies, self._looked = nannies, time.monotonic()
@@ -196,6 +198,10 @@ class DaskExecutor:
             placed.setdefault(where, []).append(batch)
         for worker, some in placed.items():
             self._send(self._plan, some, worker)
+        if not self._delivered:
+            # This thread goes on with what keeps the interpreter busy, and what was sent would wait for its turns.
+            self._delivered = True
+            self._wait_for(self._on_loop(asyncio.sleep(_DELIVERY_SECONDS)))
 
     def _send(self, plan: Plan, batches: Sequence[Batch], worker: str | None) -> None:
         graphs = [build(plan, batch) for batch in batches]

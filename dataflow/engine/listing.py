@@ -148,6 +148,11 @@ class Listing:
                 self._given_at = self._clock()
             return taken
 
+    def foresee(self, most: int) -> None:
+        """List so many while nobody waits for them."""
+        with self._changed:
+            self._ask(most)
+
     def ends_within(self, most: int) -> bool:
         """Whether no more than so many documents are to come, as far as that is soon known."""
         taken = self.take(most + 1)

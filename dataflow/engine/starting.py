@@ -37,6 +37,8 @@ from dataflow.strategy import Strategy
 
 __all__ = ["start"]
 
+_LISTED_FIRST = 128
+
 
 def start(
     pipeline: Pipeline,
@@ -88,6 +90,7 @@ def start(
         where = (output.sink, ledger, server, tuple(search_path), namespace)
         plan = plan_for(stack, pipeline, strategy, ids, *where, opened, in_child)
         stack.callback(executor.close)
+        listing.foresee(_LISTED_FIRST)
         keeper = _begin(plan, executor, opened, output, documents, recorded)
         undo.pop_all()
         output.notes += _notes(opened, cluster, plan, why_not)
@@ -129,13 +132,18 @@ def _begin(
     documents: Corpus,
     recorded: Mapping[str, Any] | None,
 ) -> Keeper | None:
-    """Make the plan known, and begin the output once it is."""
+    """Make the plan known, and begin the output meanwhile; where that fails, nothing is left of it."""
     if opened:
         forget_runs(output.unfinished_runs, opened.client)
     executor.start(plan)
     leave_template()
-    executor.ready()
     keeper = output.open(lambda: header(plan, documents.name, recorded), documents)
+    try:
+        executor.ready()
+    except BaseException:
+        if keeper:
+            keeper.finish(complete=False)
+        raise
     if keeper and isinstance(executor, InlineExecutor):
         keeper.describe()  # before stages run in this very process, and not while
     return keeper

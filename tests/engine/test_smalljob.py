@@ -76,8 +76,8 @@ def test_of_a_large_job_no_more_is_looked_at_than_says_so(count, size, monkeypat
 def test_no_cluster_is_started_for_it_and_a_note_says_so(words, write_corpus, monkeypatch):
     monkeypatch.setattr("dataflow.engine.starting.open_cluster", None)
     with run(words.pipeline, write_corpus("one two", "three")) as running:
-        values = [outcome.value for outcome in running]
-    assert values == [["one", "two"], ["three"]]
+        values = {outcome.position: outcome.value for outcome in running}
+    assert values == {0: ["one", "two"], 1: ["three"]}
     (note,) = running.summary.notes
     assert "no cluster was started" in note
     assert running.dashboard_link is None
