@@ -118,7 +118,9 @@ class CostModel:
         """See what the documents of a batch took; of many, some hundreds from its first to its last tell as much."""
         some = outcomes[:: max(1, len(outcomes) // _ENOUGH_OF_A_BATCH)]
         if isinstance(some, Outcomes):  # none is made to be looked at
-            seen: Iterable[tuple[str, int | None, float]] = zip(*map(some.column, ("media_type", "size_bytes", "seconds")), strict=True)
+            seen: Iterable[tuple[str, int | None, float]] = zip(
+                *map(some.column, ("media_type", "size_bytes", "seconds")), strict=True
+            )
         else:
             seen = ((one.media_type, one.size_bytes, one.seconds) for one in some)
         for media_type, size_bytes, seconds in seen:

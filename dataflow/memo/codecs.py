@@ -24,6 +24,7 @@ __all__ = [
     "Failure",
     "Link",
     "decode_value",
+    "encode_plain",
     "encode_value",
     "own_copy",
     "value_digest",
@@ -108,6 +109,11 @@ def encode_value(value: object) -> tuple[int, bytes]:
     except Exception as error:  # a library's own types may raise what they like
         why = f"{type(error).__name__}: {one_line(error)}".rstrip(".")
         raise Uncacheable(f"a value can't be kept: {why}.") from None
+
+
+def encode_plain(value: object) -> Encoded:
+    """Encode what is known to be plain, with nothing in it twice: nobody looks whether it is."""
+    return Encoded(_MSGPACK, _pack(value))
 
 
 def own_copy(value: Any) -> Any:

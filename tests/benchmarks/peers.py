@@ -22,7 +22,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from work import ROOT, cut, digest_of, list_files, work, work_chunk, work_one_chunk, write_stream
+from work import (
+    ROOT,
+    cut,
+    digest_of,
+    list_files,
+    work,
+    work_all_chunks,
+    work_chunk,
+    work_one_chunk,
+    write_stream,
+)
 
 _WARM_SECONDS = 3.0
 
@@ -96,6 +106,20 @@ class Pool(Arm):
         jobs = [(chunk, output) for chunk in cut(paths, self.chunksize)]
         for _ in self.pool.imap_unordered(work_one_chunk, jobs):
             pass
+
+
+class Loops(Pool):
+    """As many plain loops side by side as there are workers: nothing is handed out, so this is what the machine gives.
+
+    Each has every so-manieth document, and writes it a few at a time.
+    """
+
+    tuned = False
+
+    def run(self, paths: Sequence[str], output: str) -> None:
+        """Do the work."""
+        shares = [(paths[i :: self.workers], output) for i in range(self.workers)]
+        self.pool.map(work_all_chunks, shares, chunksize=1)
 
 
 class Joblib(Arm):
@@ -221,6 +245,7 @@ class DatatroveStep:
 
 ARMS: dict[str, type[Arm]] = {
     "serial": Serial,
+    "loops": Loops,
     "dataflow": Dataflow,
     "pool": Pool,
     "joblib": Joblib,

@@ -43,6 +43,12 @@ def work_one_chunk(job: tuple[Sequence[str], str]) -> int:
     return work_chunk(*job)
 
 
+def work_all_chunks(job: tuple[Sequence[str], str]) -> int:
+    """The same of many, some at a time."""
+    paths, output = job
+    return sum(work_chunk(chunk, output) for chunk in cut(paths, ROWS_A_PART))
+
+
 def write_rows(rows: Sequence[Row], output: str) -> None:
     """One Parquet file."""
     import pyarrow as pa
