@@ -77,7 +77,6 @@ class DaskExecutor:
         self._overdue = OverdueWorkers(None)
         self._plugin: str | None = None
         self._registered: concurrent.futures.Future[Any] | None = None
-        self._delivered = False
         self._alone_since: float | None = None
         self._short_since: float | None = None
         self._nannies, self._looked = nannies, time.monotonic()
@@ -198,10 +197,10 @@ class DaskExecutor:
             placed.setdefault(where, []).append(batch)
         for worker, some in placed.items():
             self._send(self._plan, some, worker)
-        if not self._delivered:
-            # This thread goes on with what keeps the interpreter busy, and what was sent would wait for its turns.
-            self._delivered = True
-            self._wait_for(self._on_loop(asyncio.sleep(_DELIVERY_SECONDS)))
+
+    def deliver(self) -> None:
+        """Let what was sent go out, for which the threads that send need the interpreter."""
+        self._wait_for(self._on_loop(asyncio.sleep(_DELIVERY_SECONDS)))
 
     def _send(self, plan: Plan, batches: Sequence[Batch], worker: str | None) -> None:
         graphs = [build(plan, batch) for batch in batches]

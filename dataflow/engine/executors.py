@@ -56,6 +56,9 @@ class Executor(Protocol):
     def submit(self, batches: Sequence[Batch]) -> None:
         """Queue batches, in one message."""
 
+    def deliver(self) -> None:
+        """Wait some milliseconds, if need be, for what was submitted to be under way: this thread will be busy."""
+
     def wait(self) -> list[Done]:
         """All that have ended since the last call; waits for one, and gives up after some seconds.
 
@@ -97,6 +100,9 @@ class InlineExecutor:
     def submit(self, batches: Sequence[Batch]) -> None:
         """Queue them."""
         self._batches.extend(batches)
+
+    def deliver(self) -> None:
+        """Nothing goes anywhere."""
 
     def wait(self) -> list[Done]:
         """Run the next one."""

@@ -159,6 +159,9 @@ class SmallJobExecutor:
                 self._batches.extend(batches)
                 self._begin()
 
+    def deliver(self) -> None:
+        """They are written to their processes by threads of their own, at once."""
+
     def wait(self) -> list[Done]:
         """What has ended since; waits for one, and gives up after some seconds."""
         if self._batches and self._is_long():

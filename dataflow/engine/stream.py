@@ -100,6 +100,8 @@ class Stream:
     def _outcomes(self) -> Iterator[Outcome]:
         self._refill(self._executor.slots)  # each worker has something to do while the rest is listed
         self._mark("sent")
+        if not self._batcher.ended:
+            self._executor.deliver()  # before more is listed and cut, which keeps the interpreter busy
         self._refill()
         self._describe()
         while self._live or self._again or not self._batcher.ended:

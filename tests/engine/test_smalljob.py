@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import psutil
 import pytest
@@ -252,17 +253,28 @@ def test_no_more_processes_are_started_than_there_is_work_for(
     assert SmallJob(documents, seconds).processes == processes
 
 
+def whereabouts_once_there_is(data: bytes) -> int:
+    until = time.monotonic() + 30
+    while not os.path.exists(data) and time.monotonic() < until:
+        time.sleep(0.01)
+    return os.getpid()
+
+
 def test_what_had_waited_for_a_small_jobs_processes_is_done_by_the_workers_themselves(
-    monkeypatch, write_corpus, processes
+    monkeypatch, write_corpus, processes, tmp_path
 ):
     """Their plan says that they may be ended, so they need no processes of their own."""
     monkeypatch.setattr("dataflow.engine.smalljob._PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr("dataflow.engine.smalljob._WORTH_SECONDS", 0.0)
-    monkeypatch.setattr(
-        "dataflow.engine.starting.open_cluster", lambda name: contextlib.nullcontext(processes)
-    )
-    folder = write_corpus(*"abcdefgh")
-    with run(Pipeline(whereabouts), folder, batching="fixed:1") as running:
+    begun = tmp_path / "begun"
+
+    def take_over(name):
+        begun.touch()
+        return contextlib.nullcontext(processes)
+
+    monkeypatch.setattr("dataflow.engine.starting.open_cluster", take_over)
+    folder = write_corpus(*[str(begun)] * 8)
+    with run(Pipeline(whereabouts_once_there_is), folder, batching="fixed:1") as running:
         values = {outcome.value for outcome in running}
     assert values & set(processes.client.run(os.getpid).values())
     assert f"watched at {processes.dashboard_link}" in running.summary.notes[-1]

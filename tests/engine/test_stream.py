@@ -47,6 +47,8 @@ class FakeExecutor:
         ]
         return Done(batch.number, BatchResult(batch.number, outcomes, None, "w", self.seconds, 0.0, {}, {}))
 
+    def deliver(self): ...
+
     def wake(self): ...
 
     def expect(self, seconds):
@@ -282,3 +284,23 @@ def test_an_output_that_cannot_be_written_is_told_with_its_own_mend(number, mend
 )
 def test_what_a_store_raises_has_a_kind_and_no_number(kind, mend):
     assert mend in _mend(kind("said by the store"))
+
+
+def test_what_was_sent_first_goes_out_before_more_is_listed():
+    """Whoever lists and cuts keeps the interpreter from those who send."""
+    happened = []
+
+    class Telling(FakeExecutor):
+        def submit(self, batches):
+            happened.append("sent")
+            super().submit(batches)
+
+        def deliver(self):
+            happened.append("delivered")
+
+    list(stream(Telling(), documents(6), batching="fixed:1"))
+    assert happened[:2] == ["sent", "delivered"]
+    assert happened.count("delivered") == 1
+    happened.clear()
+    list(stream(Telling(), documents(1), batching="fixed:1"))
+    assert happened == ["sent"]
