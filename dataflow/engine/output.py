@@ -66,7 +66,7 @@ class Output:
         return enumerate(documents)
 
     def open(self, header: Callable[[], dict[str, Any]], documents: Corpus) -> Keeper | None:
-        """Begin to write. Called once everything else is known to work; ``header`` says what the run is."""
+        """Begin to write, when all but the workers is known to work; ``header`` says what the run is."""
         return None
 
     def release(self) -> None:

@@ -99,8 +99,9 @@ def start(
         stack.callback(_learn, pipeline, model, summary)
         see, mark = _counting(summary, on_batch), summary.mark
         stream = _stream(plan, listing, executor, keeper, see, on_stall, model, mark)
-        if server and not isinstance(server, str) and listing.ends_within(SMALL_CORPUS):
-            server.begin()  # of a small corpus all is kept
+        of_its_own = server if plan.memo.on_demand and not isinstance(server, str) else None
+        if of_its_own and listing.ends_within(SMALL_CORPUS):
+            of_its_own.begin()  # of a small corpus all is kept
         summary.mark("opened")
         started = Run(stack.pop_all(), stream, documents, output, keeper, summary, stream.stop)
         started.dashboard_link = opened.dashboard_link if opened else None

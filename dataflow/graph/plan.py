@@ -197,7 +197,8 @@ def forget_plan(run: str) -> None:
     """Drop a plan; unknown runs are fine. Waits for what is being written: afterwards this process writes nothing."""
     with _written:
         plan, admission = _plans.pop(run, None), _admissions.pop(run, None)
-        if plan and admission:
+        if plan and admission and plan.memo.admission:
+            _learnt.pop(_what_is_learnt(plan), None)  # the one that was used last goes last
             _learnt[_what_is_learnt(plan)] = admission
             while len(_learnt) > _MOST_LEARNT:
                 del _learnt[next(iter(_learnt))]

@@ -112,8 +112,18 @@ def encode_value(value: object) -> tuple[int, bytes]:
 
 
 def encode_plain(value: object) -> Encoded:
-    """Encode what is known to be plain, with nothing in it twice: nobody looks whether it is."""
-    return Encoded(_MSGPACK, _pack(value))
+    """Encode what is taken to be plain, with nothing in it twice: nobody looks whether it is.
+
+    Raises:
+        Uncacheable: it can't be.
+    """
+    try:
+        return Encoded(_MSGPACK, _pack(value))
+    except Uncacheable:
+        raise
+    except Exception as error:  # it isn't, after all
+        why = f"{type(error).__name__}: {one_line(error)}".rstrip(".")
+        raise Uncacheable(f"a value can't be kept: {why}.") from None
 
 
 def own_copy(value: Any) -> Any:

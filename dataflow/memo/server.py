@@ -32,8 +32,8 @@ class EmbeddedServer:
     """A Valkey (or Redis) server of this process's own. It listens on a Unix socket that only this user can
     open.
 
-    It keeps nothing on disk, and it and its folder are gone when this process is, even by SIGKILL. Starting
-    takes some 50 ms. Use it as a context manager, or call :meth:`start` and :meth:`stop`.
+    It keeps nothing on disk, and once it is started, it and its folder are gone when this process is, even by SIGKILL.
+    Starting takes some 50 ms. Use it as a context manager, or call :meth:`start` and :meth:`stop`.
 
     Args:
         max_bytes: the server's memory limit.

@@ -87,6 +87,9 @@ class MemoSpec:
 
 _open: dict[MemoSpec, Memo] = {}
 _latest: dict[MemoSpec, MemoSpec] = {}  # those that are open, by what they are but for their generation
+_ended: set[str] = (
+    set()
+)  # folders of servers that ended with their runs: somebody may still be at a batch of one
 _lock = threading.Lock()
 
 
@@ -103,7 +106,10 @@ def open_memo(spec: MemoSpec) -> Memo:
         with _lock:
             memo = _open.get(spec)
             if memo is None:
-                memo = _made(spec)
+                ended = spec.on_demand in _ended
+                memo = _made(MemoSpec("none") if ended else spec)
+                if ended:
+                    return memo
                 _close_older(spec)
                 _open[spec] = memo
     return memo
@@ -130,8 +136,10 @@ def load_stores() -> None:
 
 
 def close_memo(spec: MemoSpec) -> None:
-    """Close the memo of this process for ``spec``, if it is open."""
+    """Close the memo of this process for ``spec``, if it is open; that of a run's own server is never opened again."""
     with _lock:
+        if spec.on_demand:
+            _ended.add(spec.on_demand)
         memo = _open.pop(spec, None)
         _latest.pop(dataclasses.replace(spec, generation=b""), None)
     if memo is not None:
@@ -144,6 +152,7 @@ def close_memos() -> None:
         memos = list(_open.values())
         _open.clear()
         _latest.clear()
+        _ended.clear()
     for memo in memos:
         memo.close()
 

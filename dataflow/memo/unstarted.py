@@ -1,14 +1,16 @@
 """What is kept on a server that may not be started yet, and leases on it; see :mod:`dataflow.memo.demand`.
 
-As long as it isn't, nobody can have written: whoever reads finds nothing, without asking. Leases are files of a folder
-``unstarted`` then. That gets another name when the server is there, which is one step for all processes: from then on
-nobody makes a lease there, and those that were made still count.
+As long as it isn't, nobody can have written: whoever reads finds nothing, without asking, and whoever writes has it
+started and waits for it. Leases are files of a folder ``unstarted`` then. That gets another name when the server is
+there, which is one step for all processes: from then on nobody makes a lease there, and those that were made still
+count.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -18,9 +20,16 @@ from dataflow.memo.blobs import Blob, BlobStore, Sealed
 from dataflow.memo.keys import Key
 from dataflow.memo.leases import LeaseStore
 
-__all__ = ["BlobsOnDemand", "LeasesOnDemand", "begin", "end"]
+__all__ = ["BlobsOnDemand", "LeasesOnDemand", "begin", "end", "place"]
 
 _UNSTARTED, _STARTED = "unstarted", "started"
+_START_SECONDS = 12.0  # longer than whoever starts it waits for it
+_TRIES = 8
+
+
+def place(folder: Path) -> Path:
+    """Where the server is spoken to, or whoever starts it."""
+    return folder / "d"
 
 
 def begin(folder: Path) -> None:
@@ -44,7 +53,7 @@ class BlobsOnDemand:
     def __init__(self, blobs: BlobStore, folder: str) -> None:
         self.name = blobs.name
         self._blobs = blobs
-        self._unstarted = Path(folder, _UNSTARTED)
+        self._folder = Path(folder)
         self._started = False
 
     @property
@@ -54,15 +63,16 @@ class BlobsOnDemand:
 
     def read(self, keys: Sequence[Key]) -> list[Blob | Missed]:
         """See :class:`BlobStore`."""
-        self._started = self._started or not self._unstarted.exists()
-        return self._blobs.read(keys) if self._started else [Missed("new")] * len(keys)
+        return self._blobs.read(keys) if self._is_started() else [Missed("new")] * len(keys)
 
     def read_tagged(self, keys: Sequence[Key], tag: str) -> tuple[bytes, list[Blob | Missed]]:
         """See :class:`BlobStore`. A tag has an epoch once it is asked for: this starts the server."""
+        self._start()
         return self._blobs.read_tagged(keys, tag)
 
     def write(self, items: Sequence[Sealed]) -> int:
         """See :class:`BlobStore`. This starts the server."""
+        self._start()
         return self._blobs.write(items)
 
     def discard(self, keys: Sequence[Key]) -> None:
@@ -71,11 +81,26 @@ class BlobsOnDemand:
 
     def bump(self, tag: str) -> None:
         """See :class:`BlobStore`. This starts the server."""
+        self._start()
         self._blobs.bump(tag)
 
     def close(self) -> None:
         """See :class:`BlobStore`."""
         self._blobs.close()
+
+    def _is_started(self) -> bool:
+        self._started = self._started or not (self._folder / _UNSTARTED).exists()
+        return self._started
+
+    def _start(self) -> None:
+        """Have it started, and wait until it is, or can't be: then whoever waits is sent away. A server answers."""
+        if self._is_started():
+            return
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(_START_SECONDS)
+            asking.connect(str(place(self._folder)))
+            asking.sendall(b"PING\r\n")
+            asking.recv(1)
 
 
 class LeasesOnDemand:
@@ -123,7 +148,7 @@ class LeasesOnDemand:
             with contextlib.suppress(OSError):
                 os.utime(path)
         others = [key for key in keys if key not in self._files]
-        if others:
+        if others and not self._unstarted.exists():
             self._leases.extend(others, seconds)
 
     def drop(self, keys: Sequence[Key]) -> None:
@@ -132,24 +157,27 @@ class LeasesOnDemand:
             path.unlink(missing_ok=True)
         others = [key for key in keys if key not in self._files]
         self._files.difference_update(keys)
-        if others:
+        if others and not self._unstarted.exists():
             self._leases.drop(others)
 
     def _made(self, key: Key) -> bool:
         """Whether this process has it now. Raises FileNotFoundError where the server is there."""
         path = self._unstarted / key.hex()
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        except FileExistsError:
-            if self._lasts(path):
-                return False
-            os.utime(path)  # whoever held it has died
-        except FileNotFoundError:
-            raise
-        except OSError:
-            return True  # no lease keeps anybody from computing
-        self._files.add(key)
-        return True
+        for _ in range(_TRIES):
+            try:
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            except FileExistsError:
+                if self._lasts(path):
+                    return False
+                path.unlink(missing_ok=True)  # whoever held it has died, or has just given it back
+                continue
+            except FileNotFoundError:
+                raise
+            except OSError:
+                break
+            self._files.add(key)
+            return True
+        return True  # no lease keeps anybody from computing
 
     def _held(self, folder: Path, keys: Collection[Key]) -> set[Key]:
         try:

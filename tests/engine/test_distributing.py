@@ -6,8 +6,10 @@ import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
+import pandas
 import pytest
 
 from dataflow import Document, Pipeline, run, stage
@@ -62,6 +64,30 @@ def test_a_plan_that_ends_all_workers_is_one_clear_line_and_the_cluster_goes_on(
     assert not (tmp_path / "out").exists()
     found = list(run(pipeline_that("nothing"), corpus, cluster=processes.client))
     assert sorted(o.value for o in found) == [1, 2]
+
+
+def test_a_folder_whose_run_can_not_go_on_where_workers_do_not_load_the_plan_is_as_it_was(
+    processes, write_corpus, tmp_path
+):
+    def die_if(flag):
+        if os.path.exists(flag):
+            os._exit(3)
+        return flag
+
+    flag, out = tmp_path / "flag", tmp_path / "out"
+    pipeline, corpus = pipeline_that(WhenLoaded(die_if, str(flag))), write_corpus(*"abcdef")
+    options = {"cluster": processes.client, "output": out, "batching": "fixed:1"}
+    with run(pipeline, corpus, **options) as running:
+        next(iter(running))
+    before = len(pandas.read_parquet(out))
+    flag.touch()
+    with pytest.raises(ClusterError, match="can't load the pipeline"):
+        run(pipeline, corpus, resume=True, **options)
+    assert len(pandas.read_parquet(out)) == before
+    flag.unlink()
+    with run(pipeline, corpus, resume=True, **options) as running:
+        assert len(list(running)) == 6 - before
+    assert sorted(pandas.read_parquet(out).document) == sorted(map(str, Path(corpus).iterdir()))
 
 
 def test_whoever_gives_up_while_the_workers_load_need_not_wait_for_them(processes, tmp_path):

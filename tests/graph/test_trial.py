@@ -121,6 +121,11 @@ def test_it_is_not_believed_for_long(folder, server, take):
     assert go(folder, server, namespace="now", batching="fixed:300").counters["stored"] == DOCUMENTS - 300
 
 
+def test_a_run_that_keeps_everything_teaches_nothing(folder, server, take):
+    go(folder, server, namespace="all", admission=False)
+    assert go(folder, server, namespace="then all").counters["misses_new"] == SIZES[0]
+
+
 def test_of_other_code_nothing_was_learnt(folder, server, take):
     go(folder, server, namespace="code")
     assert go(folder, server, other, namespace="code").counters["misses_new"] == SIZES[0]

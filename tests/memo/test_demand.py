@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -17,15 +18,16 @@ from typing import Any
 import psutil
 import pytest
 
-from dataflow import Pipeline, run
+from dataflow import Pipeline, run, stage
 from dataflow.errors import CacheError
 from dataflow.graph.scratch import scratch_folder
 from dataflow.memo import spec
 from dataflow.memo.base import Entry, Found, Memo
 from dataflow.memo.demand import ServerOnDemand
+from dataflow.memo.launch import find_binary
 from dataflow.memo.leases import LocalLeases
 from dataflow.memo.server import EmbeddedServer
-from dataflow.memo.spec import MemoSpec, close_memos, open_memo
+from dataflow.memo.spec import MemoSpec, close_memo, close_memos, open_memo
 from dataflow.memo.unstarted import LeasesOnDemand
 from tests.memo.conftest import SECRET
 
@@ -145,6 +147,76 @@ def test_of_a_process_that_was_killed_before_it_was_started_the_next_removes_the
         assert not folder.exists()
 
 
+UNCLOSED = PARENT.replace("sys.stdin.read()", "raise SystemExit(3)")
+
+
+def test_a_process_that_ends_without_stopping_it_leaves_nothing_behind() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", UNCLOSED], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+    )  # fmt: skip
+    assert ended.returncode == 3, ended.stderr
+    assert not Path(ended.stdout.strip()).exists()
+
+
+def test_who_writes_waits_for_a_server_that_takes_its_time(tmp_path: Path) -> None:
+    """Longer than anybody waits for an answer of one that runs."""
+    program = tmp_path / "slow"
+    program.write_text(f'#!/bin/sh\nsleep 1.5\nexec "{find_binary()}" "$@"\n')
+    program.chmod(0o700)
+    one = ServerOnDemand(binary=str(program))
+    try:
+        memo = memo_on(one)
+        assert memo.store([Entry(KEYS[0], "a value", 0.1, b"")]) == 1
+        assert memo.counters().get("errors", 0) == 0
+    finally:
+        close_memos()
+        one.stop()
+
+
+def test_a_process_that_has_many_files_open_can_start_one() -> None:
+    """More than a thousand, which `select` doesn't take."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if most < 1500:
+        pytest.skip("this process may not open so many")
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        one = ServerOnDemand()
+        one.begin()
+        assert until(lambda: one.pid or one.failure)
+        assert one.failure == ""
+        one.stop()
+    finally:
+        for number in held:
+            os.close(number)
+
+
+def test_one_that_has_no_place_is_one_clear_line_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+    prepare = EmbeddedServer.prepare
+    monkeypatch.setattr(EmbeddedServer, "prepare", lambda self: made.append(prepare(self)) or made[-1])
+    monkeypatch.setattr("socket.socketpair", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        ServerOnDemand()
+
+    def too_many() -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("socket.socketpair", too_many)
+    with pytest.raises(CacheError, match=r"Too many open files.*REDIS_URL"):
+        ServerOnDemand()
+    assert len(made) == 2
+    assert not any(folder.exists() for folder in made)
+
+
+def test_what_a_record_holds_that_is_not_plain_is_a_value_not_kept(server: ServerOnDemand) -> None:
+    odd: list[Any] = []
+    odd.append(odd)
+    memo = memo_on(server)
+    record = Entry(KEYS[1], {"state": odd}, 0.0, b"", about=KEYS[0])
+    assert memo.store([Entry(KEYS[0], "a value", 0.1, b""), record]) == 1
+
+
 def leases_on(server: ServerOnDemand, there: LocalLeases) -> LeasesOnDemand:
     return LeasesOnDemand(there, str(server.folder), 3.0)
 
@@ -181,6 +253,38 @@ def test_the_lease_of_a_process_that_died_ends_unless_it_is_renewed(server: Serv
     one.extend(KEYS[:1], 3.0)
     assert other.held(KEYS) == {KEYS[0]}
     assert other.take(KEYS[:2], 3.0) == [False, True]
+
+
+def test_a_lease_that_is_given_back_while_another_asks_is_one_processs(
+    server: ServerOnDemand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = LocalLeases()
+    one, other, third = (leases_on(server, there) for _ in range(3))
+    assert one.take(KEYS[:1], 3.0) == [True]
+    lasts = LeasesOnDemand._lasts
+
+    def just_then(self: LeasesOnDemand, path: Path) -> bool:
+        monkeypatch.setattr(LeasesOnDemand, "_lasts", lasts)
+        one.drop(KEYS[:1])
+        return lasts(self, path)
+
+    monkeypatch.setattr(LeasesOnDemand, "_lasts", just_then)
+    assert other.take(KEYS[:1], 3.0) == [True]
+    assert third.take(KEYS[:1], 3.0) == [False]
+    assert not there.held(KEYS)
+
+
+def test_no_lease_that_was_given_back_is_renewed_on_a_server_that_is_not_started(
+    server: ServerOnDemand,
+) -> None:
+    memo = memo_on(server)
+    memo.claim(KEYS)
+    memo.release(KEYS)
+    store = memo._leases._store
+    store.extend(KEYS, 3.0)
+    store.drop(KEYS)
+    assert server.pid == 0
+    assert (server.folder / "unstarted").exists()
 
 
 def cheap(data: bytes) -> int:
@@ -259,6 +363,25 @@ def test_of_a_small_corpus_all_is_kept(started: list[EmbeddedServer], texts: lis
         list(running)
     assert len(started) == 1
     assert running.summary.counters["stored"] == 20
+
+
+def test_where_nothing_can_be_kept_none_is_started(started: list[EmbeddedServer], texts: list[str]) -> None:
+    @stage(pure=False)
+    def impure(data: bytes) -> int:
+        return len(data)
+
+    with run(Pipeline(impure), texts[:20], cache="redis", cluster="inline") as running:
+        assert len(list(running)) == 20
+    assert not started
+
+
+def test_who_is_still_at_a_batch_of_a_run_that_has_ended_keeps_nothing(server: ServerOnDemand) -> None:
+    one = MemoSpec("tiered", server.url, SECRET, on_demand=str(server.folder))
+    open_memo(one)
+    close_memo(one)
+    assert open_memo(one).store([Entry(KEYS[0], "a value", 0.1, b"")]) == 0
+    assert not spec._open
+    assert server.pid == 0
 
 
 def test_a_run_whose_server_does_not_come_up_says_so_and_ends_well(
