@@ -61,7 +61,6 @@ class ServerOnDemand:
             ) from None
         # Where a process ends without stopping it, it isn't started, and so nobody watches over it.
         weakref.finalize(self, _remove, self.folder, self._process)
-        self._thread.start()
 
     @property
     def pid(self) -> int:
@@ -95,6 +94,7 @@ class ServerOnDemand:
         self._listener.listen(socket.SOMAXCONN)
         self._listener.setblocking(False)
         self._thread = threading.Thread(target=self._wait, name="dataflow-server-on-demand", daemon=True)
+        self._thread.start()
 
     def _wait(self) -> None:
         """What the thread does: wait until somebody wants the server, and start it."""

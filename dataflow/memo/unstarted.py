@@ -129,17 +129,15 @@ class LeasesOnDemand:
             return given
         taken = self._held(self._started, rest)
         free = [key for key in rest if key not in taken]
-        won = (
-            {key for key, ok in zip(free, self._leases.take(free, seconds), strict=True) if ok}
-            if free
-            else ()
-        )
+        answers = self._leases.take(free, seconds) if free else []
+        won = {key for key, ok in zip(free, answers, strict=True) if ok}
         return given + [key in won for key in rest]
 
     def held(self, keys: Sequence[Key]) -> set[Key]:
         """See :class:`LeaseStore`."""
-        if self._unstarted.exists():
-            return self._held(self._unstarted, keys)
+        held = self._held(self._unstarted, keys)
+        if self._unstarted.exists():  # still, so that it was when it was looked into
+            return held
         return self._held(self._started, keys) | self._leases.held(keys)
 
     def extend(self, keys: Sequence[Key], seconds: float) -> None:
@@ -154,7 +152,8 @@ class LeasesOnDemand:
     def drop(self, keys: Sequence[Key]) -> None:
         """See :class:`LeaseStore`."""
         for path in self._own(keys):
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
         others = [key for key in keys if key not in self._files]
         self._files.difference_update(keys)
         if others and not self._unstarted.exists():

@@ -21,7 +21,7 @@ import pytest
 from dataflow import Pipeline, run, stage
 from dataflow.errors import CacheError
 from dataflow.graph.scratch import scratch_folder
-from dataflow.memo import spec
+from dataflow.memo import spec, unstarted
 from dataflow.memo.base import Entry, Found, Memo
 from dataflow.memo.demand import ServerOnDemand
 from dataflow.memo.launch import find_binary
@@ -272,6 +272,23 @@ def test_a_lease_that_is_given_back_while_another_asks_is_one_processs(
     assert other.take(KEYS[:1], 3.0) == [True]
     assert third.take(KEYS[:1], 3.0) == [False]
     assert not there.held(KEYS)
+
+
+def test_a_lease_is_seen_just_when_the_server_is_there(
+    server: ServerOnDemand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = LocalLeases()
+    one, other = leases_on(server, there), leases_on(server, there)
+    assert one.take(KEYS[:1], 3.0) == [True]
+    held = LeasesOnDemand._held
+
+    def just_then(self: LeasesOnDemand, folder: Path, keys: Any) -> set[bytes]:
+        monkeypatch.setattr(LeasesOnDemand, "_held", held)
+        unstarted.end(server.folder)
+        return held(self, folder, keys)
+
+    monkeypatch.setattr(LeasesOnDemand, "_held", just_then)
+    assert other.held(KEYS[:2]) == {KEYS[0]}
 
 
 def test_no_lease_that_was_given_back_is_renewed_on_a_server_that_is_not_started(
