@@ -24,10 +24,7 @@ __all__ = ["begin_server", "plan_for", "stage_ids"]
 
 
 def begin_server(
-    stack: contextlib.ExitStack,
-    strategy: Strategy,
-    redis_url: str | None,
-    notes: list[str],
+    stack: contextlib.ExitStack, strategy: Strategy, redis_url: str | None, notes: list[str]
 ) -> str | ServerOnDemand | None:
     """What a run's memo is on, if it has a server: its URL, or an embedded one that is started when it is wanted.
 
@@ -89,10 +86,9 @@ def plan_for(
         in_child=in_child,
     )
     if plan.memo.on_demand:  # it is this run's own, and new
-        alone = (
-            opened is None and not in_child
-        )  # with this process: there is nobody to agree with on who computes
-        return replace(plan, untried=True, memo=replace(plan.memo, leases=not alone))
+        # A process that is alone with it has nobody to agree with on who computes.
+        others = opened is not None or in_child
+        return replace(plan, untried=True, memo=replace(plan.memo, leases=others))
     return _as_the_server_has_it(plan) if plan.memo.url else plan
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,6 +56,14 @@ def no_lease_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for one in made:
         one.close()
     assert not held, "a memo holds leases: close it in its test"
+
+
+def program(code: str) -> subprocess.Popen[str]:
+    """A process that runs some lines which may import what the tests may."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+    )  # fmt: skip
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import math
 import os
 import resource
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -29,7 +28,7 @@ from dataflow.memo.leases import LocalLeases
 from dataflow.memo.server import EmbeddedServer
 from dataflow.memo.spec import MemoSpec, close_memo, close_memos, open_memo
 from dataflow.memo.unstarted import LeasesOnDemand
-from tests.memo.conftest import SECRET
+from tests.memo.conftest import SECRET, program
 
 DOCUMENTS = 300  # more than are kept whatever that costs
 KEYS = [bytes([number]) * 20 for number in range(8)]
@@ -133,11 +132,7 @@ sys.stdin.read()
 def test_of_a_process_that_was_killed_before_it_was_started_the_next_removes_the_folder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
-    )  # fmt: skip
-    with parent:
+    with program(PARENT) as parent:
         assert parent.stdout is not None
         folder = Path(parent.stdout.readline().strip())
         assert folder.is_dir()
@@ -151,12 +146,11 @@ UNCLOSED = PARENT.replace("sys.stdin.read()", "raise SystemExit(3)")
 
 
 def test_a_process_that_ends_without_stopping_it_leaves_nothing_behind() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", UNCLOSED], capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
-    )  # fmt: skip
-    assert ended.returncode == 3, ended.stderr
-    assert not Path(ended.stdout.strip()).exists()
+    with program(UNCLOSED) as ended:
+        folder = Path(ended.communicate()[0].strip())
+    assert ended.returncode == 3
+    assert folder.is_absolute()
+    assert not folder.exists()
 
 
 def test_who_writes_waits_for_a_server_that_takes_its_time(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ import select
 import shutil
 import signal
 import stat
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from dataflow.memo.base import Entry, Found
 from dataflow.memo.connect import redacted
 from dataflow.memo.redis import RedisMemo
 from dataflow.memo.server import EmbeddedServer, find_server, server_info
+from tests.memo.conftest import program
 
 PASSWORD = "s3cr3t-p@ss/word"
 QUOTED = "s3cr3t-p%40ss%2Fword"
@@ -111,11 +111,7 @@ sys.stdin.read()
 
 
 def test_it_dies_with_its_parent_even_by_sigkill_and_not_with_the_thread_that_started_it() -> None:
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
-    )  # fmt: skip
-    with parent:
+    with program(PARENT) as parent:
         assert parent.stdout is not None
         pid, folder = parent.stdout.readline().split()
         assert parent.stdout.readline().startswith("alive")
