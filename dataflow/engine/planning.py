@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dataflow.memo.demand import ServerOnDemand
     from dataflow.memo.spec import MemoSpec
 
-__all__ = ["begin_server", "plan_for", "stage_ids"]
+__all__ = ["begin_server", "plan_for", "stage_ids", "start_server"]
 
 
 def begin_server(
@@ -48,8 +48,14 @@ def begin_server(
     return server
 
 
+def start_server(server: str | ServerOnDemand | None) -> None:
+    """Have what :func:`begin_server` has begun started now, where it is the run's own; it isn't waited for."""
+    if server is not None and not isinstance(server, str):
+        server.begin()
+
+
 def _without_server(server: ServerOnDemand) -> str:
-    return f"nothing was kept in the cache: {server.failure}"
+    return f"nothing was kept on a server: {server.failure}"
 
 
 def plan_for(

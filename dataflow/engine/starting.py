@@ -16,7 +16,7 @@ from dataflow.engine.executors import Executor, InlineExecutor
 from dataflow.engine.identity import foresee, header
 from dataflow.engine.listing import Listing
 from dataflow.engine.output import Keeper, Output
-from dataflow.engine.planning import begin_server, plan_for, stage_ids
+from dataflow.engine.planning import begin_server, plan_for, stage_ids, start_server
 from dataflow.engine.remembered import remember, remembered
 from dataflow.engine.resume import forget_runs
 from dataflow.engine.running import Run, Summary
@@ -99,9 +99,8 @@ def start(
         stack.callback(_learn, pipeline, model, summary)
         see, mark = _counting(summary, on_batch), summary.mark
         stream = _stream(plan, listing, executor, keeper, see, on_stall, model, mark)
-        of_its_own = server if plan.memo.on_demand and not isinstance(server, str) else None
-        if of_its_own and listing.ends_within(SMALL_CORPUS):
-            of_its_own.begin()  # of a small corpus all is kept
+        if plan.memo.on_demand and listing.ends_within(SMALL_CORPUS):
+            start_server(server)  # of a small corpus all is kept
         summary.mark("opened")
         started = Run(stack.pop_all(), stream, documents, output, keeper, summary, stream.stop)
         started.dashboard_link = opened.dashboard_link if opened else None

@@ -24,7 +24,6 @@ __all__ = [
     "Failure",
     "Link",
     "decode_value",
-    "encode_plain",
     "encode_value",
     "own_copy",
     "value_digest",
@@ -77,13 +76,14 @@ _NESTED = frozenset({list, tuple, dict})
 _DEEPEST = 32
 
 
-def encode_value(value: object) -> tuple[int, bytes]:
+def encode_value(value: object, *, plain: bool = False) -> tuple[int, bytes]:
     """The codec's number and the encoded value.
 
     Takes bytes, str (lone surrogates too), None, bool, int of any size, float, NumPy arrays and scalars,
     pandas frames, series and indexes, list, tuple and dict nested as you like, and pyarrow's Table and
     RecordBatch. Types are taken exactly, subclasses are refused. What stands in the value twice, and not only its
-    equal, comes back so: whoever changes it in one place changes it in both.
+    equal, comes back so: whoever changes it in one place changes it in both. Of what is said to be ``plain``, with nothing
+    in it twice, nobody looks whether it is.
 
     Raises:
         Uncacheable: a type that wouldn't come back the same, or a value nested too deep, or in itself.
@@ -102,26 +102,11 @@ def encode_value(value: object) -> tuple[int, bytes]:
     try:
         if kind.__module__.startswith("pyarrow"):
             return _encode_arrow(value)
-        twice = _check(value)
+        twice = frozenset() if plain else _check(value)
         return (_SHARED, _pack_shared(value, twice)) if twice else (_MSGPACK, _pack(value))
     except Uncacheable:
         raise
     except Exception as error:  # a library's own types may raise what they like
-        why = f"{type(error).__name__}: {one_line(error)}".rstrip(".")
-        raise Uncacheable(f"a value can't be kept: {why}.") from None
-
-
-def encode_plain(value: object) -> Encoded:
-    """Encode what is taken to be plain, with nothing in it twice: nobody looks whether it is.
-
-    Raises:
-        Uncacheable: it can't be.
-    """
-    try:
-        return Encoded(_MSGPACK, _pack(value))
-    except Uncacheable:
-        raise
-    except Exception as error:  # it isn't, after all
         why = f"{type(error).__name__}: {one_line(error)}".rstrip(".")
         raise Uncacheable(f"a value can't be kept: {why}.") from None
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from dataflow.memo.base import Entry
 from dataflow.memo.blobs import Sealed
-from dataflow.memo.codecs import encode_plain
+from dataflow.memo.codecs import Encoded, encode_value
 from dataflow.memo.compression import require
 from dataflow.memo.envelope import EPOCH_BYTES, MAX_RAW_BYTES, Opened, seal, unseal
 from dataflow.memo.keys import Key
@@ -47,7 +47,8 @@ class Sealing:
     def encode(self, entry: Entry) -> Opened:
         """What is to be kept of an entry. Raises Uncacheable."""
         lives = [life for life in (self.ttl_seconds, entry.ttl_seconds) if life is not None]
-        value = entry.value if entry.about is None else encode_plain(entry.value)
+        # A record is plain: it is made here, and of the document's own fields.
+        value = entry.value if entry.about is None else Encoded(*encode_value(entry.value, plain=True))
         return Opened.of(
             value,
             max_raw_bytes=self.max_raw_bytes,

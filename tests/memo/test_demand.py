@@ -405,4 +405,4 @@ def test_a_run_whose_server_does_not_come_up_says_so_and_ends_well(
     monkeypatch.delenv("REDIS_URL", raising=False)
     with run(Pipeline(dear), texts, cache="redis", cluster="inline") as running:
         assert {outcome.status for outcome in running} == {"ok"}
-    assert "nothing was kept in the cache: the embedded server is broken: mend it." in running.summary.notes
+    assert "nothing was kept on a server: the embedded server is broken: mend it." in running.summary.notes
