@@ -82,8 +82,8 @@ def encode_value(value: object, *, plain: bool = False) -> tuple[int, bytes]:
     Takes bytes, str (lone surrogates too), None, bool, int of any size, float, NumPy arrays and scalars,
     pandas frames, series and indexes, list, tuple and dict nested as you like, and pyarrow's Table and
     RecordBatch. Types are taken exactly, subclasses are refused. What stands in the value twice, and not only its
-    equal, comes back so: whoever changes it in one place changes it in both. Of what is said to be ``plain``, with nothing
-    in it twice, nobody looks whether it is.
+    equal, comes back so: whoever changes it in one place changes it in both. Of what is said to be ``plain``, with
+    nothing in it twice, nobody looks whether it is.
 
     Raises:
         Uncacheable: a type that wouldn't come back the same, or a value nested too deep, or in itself.
